@@ -2,23 +2,15 @@
  * The interface between the two halves on the data path.
  *
  * A transmission session (server half) serves requests against a `Backend`; the driver half implements it on
- * top of a device's shared slots. Every method runs on the thread that owns the connection, returns at once,
- * takes no mutex and allocates nothing. Positions and lengths are bytes; an `Errno` of 0 is success; memory is
- * passed by address (a number below 2^53).
+ * top of a device's shared slots. Every method runs on the thread that owns the connection, takes no mutex and
+ * allocates nothing. Positions and lengths are bytes; an `Errno` of 0 is success; memory is passed by address
+ * (a number below 2^53).
  *
  * Faults are injected by wrapping a Backend.
  */
 
 /** A Linux errno number; 0 is success. */
 export type Errno = number;
-
-/** Commands of the protocol (numbers of "Request types") as a backend sees them. */
-export interface BackendRequest {
-  readonly type: number;
-  readonly flags: number;
-  readonly offset: number;
-  readonly length: number;
-}
 
 export interface Backend {
   /** Counts one request in. False while the device is frozen: nothing was counted; retry after a thaw wake. */
@@ -27,27 +19,52 @@ export interface Backend {
   exit(): void;
 
   /*
-   * All of the following are called between `enter` and `exit`, on an admitted range.
+   * All of the following are called between `enter` and `exit`; those that name a range, after `admit` let it in.
    */
 
-  /** EIO when not bound, which comes before the range check; EINVAL / ENOSPC out of range; EPERM on a write to a read-only device. */
-  admit(isWrite: boolean, offset: number, length: number): Errno;
-  /** True where requests must be aligned for direct I/O: memory goes through aligned buffers. */
-  direct(): boolean;
+  /**
+   * EIO when not bound, which comes before every other check; EPERM for a write to a read-only device; EINVAL
+   * (ENOSPC for a write) when the range is past the present size.
+   */
+  admit(access: Access, offset: number, length: number): Errno;
+  /** Bytes to which direct I/O must be aligned in memory, offset and length; 1 when it is off. */
+  memoryAlignment(): number;
   /** Fills `length` bytes at `address`; what lies past the end of a file that shrank reads as zeroes. */
   read(address: number, offset: number, length: number): Errno;
+  /**
+   * Moves the range from the page cache into an empty pipe that can hold it. Returns the bytes moved, fewer only
+   * where the file has shrunk (the rest reads as zeroes), or a negative errno; -ENOTSUP where this file can't.
+   */
+  fillPipe(pipe: number, offset: number, length: number): number;
   write(address: number, offset: number, length: number): Errno;
-  /** fdatasync. */
+  /** fdatasync: everything that was written before is durable. */
   flush(): Errno;
-  /** Deallocates where the file system can; the range may read as anything until written (it reads as zeroes). */
+  /** Gives the range back to the file system where that is possible; it then reads as zeroes. */
   trim(offset: number, length: number): Errno;
-  /** Zeroes the range; without `mayPunch` it stays allocated; with `fast`, ENOTSUP at once rather than slowly. */
-  writeZeroes(offset: number, length: number, options: WriteZeroesOptions): Errno;
-  /** Starts reading the range into the page cache. Advisory. */
+  writeZeroes(offset: number, length: number, how: ZeroMode): Errno;
+  /** Starts reading the range into the page cache. */
   cache(offset: number, length: number): Errno;
+  /** Length of the run at `offset`, at most `length`: positive for data, negative for a hole. Never 0. */
+  extent(offset: number, length: number): number;
 }
 
-export interface WriteZeroesOptions {
-  readonly mayPunch: boolean;
+export type Access = 'read' | 'write';
+
+/** How a range may be zeroed. */
+export interface ZeroMode {
+  /** The range may become a hole. */
+  readonly punch: boolean;
+  /** ENOTSUP at once where it would be no faster than writing. */
   readonly fast: boolean;
+}
+
+/** What the driver's data path module exports: one per thread. */
+export interface DataPath {
+  /** The device behind this shared memory, for this thread. */
+  attach(shared: SharedArrayBuffer): Backend;
+}
+
+/** The shape of the module whose URL a reactor is given. `lane`: this thread's number, 0 to 16. */
+export interface DataPathModule {
+  openDataPath(lane: number): DataPath;
 }

@@ -1,0 +1,28 @@
+import { constants } from 'node:os';
+import * as file from './file-calls.js';
+
+const { ENXIO } = constants.errno;
+
+/** What is known of a file; the functions here learn. */
+export interface Extents {
+  /** False once SEEK_DATA failed: the file system can't tell, all is data. */
+  seek: boolean;
+}
+
+/**
+ * The run at `position`: its length in bytes, at most `length`; negative where it is a hole (SEEK_DATA,
+ * SEEK_HOLE). Past the end of the file is a hole. Never 0 for a positive `length`.
+ */
+export function extentAt(fd: number, position: number, length: number, known: Extents): number {
+  if (!known.seek) return length;
+  const data = file.lseek(fd, position, file.SEEK_DATA);
+  if (data < 0) {
+    if (file.errno() === ENXIO) return -length;
+    known.seek = false;
+    return length;
+  }
+  if (data > position) return -Math.min(length, data - position);
+  const hole = file.lseek(fd, position, file.SEEK_HOLE);
+  // Between the two calls the data may have been punched out: then what is known is that it was data.
+  return hole > position ? Math.min(length, hole - position) : length;
+}

@@ -1,0 +1,80 @@
+import { constants } from 'node:os';
+import type { ZeroMode } from '../../server/backend.js';
+import { type AlignedMemory, alignedMemory } from './aligned.js';
+import * as file from './file-calls.js';
+
+const { EINTR, EIO, ENODEV, EOPNOTSUPP } = constants.errno;
+
+/** What a file's system can do; the functions here learn. */
+export interface ZeroSupport {
+  /** fallocate PUNCH_HOLE. */
+  punch: boolean;
+  /** fallocate ZERO_RANGE. */
+  zero: boolean;
+}
+
+const PUNCH = file.FALLOC_FL_PUNCH_HOLE | file.FALLOC_FL_KEEP_SIZE;
+const ZERO = file.FALLOC_FL_ZERO_RANGE | file.FALLOC_FL_KEEP_SIZE;
+
+const isUnsupported = (errno: number): boolean => errno === EOPNOTSUPP || errno === ENODEV;
+
+function allocate(fd: number, mode: number, position: number, length: number): number {
+  while (file.fallocate(fd, mode, position, length) < 0) {
+    if (file.errno() !== EINTR) return file.errno();
+  }
+  return 0;
+}
+
+/** Deallocates a range. A file system that can't leaves it as it is, as TRIM allows. Returns an errno. */
+export function punchRange(fd: number, position: number, length: number, can: ZeroSupport): number {
+  if (!can.punch) return 0;
+  const errno = allocate(fd, PUNCH, position, length);
+  if (!isUnsupported(errno)) return errno;
+  can.punch = false;
+  return 0;
+}
+
+/**
+ * Makes a range read as zeroes: by a hole where `how.punch` allows, else by ZERO_RANGE, else by a hole that is
+ * allocated again, else by writing zeroes, which `how.fast` refuses with EOPNOTSUPP. Returns an errno.
+ */
+export function zeroRange(
+  fd: number,
+  position: number,
+  length: number,
+  how: ZeroMode,
+  can: ZeroSupport,
+): number {
+  if (how.punch && can.punch) {
+    const errno = allocate(fd, PUNCH, position, length);
+    if (!isUnsupported(errno)) return errno;
+    can.punch = false;
+  }
+  if (can.zero) {
+    const errno = allocate(fd, ZERO, position, length);
+    if (!isUnsupported(errno)) return errno;
+    can.zero = false;
+  }
+  if (can.punch) {
+    const errno = allocate(fd, PUNCH, position, length);
+    if (errno === 0) return allocate(fd, file.FALLOC_FL_KEEP_SIZE, position, length);
+    if (!isUnsupported(errno)) return errno;
+    can.punch = false;
+  }
+  return how.fast ? EOPNOTSUPP : writeZeroes(fd, position, length);
+}
+
+/** Page-aligned, so that it also serves direct I/O; made when first needed. */
+let zeroes: AlignedMemory | undefined;
+const ZEROES_BYTES = 1 << 20;
+
+function writeZeroes(fd: number, position: number, length: number): number {
+  zeroes ??= alignedMemory(ZEROES_BYTES);
+  for (let done = 0; done < length; ) {
+    const put = file.pwrite(fd, zeroes.address, Math.min(ZEROES_BYTES, length - done), position + done);
+    if (put > 0) done += put;
+    else if (put === 0) return EIO;
+    else if (file.errno() !== EINTR) return file.errno();
+  }
+  return 0;
+}

@@ -1,0 +1,190 @@
+/**
+ * The data side of a device's request queue (loop.c's `loop_queue_rq` and `lo_rw_aio`): a Backend over the
+ * shared slots. One instance per device and thread; the thread is the only writer of its lane.
+ */
+import { constants } from 'node:os';
+import type { Access, Backend, DataPath, Errno, ZeroMode } from '../../server/backend.js';
+import { type Extents, extentAt } from '../io/extents.js';
+import * as file from '../io/file-calls.js';
+import { punchRange, type ZeroSupport, zeroRange } from '../io/zero-range.js';
+import { DeviceState, LaneNum, LaneWord, LoFlag, laneNum, laneWord, Num, Word } from './slots.js';
+
+const { EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
+
+/** Opens the data path of one thread. */
+export const openDataPath = (lane: number): DataPath => ({
+  attach: (shared) => new LoopBackend(shared, lane),
+});
+
+/** What this thread learned of the present file; void when the file generation moves. */
+interface Learned extends ZeroSupport, Extents {
+  generation: number;
+  splice: boolean;
+}
+
+export class LoopBackend implements Backend {
+  readonly #words: Int32Array;
+  readonly #nums: Float64Array;
+  readonly #inFlight: number;
+  readonly #counters: number;
+  readonly #learned: Learned = { generation: -1, splice: true, punch: true, zero: true, seek: true };
+
+  constructor(shared: SharedArrayBuffer, lane: number) {
+    this.#words = new Int32Array(shared);
+    this.#nums = new Float64Array(shared);
+    this.#inFlight = laneWord(lane) + LaneWord.IN_FLIGHT;
+    this.#counters = laneNum(lane);
+  }
+
+  /* The gate: the count goes up before the depth is read, so a freeze that saw a count of 0 sees no one enter. */
+
+  enter(): boolean {
+    Atomics.add(this.#words, this.#inFlight, 1);
+    if (Atomics.load(this.#words, Word.FREEZE_DEPTH) === 0) return true;
+    this.exit();
+    this.#count(LaneNum.PARKED, 1);
+    return false;
+  }
+
+  exit(): void {
+    if (Atomics.sub(this.#words, this.#inFlight, 1) !== 1) return;
+    if (Atomics.load(this.#words, Word.FREEZE_DEPTH) !== 0) Atomics.notify(this.#words, this.#inFlight);
+  }
+
+  admit(access: Access, offset: number, length: number): Errno {
+    const errno = this.#refusal(access, offset, length);
+    if (errno !== 0) this.#count(LaneNum.ERRORS, 1);
+    return errno;
+  }
+
+  #refusal(access: Access, offset: number, length: number): Errno {
+    if (this.#words[Word.STATE] !== DeviceState.BOUND) return EIO;
+    const isWrite = access === 'write';
+    if (isWrite && (this.#flags() & LoFlag.READ_ONLY) !== 0) return EPERM;
+    if (offset + length > this.#num(Num.SIZE)) return isWrite ? ENOSPC : EINVAL;
+    return 0;
+  }
+
+  memoryAlignment(): number {
+    if ((this.#flags() & LoFlag.DIRECT_IO) === 0) return 1;
+    return this.#words[Word.DIO_ALIGN] ?? 4096;
+  }
+
+  read(address: number, offset: number, length: number): Errno {
+    this.#count(LaneNum.READS, 1);
+    const fd = this.#fd();
+    const position = this.#num(Num.OFFSET) + offset;
+    let done = 0;
+    while (done < length) {
+      const got = file.pread(fd, address + done, length - done, position + done);
+      if (got > 0) done += got;
+      else if (got === 0) {
+        file.memset(address + done, 0, length - done);
+        done = length;
+      } else if (file.errno() !== EINTR) return this.#failed(file.errno());
+    }
+    this.#count(LaneNum.READ_BYTES, length);
+    return 0;
+  }
+
+  fillPipe(pipe: number, offset: number, length: number): number {
+    if (!this.#learn().splice) return -ENOTSUP;
+    const fd = this.#fd();
+    const position = this.#num(Num.OFFSET) + offset;
+    let done = 0;
+    while (done < length) {
+      const got = file.spliceFromFile(fd, position + done, pipe, length - done);
+      if (got > 0) done += got;
+      else if (got === 0) break;
+      else {
+        const errno = file.errno();
+        if (errno === EINTR) continue;
+        if (errno !== EINVAL || done > 0) return -this.#failed(errno);
+        this.#learned.splice = false;
+        return -ENOTSUP;
+      }
+    }
+    this.#count(LaneNum.READS, 1);
+    this.#count(LaneNum.READ_BYTES, length);
+    return done;
+  }
+
+  write(address: number, offset: number, length: number): Errno {
+    this.#count(LaneNum.WRITES, 1);
+    const fd = this.#fd();
+    const position = this.#num(Num.OFFSET) + offset;
+    let done = 0;
+    while (done < length) {
+      const put = file.pwrite(fd, address + done, length - done, position + done);
+      if (put > 0) done += put;
+      else if (put === 0) return this.#failed(EIO);
+      else if (file.errno() !== EINTR) return this.#failed(file.errno());
+    }
+    this.#count(LaneNum.WRITTEN_BYTES, length);
+    return 0;
+  }
+
+  flush(): Errno {
+    this.#count(LaneNum.FLUSHES, 1);
+    if (this.#words[Word.STATE] !== DeviceState.BOUND) return this.#failed(EIO);
+    while (file.fdatasync(this.#fd()) < 0) {
+      if (file.errno() !== EINTR) return this.#failed(file.errno());
+    }
+    return 0;
+  }
+
+  trim(offset: number, length: number): Errno {
+    this.#count(LaneNum.TRIMS, 1);
+    return this.#failed(punchRange(this.#fd(), this.#num(Num.OFFSET) + offset, length, this.#learn()));
+  }
+
+  writeZeroes(offset: number, length: number, how: ZeroMode): Errno {
+    this.#count(LaneNum.WRITE_ZEROES, 1);
+    const position = this.#num(Num.OFFSET) + offset;
+    return this.#failed(zeroRange(this.#fd(), position, length, how, this.#learn()));
+  }
+
+  cache(offset: number, length: number): Errno {
+    this.#count(LaneNum.CACHES, 1);
+    file.posixFadvise(this.#fd(), this.#num(Num.OFFSET) + offset, length, file.POSIX_FADV_WILLNEED);
+    return 0;
+  }
+
+  extent(offset: number, length: number): number {
+    return extentAt(this.#fd(), this.#num(Num.OFFSET) + offset, length, this.#learn());
+  }
+
+  #fd(): number {
+    return this.#words[Word.FD] ?? -1;
+  }
+
+  #flags(): number {
+    return this.#words[Word.FLAGS] ?? 0;
+  }
+
+  #num(slot: number): number {
+    return this.#nums[slot] ?? 0;
+  }
+
+  #count(counter: number, by: number): void {
+    const at = this.#counters + counter;
+    this.#nums[at] = (this.#nums[at] ?? 0) + by;
+  }
+
+  /** Counts an error, if it is one, and passes it on. */
+  #failed(errno: Errno): Errno {
+    if (errno !== 0) this.#count(LaneNum.ERRORS, 1);
+    return errno;
+  }
+
+  #learn(): Learned {
+    const learned = this.#learned;
+    const generation = this.#words[Word.FILE_GENERATION] ?? 0;
+    if (learned.generation !== generation) {
+      learned.generation = generation;
+      learned.splice = (this.#flags() & LoFlag.DIRECT_IO) === 0;
+      learned.punch = learned.zero = learned.seek = true;
+    }
+    return learned;
+  }
+}

@@ -1,0 +1,56 @@
+import { addressOf } from './sockets.js';
+
+/** Where an Output's bytes go. One connection at a time. */
+export interface Sink {
+  /** Takes all of `out`'s bytes, now or by keeping what the peer does not take. False when some were kept. */
+  flush(out: Output): boolean;
+}
+
+/**
+ * Replies under construction, in memory the kernel reads from directly. Filled by a session, emptied by the
+ * connection that is being served.
+ */
+export class Output {
+  bytes: Uint8Array;
+  view: DataView;
+  address: number;
+  /** Bytes filled so far. */
+  length = 0;
+  /** The connection that is being served. */
+  sink: Sink | undefined;
+
+  readonly #base: ArrayBuffer;
+
+  /** `capacity`: bytes kept at all times; a larger reply borrows memory of its own size until it is sent. */
+  constructor(capacity: number) {
+    this.#base = new ArrayBuffer(capacity);
+    this.bytes = new Uint8Array(this.#base);
+    this.view = new DataView(this.#base);
+    this.address = addressOf(this.#base);
+  }
+
+  /** Makes room for `count` more bytes. False when the peer must first take what it was sent. */
+  room(count: number): boolean {
+    return this.length + count <= this.bytes.length || this.#makeRoom(count);
+  }
+
+  #makeRoom(count: number): boolean {
+    if (!this.flush()) return false;
+    if (count > this.bytes.length) this.#use(new ArrayBuffer(count));
+    return true;
+  }
+
+  /** Hands everything to the sink; the output is empty after it. False when the peer did not take all. */
+  flush(): boolean {
+    const sent = this.length === 0 || (this.sink?.flush(this) ?? true);
+    this.length = 0;
+    if (this.bytes.length > this.#base.byteLength) this.#use(this.#base);
+    return sent;
+  }
+
+  #use(memory: ArrayBuffer): void {
+    this.bytes = new Uint8Array(memory);
+    this.view = new DataView(memory);
+    this.address = addressOf(memory);
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * Codec of the request message (protocol document, "Request message" and "Extended request message"). No I/O.
+ *
+ * Hot path: fields are read with a DataView into one reused object; a 64-bit value becomes a Number once.
+ * Above 2^53 it is inexact, and every such value is past the end of any device, so range checks stay right.
+ */
+import { Magic } from './constants.js';
+
+const TWO_TO_32 = 4294967296;
+
+/** A decoded request header; reused from request to request. */
+export class Request {
+  flags = 0;
+  type = 0;
+  /** The cookie's two halves: it is opaque, and a BigInt would be allocated. */
+  cookieHigh = 0;
+  cookieLow = 0;
+  /** Bytes. */
+  offset = 0;
+  /** Bytes: of the range, or of the payload where the command says so. */
+  length = 0;
+}
+
+/**
+ * Decodes the compact header at `at` (28 bytes: magic u32, flags u16, type u16, cookie u64, offset u64,
+ * length u32). False when the magic is wrong: the stream is lost.
+ */
+export function decodeRequest(view: DataView, at: number, into: Request): boolean {
+  if (view.getUint32(at) !== Magic.REQUEST) return false;
+  decodeCommon(view, at, into);
+  into.length = view.getUint32(at + 24);
+  return true;
+}
+
+/** Decodes the extended header at `at` (32 bytes: as the compact one, with a u64 length). */
+export function decodeExtendedRequest(view: DataView, at: number, into: Request): boolean {
+  if (view.getUint32(at) !== Magic.EXTENDED_REQUEST) return false;
+  decodeCommon(view, at, into);
+  into.length = view.getUint32(at + 24) * TWO_TO_32 + view.getUint32(at + 28);
+  return true;
+}
+
+function decodeCommon(view: DataView, at: number, into: Request): void {
+  into.flags = view.getUint16(at + 4);
+  into.type = view.getUint16(at + 6);
+  into.cookieHigh = view.getUint32(at + 8);
+  into.cookieLow = view.getUint32(at + 12);
+  into.offset = view.getUint32(at + 16) * TWO_TO_32 + view.getUint32(at + 20);
+}
