@@ -23,8 +23,6 @@ export const DEFAULT_LIMITS: NegotiationLimits = {
 export interface NegotiationOptions {
   readonly exports: ExportTable;
   readonly tls: TlsPolicy;
-  /** The stream is already TLS. */
-  readonly secure: boolean;
   /** Every export is presented read-only (a read-only listener). */
   readonly readOnly: boolean;
   /** The metadata contexts there are; ids are unique. */

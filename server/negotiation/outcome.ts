@@ -28,9 +28,11 @@ export interface TransmissionOutcome {
   readonly leftover: Buffer;
 }
 
-/** STARTTLS was acknowledged: wrap the stream and negotiate afresh with `secure: true`. */
+/** STARTTLS was acknowledged: upgrade the stream to TLS, then go on with `negotiateOverTls`. */
 export interface StartTlsOutcome {
   readonly kind: 'starttls';
+  /** All that survives the upgrade: greeting and client flags are not repeated. */
+  readonly clientFlags: number;
 }
 
 /** The client left (ABORT, end of stream, reset) or the caller's signal fired: nothing is open. */
