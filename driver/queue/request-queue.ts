@@ -1,13 +1,5 @@
+import type { LockOrder } from '../locks/lock-order.js';
 import { DeviceState, LaneWord, laneWord, MAX_LANES, Num, SHARED_BYTES, Word } from './slots.js';
-
-/** What a freeze tells the lock validator; `LockOrder` has this shape. */
-export interface FreezeOrder {
-  acquiring(
-    lockClass: 'freeze',
-    name: string,
-    options?: { readonly below?: (...args: never[]) => unknown },
-  ): { acquired(options?: { contended?: boolean }): void; cancelled(): void; released(): void };
-}
 
 /** The device state that the data path reads. Bytes; `fd` is -1 when there is no backing file. */
 export interface QueueState {
@@ -45,12 +37,12 @@ export class RequestQueue {
   readonly shared = new SharedArrayBuffer(SHARED_BYTES);
   readonly #words = new Int32Array(this.shared);
   readonly #nums = new Float64Array(this.shared);
-  readonly #order: FreezeOrder;
+  readonly #order: LockOrder;
   readonly #name: string;
   readonly #onThaw: () => void;
 
   /** `onThaw` runs after the last thaw: whoever parked requests lets them try again. */
-  constructor(options: { order: FreezeOrder; name: string; onThaw: () => void }) {
+  constructor(options: { order: LockOrder; name: string; onThaw: () => void }) {
     this.#order = options.order;
     this.#name = options.name;
     this.#onThaw = options.onThaw;

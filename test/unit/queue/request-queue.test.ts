@@ -3,15 +3,14 @@ import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
+import { LockOrder } from '../../../driver/locks/lock-order.js';
 import { RequestQueue } from '../../../driver/queue/request-queue.js';
 import { DeviceState, LaneWord, laneWord, MAIN_LANE, Num, Word } from '../../../driver/queue/slots.js';
 
-const noOrder = {
-  acquiring: () => ({ acquired: () => {}, cancelled: () => {}, released: () => {} }),
-};
+const urlOf = (module: string): string => JSON.stringify(new URL(module, import.meta.url).href);
 
 const newQueue = (onThaw: () => void = () => {}): RequestQueue =>
-  new RequestQueue({ order: noOrder, name: 'loop0', onThaw });
+  new RequestQueue({ order: new LockOrder(), name: 'loop0', onThaw });
 
 const STATE = {
   state: DeviceState.BOUND,
@@ -188,14 +187,14 @@ t.test('no request of another thread runs while the queue is frozen', async (t) 
 t.test('a freeze alone keeps the process alive, and is woken by another thread', async (t) => {
   const script = `
     import { Worker } from 'node:worker_threads';
-    import { RequestQueue } from ${JSON.stringify(new URL('../../../driver/queue/request-queue.js', import.meta.url).href)};
-    const none = { acquired() {}, cancelled() {}, released() {} };
-    const queue = new RequestQueue({ order: { acquiring: () => none }, name: 'loop0', onThaw() {} });
+    import { RequestQueue } from ${urlOf('../../../driver/queue/request-queue.js')};
+    import { LockOrder } from ${urlOf('../../../driver/locks/lock-order.js')};
+    const queue = new RequestQueue({ order: new LockOrder(), name: 'loop0', onThaw() {} });
     const lane = ${laneWord(2) + LaneWord.IN_FLIGHT};
     Atomics.store(new Int32Array(queue.shared), lane, 1);
     const late = "const { shared, lane } = require('node:worker_threads').workerData, words = new Int32Array(shared);" +
       "setTimeout(() => { if (Atomics.sub(words, lane, 1) === 1) Atomics.notify(words, lane); }, 200);";
-    const worker = new Worker(late, { eval: true, workerData: { shared: queue.shared, lane } });
+    const worker = new Worker(late, { eval: true, execArgv: [], workerData: { shared: queue.shared, lane } });
     worker.unref();
     queue.freeze().then((frozen) => { frozen.thaw(); console.log('frozen'); process.exit(0); });`;
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
