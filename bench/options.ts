@@ -1,0 +1,57 @@
+/** The command line of `npm run bench`. */
+import { Command, InvalidArgumentError } from 'commander';
+
+export interface Options {
+  readonly quick: boolean;
+  readonly only: readonly string[] | undefined;
+  readonly peers: readonly string[] | undefined;
+  readonly rounds: number | undefined;
+  /** Seconds a run. */
+  readonly runtime: number | undefined;
+  readonly json: string | undefined;
+  readonly html: string | undefined;
+  readonly markdown: string | undefined;
+  /** Render this file of `--json` rather than measure. */
+  readonly from: string | undefined;
+  readonly diskDirectory: string;
+  readonly memoryDirectory: string;
+  readonly list: boolean;
+  readonly check: readonly string[] | undefined;
+  readonly minutes: number;
+}
+
+const names = (text: string): string[] => text.split(',').filter((name) => name !== '');
+
+const positive = (text: string): number => {
+  const value = Number(text);
+  if (!(Number.isFinite(value) && value > 0)) throw new InvalidArgumentError('It is a number above 0.');
+  return value;
+};
+
+const count = (text: string): number => {
+  const value = positive(text);
+  if (!Number.isInteger(value)) throw new InvalidArgumentError('It is a whole number above 0.');
+  return value;
+};
+
+export const parseOptions = (args: readonly string[]): Options =>
+  new Command('bench')
+    .description(
+      'Measures nbdloop beside every other NBD server that is installed, on the same file, in turns.',
+    )
+    .option('--quick', 'few workloads, 2 rounds of 1 second', false)
+    .option('--only <ids>', 'workloads by id or part of one, comma-separated', names)
+    .option('--peers <names>', 'servers to compare with, comma-separated', names)
+    .option('--rounds <number>', 'rounds of each workload (default 5)', count)
+    .option('--runtime <seconds>', 'of one run (default 3)', positive)
+    .option('--json <file>', 'write all samples')
+    .option('--html <file>', 'write a page with plots')
+    .option('--markdown <file>', 'write the tables into this page')
+    .option('--from <file>', 'report on the samples in this file, measure nothing')
+    .option('--disk-directory <path>', 'where the image on a real disk goes', '/var/tmp')
+    .option('--memory-directory <path>', 'where the image in memory goes', '/dev/shm')
+    .option('--list', 'list workloads and servers, measure nothing', false)
+    .option('--check <names>', 'start, idle, memory: checks of nbdloop alone, comma-separated', names)
+    .option('--minutes <number>', 'length of the memory check', positive, 10)
+    .parse(args, { from: 'user' })
+    .opts<Options>();

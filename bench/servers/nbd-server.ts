@@ -1,0 +1,81 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { alive, run, stopProcess, versionLine } from '../system/process.js';
+import {
+  accepting,
+  EXPORT,
+  freePort,
+  type RunningServer,
+  type Server,
+  type Site,
+  socketPath,
+  uriOf,
+} from './server.js';
+
+/** nbd-server(5). `splice` is its own way to save copies; it ignores it under TLS. */
+const configuration = (site: Site, port: number, splice: boolean): string => {
+  const { transport, tls } = site.setup;
+  const certificates = site.certificates;
+  return [
+    '[generic]',
+    'allowlist = true',
+    ...(transport === 'tcp'
+      ? ['listenaddr = 127.0.0.1', `port = ${port}`]
+      : [`unixsock = ${socketPath(site)}`]),
+    ...(tls
+      ? [
+          'force_tls = true',
+          `certfile = ${certificates}/server-cert.pem`,
+          `keyfile = ${certificates}/server-key.pem`,
+        ]
+      : []),
+    `[${EXPORT}]`,
+    `exportname = ${site.image}`,
+    `splice = ${splice}`,
+    'flush = true',
+    'fua = true',
+    'trim = true',
+    '',
+  ].join('\n');
+};
+
+/** It serves only one client in the foreground, so it runs as the daemon it makes of itself. */
+const start = async (site: Site, splice: boolean): Promise<RunningServer> => {
+  const port = site.setup.transport === 'tcp' ? await freePort() : 0;
+  const config = `${site.directory}/nbd-server.conf`;
+  const pidFile = `${site.directory}/nbd-server.pid`;
+  await writeFile(config, configuration(site, port, splice));
+  await run('nbd-server', ['-C', config, '-p', pidFile], { timeout: 10_000 });
+  const pid = await readPid(pidFile);
+  const stop = () => stopProcess(pid, () => alive(pid));
+  try {
+    await accepting({ alive: () => alive(pid), says: () => 'see the system log' }, site, port);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { pid, address: uriOf(site, port), stop };
+};
+
+const readPid = async (path: string): Promise<number> => {
+  const pid = Number(await readFile(path, 'utf8'));
+  if (!Number.isInteger(pid) || pid <= 1) throw new Error(`nbd-server wrote no process id to ${path}`);
+  return pid;
+};
+
+const version = (): Promise<string | undefined> => versionLine('nbd-server', ['-V']);
+
+export const nbdServer: Server = {
+  name: 'nbd-server',
+  role: 'peer',
+  version,
+  supports: (setup) => !setup.direct,
+  start: (site) => start(site, false),
+};
+
+export const nbdServerSplice: Server = {
+  name: 'nbd-server-splice',
+  role: 'peer',
+  version,
+  supports: (setup) => !setup.direct && !setup.tls,
+  start: (site) => start(site, true),
+};

@@ -1,0 +1,106 @@
+/** A server under test, as the bench sees it: how to start it on a file, and where a client finds it. */
+import { createServer, connect as netConnect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Daemon } from '../system/process.js';
+
+/** How a server is to serve; servers run once for all workloads that share a setup. */
+export interface Setup {
+  /** `memory`: the image is on tmpfs. `disk`: on a file system of a real disk. */
+  readonly medium: 'memory' | 'disk';
+  readonly transport: 'unix' | 'tcp';
+  readonly tls: boolean;
+  /** O_DIRECT to the image. */
+  readonly direct: boolean;
+}
+
+/** Where a server serves from. */
+export interface Site {
+  readonly setup: Setup;
+  /** Absolute path of the image. */
+  readonly image: string;
+  /** A directory of the server's own, for sockets and configuration. */
+  readonly directory: string;
+  /** PEM files `server-cert.pem`, `server-key.pem`, `ca-cert.pem`. */
+  readonly certificates: string;
+}
+
+export interface RunningServer {
+  /** Whose CPU and memory count, with all descendants. Undefined where the kernel itself is the server. */
+  readonly pid: number | undefined;
+  /** An NBD URI, or the path of a file or block device. */
+  readonly address: string;
+  /** Turns O_DIRECT on and off while requests run. Only nbdloop can. */
+  readonly toggleDirect?: (on: boolean) => Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface Server {
+  readonly name: string;
+  /** `ceiling`: no NBD at all, for comparison; takes no part in ratios. */
+  readonly role: 'ours' | 'peer' | 'ceiling';
+  /** One line; undefined where it is not installed. */
+  version(): Promise<string | undefined>;
+  supports(setup: Setup): boolean;
+  start(site: Site): Promise<RunningServer>;
+}
+
+/** The export's name at every server. */
+export const EXPORT = 'loop0';
+
+export const socketPath = (site: Site): string => `${site.directory}/nbd.sock`;
+
+/** A TCP port of 127.0.0.1 that is free now. */
+export const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+
+/** The URI that fio's and nbdcopy's libnbd takes. */
+export const uriOf = (site: Site, port: number): string => {
+  const { transport, tls } = site.setup;
+  const scheme = tls ? 'nbds' : 'nbd';
+  // Certificates are checked by nobody here: it is the cipher's cost that is measured.
+  const options = tls ? [`tls-certificates=${site.certificates}`, 'tls-verify-peer=false'] : [];
+  if (transport === 'tcp') return withOptions(`${scheme}://127.0.0.1:${port}/${EXPORT}`, options);
+  return withOptions(`${scheme}+unix:///${EXPORT}`, [`socket=${socketPath(site)}`, ...options]);
+};
+
+const withOptions = (uri: string, options: readonly string[]): string =>
+  options.length === 0 ? uri : `${uri}?${options.join('&')}`;
+
+/** Resolves once the server accepts connections; an error that quotes it where it ended instead. */
+export const accepting = async (
+  server: { alive: () => boolean; says: () => string },
+  site: Site,
+  port: number,
+) => {
+  const target = site.setup.transport === 'tcp' ? { host: '127.0.0.1', port } : { path: socketPath(site) };
+  for (let waited = 0; waited < 10_000; waited += 20) {
+    if (!server.alive()) throw new Error(`it ended at its start: ${server.says()}`);
+    if (await connects(target)) return;
+    await sleep(20);
+  }
+  throw new Error('it accepts no connection after 10 s');
+};
+
+export const connects = (target: { path: string } | { host: string; port: number }): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = netConnect(target);
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+
+/** The `RunningServer` of a daemon in the foreground, once it accepts. */
+export const serving = async (daemon: Daemon, site: Site, port: number): Promise<RunningServer> => {
+  try {
+    await accepting({ alive: () => daemon.running, says: () => daemon.lastWords }, site, port);
+  } catch (error) {
+    await daemon.stop();
+    throw error;
+  }
+  return { pid: daemon.pid, address: uriOf(site, port), stop: () => daemon.stop() };
+};
