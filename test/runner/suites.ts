@@ -1,0 +1,56 @@
+/** The suites of the test run, and the programs each one wants. */
+
+export interface Suite {
+  readonly name: string;
+  /** Test files that may run at once; 1 where a file needs the machine for itself. */
+  readonly jobs: number;
+  /** Seconds a test file may take before it counts as hung, unless it sets its own limit. */
+  readonly fileTimeout: number;
+  /** Program -> Debian package that brings it. */
+  readonly tools: Readonly<Record<string, string>>;
+}
+
+const CLIENTS = {
+  nbdinfo: 'libnbd-bin',
+  nbdcopy: 'libnbd-bin',
+  'qemu-img': 'qemu-utils',
+  'qemu-io': 'qemu-utils',
+  fio: 'fio',
+  'nbd-client': 'nbd-client',
+  'nbd-server': 'nbd-server',
+  nbdkit: 'nbdkit',
+  'mkfs.ext4': 'e2fsprogs',
+  openssl: 'openssl',
+  certtool: 'gnutls-bin',
+};
+
+const MACHINES = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  'linux.uml': 'user-mode-linux',
+  busybox: 'busybox-static',
+  cpio: 'cpio',
+  depmod: 'kmod',
+  'dpkg-deb': 'dpkg',
+  ip: 'iproute2',
+  'mkfs.ext4': 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
+  'nbd-client': 'nbd-client',
+  nbdkit: 'nbdkit',
+  fio: 'fio',
+  sfdisk: 'fdisk',
+};
+
+export const SUITES: readonly Suite[] = [
+  { name: 'unit', jobs: 2, fileTimeout: 120, tools: {} },
+  { name: 'model', jobs: 1, fileTimeout: 300, tools: { spin: 'spin', gcc: 'gcc' } },
+  { name: 'interop', jobs: 1, fileTimeout: 300, tools: CLIENTS },
+  { name: 'stress', jobs: 1, fileTimeout: 300, tools: { fio: 'fio' } },
+  { name: 'fuzz', jobs: 1, fileTimeout: 300, tools: {} },
+  { name: 'vm', jobs: 1, fileTimeout: 600, tools: MACHINES },
+];
+
+/** Packages that bring no program of their own to look for, by suite. */
+export const LIBRARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  interop: { 'python3-libnbd': '/usr/lib/python3/dist-packages/nbd.py' },
+  model: { 'libc6-dev': '/usr/include/stdlib.h' },
+};
