@@ -1,0 +1,90 @@
+import t from 'tap';
+import { DEFAULT_LIMITS } from '../../../server/negotiation/options.js';
+import { Opt, Rep } from '../../../server/wire/constants.js';
+import { handshake, infoData, option } from '../../helpers/handshake.js';
+
+t.test('an option over the limit is skipped and refused, and the next one is understood', async (t) => {
+  const { client } = handshake(t);
+  await client.greet();
+  const { maxOptionBytes } = DEFAULT_LIMITS;
+  const huge = Buffer.alloc(maxOptionBytes + 1, 'IHAVEOPT');
+  for (const number of [Opt.LIST, Opt.GO, Opt.SET_META_CONTEXT, Opt.STARTTLS, Opt.ABORT]) {
+    t.equal(await client.askOne(number, huge), Rep.ERR_TOO_BIG, `option ${number}`);
+  }
+  t.equal(await client.askOne(4711, huge), Rep.ERR_UNSUP);
+  t.equal(
+    await client.askOne(Opt.GO, Buffer.alloc(maxOptionBytes)),
+    Rep.ERR_INVALID,
+    'at the limit it is read',
+  );
+  t.equal((await client.ask(Opt.GO, infoData('loop0'))).at(-1)?.type, Rep.ACK);
+});
+
+t.test('an absurd length is a hang-up before any of it is read', async (t) => {
+  for (const number of [Opt.LIST, Opt.ABORT, 4711]) {
+    const { client, outcome } = handshake(t);
+    await client.greet();
+    client.send(option(number, Buffer.alloc(0), 0xffffffff));
+    t.match(await outcome, { kind: 'dropped', reason: /4294967295 bytes/ });
+  }
+});
+
+t.test('skipping a long option holds a bounded part of it', async (t) => {
+  const { client, server } = handshake(t);
+  await client.greet();
+  const piece = Buffer.alloc(64 * 1024);
+  client.send(option(4711, Buffer.alloc(0), 512 * piece.length));
+  let most = 0;
+  for (let sent = 0; sent < 512; sent++) {
+    client.send(piece);
+    await new Promise(setImmediate);
+    most = Math.max(most, server.readableLength);
+  }
+  t.match(await client.reply(), { option: 4711, type: Rep.ERR_UNSUP });
+  t.ok(most <= 4 * piece.length, `${most} bytes held`);
+});
+
+t.test('a client that never stops asking is hung up on', async (t) => {
+  const limits = { ...DEFAULT_LIMITS, maxOptions: 5 };
+  const { client, outcome } = handshake(t, { limits });
+  await client.greet();
+  for (let count = 0; count < 5; count++) t.equal(await client.askOne(4711), Rep.ERR_UNSUP);
+  t.match(await outcome, { kind: 'dropped', reason: /more than 5 options/ });
+});
+
+t.test('a server that goes down refuses everything but ABORT', async (t) => {
+  let draining = false;
+  const { client } = handshake(t, { draining: () => draining, tls: 'optional' });
+  await client.greet();
+  t.equal((await client.ask(Opt.LIST)).at(-1)?.type, Rep.ACK);
+  draining = true;
+  for (const number of [Opt.LIST, Opt.INFO, Opt.GO, Opt.STARTTLS, Opt.STRUCTURED_REPLY, 4711]) {
+    t.equal(await client.askOne(number), Rep.ERR_SHUTDOWN, `option ${number}`);
+  }
+  t.equal(await client.askOne(Opt.ABORT), Rep.ACK);
+});
+
+t.test('a server that goes down hangs up on EXPORT_NAME', async (t) => {
+  const { client, outcome, exports } = handshake(t, { draining: () => true });
+  await client.greet();
+  client.send(option(Opt.EXPORT_NAME, Buffer.from('loop0')));
+  t.equal((await outcome).kind, 'dropped');
+  t.equal(exports[0].opened, 0);
+});
+
+t.test('a client that does not read its replies is not answered without end', async (t) => {
+  const { client, server, outcome, controller } = handshake(t);
+  client.stream.pause();
+  client.send(Buffer.from([0, 0, 0, 3]));
+  for (let count = 0; count < 3000; count++) client.send(option(Opt.LIST));
+  // Every step of the server takes a few turns of the loop; it stands still when nothing moves for many.
+  let queued = -1;
+  for (let still = 0; still < 50; still++) {
+    await new Promise(setImmediate);
+    if (server.writableLength !== queued) still = 0;
+    queued = server.writableLength;
+  }
+  t.ok(queued < 1024, `${queued} bytes of replies queued`);
+  controller.abort('the handshake took too long');
+  t.same(await outcome, { kind: 'closed', reason: 'the handshake took too long' });
+});
