@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Site } from './site.js';
 
 /**
  * Which locks the running code holds.
@@ -72,8 +73,8 @@ export class HeldLock {
     readonly lockClass: string,
     readonly name: string,
     public scope: Scope,
-    /** Where it was acquired; V8 formats `stack` only when it is read. */
-    readonly site: { readonly stack?: string },
+    /** Where it was acquired. */
+    readonly site: Site,
   ) {
     scope.own.add(this);
     scope.task.locks.add(this);

@@ -66,7 +66,7 @@ export const LOOP_LOCK_RULES: LockRules<LockClass> = {
       guards: "a device's state, backing file and parameters",
     },
     freeze: {
-      kernelName: 'blk_mq_freeze_queue',
+      kernelName: 'freeze (waits for I/O)',
       guards: 'a device against requests: while it is frozen none is in flight and none enters',
       ownerless: true,
     },

@@ -7,10 +7,16 @@ export interface GraphEdge<C extends string> {
   readonly to: C;
   readonly kind: 'declared' | 'undeclared' | 'wait';
   count: number;
-  /** True when the first sight was reported: such an edge is no part of later chains. */
-  reported: boolean;
+  /** Why its first sight was reported, if it was: such an edge is no part of later chains. */
+  mistake: 'circular' | 'undeclared-edge' | undefined;
   /** The first sight. */
   first: { readonly from: HeldLock; readonly to: HeldLock } | undefined;
+}
+
+/** An edge that must not be; `cycle` only at its first sight. */
+export interface EdgeMistake<C extends string> {
+  readonly kind: 'circular' | 'undeclared-edge';
+  readonly cycle: readonly GraphEdge<C>[] | undefined;
 }
 
 /** Lock classes and the edges between them. Reported edges aside, the acquire edges never hold a cycle. */
@@ -35,29 +41,22 @@ export class LockGraph<C extends string> {
   }
 
   /**
-   * Records that `to` is acquired under `from`.
+   * Records that `to` is acquired under `from`, and tells the mistake if it is one, with the dependencies that
+   * lead from `to` back to `from` when it closes a cycle.
    *
-   * Returns the new edge when its first sight is a mistake, with the dependencies that lead from `to` back to
-   * `from` when it closes a cycle. Only the innermost held lock matters: the outer ones have their own edges to
-   * it, and in an order without cycles what they may precede is closed under that.
+   * Only the innermost held lock matters: the outer ones have edges of their own that lead to it.
    */
-  record(
-    from: HeldLock,
-    to: HeldLock,
-  ): { edge: GraphEdge<C>; cycle: readonly GraphEdge<C>[] | undefined } | undefined {
+  record(from: HeldLock, to: HeldLock): EdgeMistake<C> | undefined {
     const key: LockEdge<C> = [from.lockClass as C, to.lockClass as C];
     const known = this.#edges.get(key.join(' '));
-    if (known !== undefined) {
-      known.count++;
-      known.first ??= { from, to };
-      return undefined;
+    const cycle = known === undefined ? this.path(key[1], key[0]) : undefined;
+    const edge = known ?? this.#add(key, 'undeclared');
+    edge.count++;
+    edge.first ??= { from, to };
+    if (known === undefined) {
+      edge.mistake = cycle !== undefined ? 'circular' : this.#closed ? 'undeclared-edge' : undefined;
     }
-    const cycle = this.path(key[1], key[0]);
-    const edge = this.#add(key, 'undeclared');
-    edge.count = 1;
-    edge.first = { from, to };
-    edge.reported = this.#closed || cycle !== undefined;
-    return edge.reported ? { edge, cycle } : undefined;
+    return edge.mistake === undefined ? undefined : { kind: edge.mistake, cycle };
   }
 
   /** Shortest chain of good edges that leads from one class to another. */
@@ -66,7 +65,7 @@ export class LockGraph<C extends string> {
     for (const [node, trail] of reached) {
       if (node === end && trail.length > 0) return trail;
       for (const edge of this.#edges.values()) {
-        if (edge.from !== node || edge.reported) continue;
+        if (edge.from !== node || edge.mistake !== undefined) continue;
         if (edge.to === end) return [...trail, edge];
         if (!reached.has(edge.to)) reached.set(edge.to, [...trail, edge]);
       }
@@ -75,7 +74,7 @@ export class LockGraph<C extends string> {
   }
 
   #add([from, to]: LockEdge<C>, kind: GraphEdge<C>['kind']): GraphEdge<C> {
-    const edge: GraphEdge<C> = { from, to, kind, count: 0, reported: false, first: undefined };
+    const edge: GraphEdge<C> = { from, to, kind, count: 0, mistake: undefined, first: undefined };
     // A wait and an acquire between the same classes are two edges.
     this.#edges.set(kind === 'wait' ? `${from} ~ ${to}` : `${from} ${to}`, edge);
     return edge;

@@ -3,10 +3,8 @@ import { LOOP_LOCK_RULES, type LockClass, type LockRules } from './lock-classes.
 import { LockGraph } from './lock-graph.js';
 import { LockReport, type Mistake } from './lock-report.js';
 import { lockdepSnapshot } from './lockdep-snapshot.js';
+import { captureSite, type Frame } from './site.js';
 import type { LockdepSnapshot } from './snapshot.js';
-
-/** A function whose caller is where the acquire counts as made: frames above it are left out of stacks. */
-type Frame = (...args: never[]) => unknown;
 
 /** Counters of a lock class. */
 export interface ClassCount {
@@ -101,8 +99,7 @@ export class LockOrder<C extends string = LockClass> {
    * `name` is the lock's instance, e.g. 'loop0'; `below` the function whose caller is the acquisition site.
    */
   acquiring(lockClass: C, name: string, options: { readonly below?: Frame } = {}): Acquisition {
-    const site: { stack?: string } = {};
-    Error.captureStackTrace(site, options.below ?? this.acquiring);
+    const site = captureSite(options.below ?? this.acquiring);
     const scope = this.#locks.forAcquire();
     const held = scope.held();
     const lock = new HeldLock(lockClass, name, scope, site);
@@ -153,20 +150,17 @@ export class LockOrder<C extends string = LockClass> {
     const innermost = held.at(-1);
     if (innermost === undefined) return;
     const bad = this.#graph.record(innermost, lock);
-    if (bad === undefined) return;
-    const kind = bad.cycle === undefined ? 'undeclared-edge' : 'circular';
-    this.#report({ kind, subject: lock, conflict: innermost, held, cycle: bad.cycle });
+    if (bad !== undefined) this.#report({ ...bad, subject: lock, conflict: innermost, held });
   }
 
   #release(lock: HeldLock): void {
-    const site: { stack?: string } = {};
-    Error.captureStackTrace(site, this.#release);
     const task = this.#locks.current?.task;
-    const by = { task: task === undefined ? 'no task' : String(task), site };
-    if (lock.state !== 'held') this.#report({ kind: 'unbalanced-release', subject: lock, by });
-    else if (!this.#mayRelease(lock, task)) {
+    const kind =
+      lock.state !== 'held' ? 'unbalanced-release' : this.#mayRelease(lock, task) ? undefined : 'wrong-owner';
+    if (kind !== undefined) {
+      const by = { task: task === undefined ? 'no task' : String(task), site: captureSite(this.#release) };
       const held = this.#locks.current?.held() ?? [];
-      this.#report({ kind: 'wrong-owner', subject: lock, by, conflict: lock, held });
+      this.#report({ kind, subject: lock, by, conflict: lock, held });
     }
     this.#forget(lock);
   }
@@ -199,13 +193,14 @@ export class LockOrder<C extends string = LockClass> {
   }
 
   #report(mistake: Mistake): void {
-    const report = new LockReport(mistake);
-    const key = `${report.kind} ${report.chain.join(' ')} ${report.subject.lockClass}`;
+    const { kind, subject, conflict } = mistake;
+    const key = `${kind} ${conflict?.lockClass} ${subject.lockClass}`;
     const known = this.#reports.get(key);
     if (known !== undefined) {
       known.count++;
       return;
     }
+    const report = new LockReport(mistake, (lockClass) => this.#rules.classes[lockClass as C].kernelName);
     this.#reports.set(key, report);
     this.#onReport?.(report);
   }

@@ -1,15 +1,8 @@
 import type { HeldLock } from './held-locks.js';
 import type { GraphEdge } from './lock-graph.js';
 import { chainText, reportText, reportTitle } from './render.js';
+import { type Site, stackLines } from './site.js';
 import type { LockLinkJson, LockReportJson, LockReportKind, LockSiteJson } from './snapshot.js';
-
-/** Stack lines of a captured site, without the header and Node's own frames. */
-export const stackLines = (site: { readonly stack?: string }): string[] =>
-  (site.stack ?? '')
-    .split('\n')
-    .slice(1)
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.includes('node:internal'));
 
 export const siteJson = (lock: HeldLock): LockSiteJson => ({
   lockClass: lock.lockClass,
@@ -40,16 +33,16 @@ export interface Mistake {
   readonly kind: LockReportKind;
   readonly subject: HeldLock;
   /** Who does it and where; the subject's own acquire when left out. */
-  readonly by?: { readonly task: string; readonly site: { readonly stack?: string } };
+  readonly by?: { readonly task: string; readonly site: Site };
   readonly conflict?: HeldLock | undefined;
   readonly held?: readonly HeldLock[];
   readonly cycle?: readonly GraphEdge<string>[] | undefined;
 }
 
 function chainOf({ kind, subject, conflict, cycle }: Mistake): string[] {
-  if (conflict === undefined) return [subject.lockClass];
-  if (kind === 'circular') return cycleChain(conflict.lockClass, cycle ?? []);
-  return [conflict.lockClass, subject.lockClass];
+  if (kind === 'circular') return cycleChain(conflict?.lockClass ?? subject.lockClass, cycle ?? []);
+  const outer = kind === 'undeclared-edge' || kind === 'recursion' ? conflict : undefined;
+  return outer === undefined ? [subject.lockClass] : [outer.lockClass, subject.lockClass];
 }
 
 /** A lock-order mistake: an error with structure, whose `text` is what lockdep would print. */
@@ -57,6 +50,7 @@ export class LockReport extends Error {
   override readonly name = 'LockReport';
   readonly kind: LockReportKind;
   readonly chain: readonly string[];
+  readonly kernelChain: readonly string[];
   readonly subject: LockSiteJson;
   readonly conflict: LockSiteJson | null;
   readonly held: readonly LockSiteJson[];
@@ -64,12 +58,13 @@ export class LockReport extends Error {
   /** How often the same mistake was made. */
   count = 1;
 
-  constructor(mistake: Mistake) {
+  constructor(mistake: Mistake, kernelName: (lockClass: string) => string) {
     const chain = chainOf(mistake);
     const { kind, subject, by, conflict } = mistake;
     super(`${reportTitle(kind)}: ${chainText({ kind, chain })} (${subject.name})`);
     this.kind = kind;
     this.chain = chain;
+    this.kernelChain = chain.map(kernelName);
     const site = siteJson(subject);
     this.subject = by === undefined ? site : { ...site, task: by.task, stack: stackLines(by.site) };
     this.conflict = conflict === undefined ? null : siteJson(conflict);
@@ -82,7 +77,7 @@ export class LockReport extends Error {
   }
 
   toJSON(): LockReportJson {
-    const { kind, message, chain, subject, conflict, held, links, count, text } = this;
-    return { kind, message, chain, subject, conflict, held, links, count, text };
+    const { kind, message, chain, kernelChain, subject, conflict, held, links, count, text } = this;
+    return { kind, message, chain, kernelChain, subject, conflict, held, links, count, text };
   }
 }

@@ -26,14 +26,14 @@ const edgeJson = <C extends string>({
   to,
   count,
   kind,
-  reported,
+  mistake,
   first,
 }: GraphEdge<C>): LockEdgeJson => ({
   from,
   to,
   count,
   kind,
-  reported,
+  reported: mistake !== undefined,
   first:
     first === undefined
       ? null

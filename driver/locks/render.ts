@@ -1,112 +1,117 @@
-import type { LockReportJson, LockReportKind, LockSiteJson } from './snapshot.js';
+import type { LockLinkJson, LockReportJson, LockReportKind, LockSiteJson } from './snapshot.js';
 
 /** Lock reports as text, in the shape that kernel developers know from lockdep. Pure functions. */
 
-const TITLES: Record<LockReportKind, string> = {
-  circular: 'possible circular locking dependency detected',
-  'undeclared-edge': 'lock order outside the declared table detected',
-  recursion: 'possible recursive locking detected',
-  'wrong-owner': 'lock released by a task that does not hold it',
-  'held-at-end': 'task ended with a lock still held',
-  'unbalanced-release': 'bad unlock balance detected',
+/** What a report's text is made from. */
+export type Untold = Omit<LockReportJson, 'text'>;
+
+interface Wording {
+  readonly title: string;
+  /** What the task does with the subject. */
+  readonly action: string;
+  /** How the conflicting lock stands to that. */
+  readonly conflict: string;
+}
+
+const ACQUIRE = { action: 'is trying to acquire', conflict: 'but the task already holds:' };
+
+const WORDING: Record<LockReportKind, Wording> = {
+  circular: { title: 'possible circular locking dependency detected', ...ACQUIRE },
+  'undeclared-edge': { title: 'lock order outside the declared table detected', ...ACQUIRE },
+  recursion: { title: 'possible recursive locking detected', ...ACQUIRE },
+  'wrong-owner': {
+    title: 'lock released by a task that does not own it',
+    action: 'is trying to release',
+    conflict: 'which another task owns:',
+  },
+  'held-at-end': { title: 'task ended with a lock still held', action: 'ended with', conflict: '' },
+  'unbalanced-release': {
+    title: 'bad unlock balance detected',
+    action: 'is trying to release',
+    conflict: 'which is not held any more:',
+  },
+};
+
+const SOURCES: Record<LockLinkJson['source'], string> = {
+  seen: 'first seen at:',
+  declared: 'declared lock order, not seen yet',
+  wait: 'declared wait, no acquire shows it',
 };
 
 const RULER = '='.repeat(54);
 const DASHES = '-'.repeat(54);
 
-const lockOf = (site: LockSiteJson): string => `(${site.lockClass}) ${site.name}`;
-const stackOf = (stack: readonly string[]): string[] => stack.map((line) => `       ${line}`);
+const lockText = (site: LockSiteJson): string => `  (${site.lockClass}) ${site.name}`;
+const stackText = (stack: readonly string[]): string[] => stack.map((line) => `       ${line}`);
 
-/** 'a -> b -> c -> a'. */
-export const chainText = (report: Pick<LockReportJson, 'kind' | 'chain'>): string =>
-  [...report.chain, ...(report.kind === 'circular' ? report.chain.slice(0, 1) : [])].join(' -> ');
+export const reportTitle = (kind: LockReportKind): string => WORDING[kind].title;
 
-const conflictLines = ({ conflict }: Omit<LockReportJson, 'text'>): string[] =>
-  conflict === null
-    ? []
-    : [
-        '',
-        'but the task already holds:',
-        `  ${lockOf(conflict)}, acquired by ${conflict.task} at:`,
-        ...stackOf(conflict.stack),
-      ];
+/** 'a -> b -> c', and for a cycle '-> a' again. */
+export const chainText = ({ kind, chain }: Pick<Untold, 'kind' | 'chain'>): string =>
+  [...chain, ...(kind === 'circular' ? chain.slice(0, 1) : [])].join(' -> ');
 
-const SOURCES = {
-  seen: 'first seen at:',
-  declared: 'declared lock order, not seen yet',
-  wait: 'declared wait: the second must be released before the first can be had',
-} as const;
+function conflictLines({ kind, conflict }: Untold): string[] {
+  if (conflict === null) return [];
+  const acquired = `${lockText(conflict)}, acquired by ${conflict.task} at:`;
+  return ['', WORDING[kind].conflict, acquired, ...stackText(conflict.stack)];
+}
 
-function dependencyLines(report: Omit<LockReportJson, 'text'>): string[] {
-  if (report.kind !== 'circular') return [];
+function dependencyLines({ kind, links }: Untold): string[] {
+  if (kind !== 'circular') return [];
   const lines = [
     '',
-    'which already depends on the new lock. The existing dependency chain (in reverse order):',
+    'which already depends on the new lock.',
+    'The existing dependency chain (in reverse order):',
   ];
-  report.links.toReversed().forEach((link, index) => {
-    lines.push(
-      '',
-      `-> #${report.links.length - 1 - index} ${link.from} -> ${link.to}: ${SOURCES[link.source]}`,
-    );
-    lines.push(...stackOf(link.stack));
-  });
+  for (const [index, { from, to, source, stack }] of [...links.entries()].reverse()) {
+    lines.push('', `-> #${index} ${from} -> ${to}: ${SOURCES[source]}`, ...stackText(stack));
+  }
   return lines;
 }
 
-function chainLines(report: Omit<LockReportJson, 'text'>): string[] {
+function chainLines(report: Untold): string[] {
   if (report.chain.length < 2) return [];
-  return ['', 'Chain of locks:', `  ${chainText(report)}`];
+  return ['', 'Chain exists of:', `  ${chainText(report)}`, `  kernel: ${report.kernelChain.join(' -> ')}`];
 }
 
-/** Two tasks that deadlock: one takes the new edge, the other what closes the cycle. */
-function scenarioLines({ kind, subject, conflict, links }: Omit<LockReportJson, 'text'>): string[] {
-  const last = links.at(-1);
-  if (kind !== 'circular' || conflict === null || last === undefined) return [];
-  const rows: [string, string][] = [
-    [`lock(${conflict.lockClass})`, ''],
-    ...links.map((link): [string, string] => [
-      '',
-      link.source === 'wait' ? `wait(${link.from})` : `lock(${link.from})`,
-    ]),
-    ['', `lock(${last.to})`],
-    [`lock(${subject.lockClass})`, ''],
-  ];
-  const width = Math.max(...rows.map(([left]) => left.length)) + 6;
-  const row = ([left, right]: [string, string]): string => `  ${left.padEnd(width)}${right}`.trimEnd();
+/** One task takes the new edge, the others what closes the cycle. */
+function scenarioLines({ kind, subject, conflict, links }: Untold): string[] {
+  if (kind !== 'circular' || conflict === null) return [];
+  const others = links.map(
+    ({ from, to, source }) => `lock(${from}), then ${source === 'wait' ? 'wait' : 'lock'}(${to})`,
+  );
+  const width = `lock(${conflict.lockClass})`.length + 4;
+  const left = (text: string): string => `  ${text}`;
+  const right = (text: string): string => `  ${' '.repeat(width)}${text}`;
   return [
     '',
-    'Possible unsafe locking scenario:',
-    row(['task A', 'tasks B']),
-    ...rows.map(row),
-    '',
+    'Possible unsafe locking scenario (this task left, others right):',
+    left(`lock(${conflict.lockClass})`),
+    ...others.map(right),
+    left(`lock(${subject.lockClass})`),
     '  *** DEADLOCK ***',
   ];
 }
 
-const heldLines = ({ held, subject }: Omit<LockReportJson, 'text'>): string[] => [
-  '',
-  held.length === 0 ? `No lock is held by ${subject.task}.` : `Locks held by ${subject.task}:`,
-  ...held.flatMap((site, index) => [`  #${index}: ${lockOf(site)}, at:`, ...stackOf(site.stack)]),
-];
+function heldLines({ held, subject }: Untold): string[] {
+  if (held.length === 0) return ['', `No lock is held by ${subject.task}.`];
+  const locks = held.flatMap((site, index) => [
+    `  #${index}:${lockText(site)}, at:`,
+    ...stackText(site.stack),
+  ]);
+  return ['', `Locks held by ${subject.task}:`, ...locks];
+}
 
-const ACTIONS: Record<LockReportKind, string> = {
-  circular: 'is trying to acquire',
-  'undeclared-edge': 'is trying to acquire',
-  recursion: 'is trying to acquire',
-  'wrong-owner': 'is trying to release',
-  'held-at-end': 'ended with',
-  'unbalanced-release': 'is trying to release',
-};
-
-export function reportText(report: Omit<LockReportJson, 'text'>): string {
-  const { subject } = report;
+/** The whole report. */
+export function reportText(report: Untold): string {
+  const { kind, subject } = report;
   return [
     RULER,
-    `WARNING: ${TITLES[report.kind]}`,
+    `WARNING: ${WORDING[kind].title}`,
     DASHES,
-    `${subject.task} ${ACTIONS[report.kind]}:`,
-    `  ${lockOf(subject)}, at:`,
-    ...stackOf(subject.stack),
+    `${subject.task} ${WORDING[kind].action}:`,
+    `${lockText(subject)}, at:`,
+    ...stackText(subject.stack),
     ...conflictLines(report),
     ...dependencyLines(report),
     ...chainLines(report),
@@ -115,5 +120,3 @@ export function reportText(report: Omit<LockReportJson, 'text'>): string {
     RULER,
   ].join('\n');
 }
-
-export const reportTitle = (kind: LockReportKind): string => TITLES[kind];

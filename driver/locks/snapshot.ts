@@ -42,6 +42,8 @@ export interface LockReportJson {
   readonly message: string;
   /** Lock classes along the offending chain, outermost first; a cycle is not repeated at its end. */
   readonly chain: readonly string[];
+  /** The same chain in the kernel's names. */
+  readonly kernelChain: readonly string[];
   /** The lock that was being acquired or released. */
   readonly subject: LockSiteJson;
   /** The lock already held that makes it a mistake, where there is one. */
