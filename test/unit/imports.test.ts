@@ -1,0 +1,136 @@
+import t from 'tap';
+import { edgesOf, type ImportEdge, importEdges } from '../helpers/imports.js';
+
+/** A rule names the imports that break it. */
+interface Rule {
+  readonly title: string;
+  readonly breaks: (edge: ImportEdge) => boolean;
+}
+
+const under = (path: string, ...places: string[]): boolean =>
+  places.some((place) => path === place || (place.endsWith('/') && path.startsWith(place)));
+
+const DAEMON = 'driver/daemon.ts';
+/** What may start the daemon: its program, and the library's entry. */
+const DAEMON_USERS = ['driver/cli/nbdloopd.ts', 'driver/index.ts'];
+const SEAMS = ['server/backend.ts', 'server/export.ts'];
+
+const RULES: readonly Rule[] = [
+  {
+    title: 'wire imports nothing of the project',
+    breaks: ({ from, to }) => under(from, 'server/wire/') && !under(to, 'server/wire/'),
+  },
+  {
+    title: 'negotiation imports wire and the seams only',
+    breaks: ({ from, to }) =>
+      under(from, 'server/negotiation/') && !under(to, 'server/negotiation/', 'server/wire/', ...SEAMS),
+  },
+  {
+    title: 'transmission imports wire and the seams only',
+    breaks: ({ from, to }) =>
+      under(from, 'server/transmission/') && !under(to, 'server/transmission/', 'server/wire/', ...SEAMS),
+  },
+  {
+    title: 'server never imports driver, not even types',
+    breaks: ({ from, to }) => under(from, 'server/') && !under(to, 'server/'),
+  },
+  {
+    title: 'locks, queue and io never import what is built on them',
+    breaks: ({ from, to }) =>
+      under(from, 'driver/locks/', 'driver/queue/', 'driver/io/') &&
+      under(to, 'driver/') &&
+      !under(to, 'driver/locks/', 'driver/queue/', 'driver/io/', 'driver/errno.ts'),
+  },
+  {
+    title: 'loop imports locks, queue and io, and nothing above itself',
+    breaks: ({ from, to }) =>
+      under(from, 'driver/loop/') &&
+      under(to, 'driver/') &&
+      !under(to, 'driver/loop/', 'driver/locks/', 'driver/queue/', 'driver/io/', 'driver/errno.ts'),
+  },
+  {
+    title: 'the CLI imports control/client and the types of messages only',
+    breaks: ({ from, to, typeOnly }) =>
+      under(from, 'driver/cli/') &&
+      !under(to, 'driver/cli/', 'driver/control/client.ts') &&
+      !(typeOnly && under(to, 'driver/control/messages.ts')) &&
+      !(under(from, ...DAEMON_USERS) && under(to, DAEMON)),
+  },
+  {
+    title: 'only the composition root imports values from both halves',
+    breaks: ({ from, to, typeOnly }) =>
+      under(from, 'driver/') && from !== DAEMON && under(to, 'server/') && !typeOnly,
+  },
+  {
+    title: 'nothing but the programs that start it imports the composition root',
+    breaks: ({ from, to }) => to === DAEMON && !under(from, ...DAEMON_USERS),
+  },
+  {
+    title: 'what is measured and what is tested is not shipped',
+    breaks: ({ from, to }) => under(from, 'server/', 'driver/') && under(to, 'test/', 'bench/'),
+  },
+];
+
+const edges = importEdges('.', ['server', 'driver']);
+
+t.ok(edges.length > 10, 'the sources were found');
+
+for (const rule of RULES) {
+  t.test(rule.title, async (t) => {
+    t.strictSame(edges.filter(rule.breaks), []);
+  });
+}
+
+t.test('no two modules import each other, by values, over any number of steps', async (t) => {
+  t.strictSame(findCycle(edges.filter((edge) => !edge.typeOnly)), undefined);
+});
+
+t.test('imports are read with the difference between types and values', async (t) => {
+  const source = `
+/* import { no } from './comment.js'; */
+import type { A } from '../a.js';
+import { type B, c } from './b.js';
+import fs from 'node:fs';
+import './side-effect.js';
+export * from './all.js';
+export type { D } from './d.js';
+import {
+  e,
+} from '../x/e.js';
+const f = await import('./f.js'); // import './neither.js'
+`;
+  t.strictSame(
+    edgesOf('driver/loop/x.ts', source).map(({ to, typeOnly }) => `${to}${typeOnly ? ' type' : ''}`),
+    [
+      'driver/a.ts type',
+      'driver/loop/b.ts',
+      'driver/loop/side-effect.ts',
+      'driver/loop/all.ts',
+      'driver/loop/d.ts type',
+      'driver/x/e.ts',
+      'driver/loop/f.ts',
+    ],
+  );
+});
+
+/** A chain of modules that leads back to its start, or undefined. */
+function findCycle(all: readonly ImportEdge[]): string[] | undefined {
+  const targets = new Map<string, string[]>();
+  for (const { from, to } of all) targets.set(from, [...(targets.get(from) ?? []), to]);
+  const done = new Set<string>();
+  const visit = (module: string, path: readonly string[]): string[] | undefined => {
+    if (path.includes(module)) return [...path.slice(path.indexOf(module)), module];
+    if (done.has(module)) return undefined;
+    for (const next of targets.get(module) ?? []) {
+      const cycle = visit(next, [...path, module]);
+      if (cycle !== undefined) return cycle;
+    }
+    done.add(module);
+    return undefined;
+  };
+  for (const module of targets.keys()) {
+    const cycle = visit(module, []);
+    if (cycle !== undefined) return cycle;
+  }
+  return undefined;
+}
