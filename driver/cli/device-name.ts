@@ -1,0 +1,39 @@
+/** Names of devices on the command line, and the socket of the daemon that has them. */
+
+import { join, resolve } from 'node:path';
+import { ControlClient } from '../control/client.js';
+import { CONTROL_SOCKET, type DeviceStatus, defaultRunDirectory } from '../control/messages.js';
+import { CliError } from './fail.js';
+
+/** `--control PATH`, else NBDLOOP_CONTROL, else the default run directory. */
+export function connectDaemon(control: string | undefined): ControlClient {
+  const named = control ?? process.env.NBDLOOP_CONTROL;
+  return new ControlClient(
+    named === undefined || named === '' ? join(defaultRunDirectory(), CONTROL_SOCKET) : resolve(named),
+  );
+}
+
+/**
+ * The number that a word names: `loop3`, `3`, `/dev/nbd3`, `nbd3`, or the URI that `--show` printed
+ * (`nbd+unix:///loop3?socket=...`, `nbd://host:port/loop3`). ENODEV for anything else; `/dev/loop3` is the kernel's.
+ */
+export function deviceNumber(word: string): number {
+  const match =
+    /^(?:loop|(?:\/dev\/)?nbd)?(\d{1,7})$/.exec(word) ??
+    /^nbds?(?:\+unix)?:\/\/[^/?#]*\/loop(\d{1,7})(?:[?#].*)?$/.exec(word);
+  if (match?.[1] !== undefined) return Number(match[1]);
+  const kernels = /^\/dev\/loop\d+$/.test(word);
+  throw new CliError(
+    'ENODEV',
+    kernels
+      ? `${word}: failed to use device: this is a device of the kernel's own loop driver`
+      : `${word}: failed to use device: No such device`,
+  );
+}
+
+/** How a listing names a device: its node while it is attached, else the export's name. */
+export const listedName = (device: Pick<DeviceStatus, 'node' | 'name'>): string => device.node ?? device.name;
+
+/** How `--show` names a device: its node while it is attached, else the URI that a client connects to. */
+export const shownName = (device: Pick<DeviceStatus, 'node' | 'name' | 'uris'>): string =>
+  device.node ?? device.uris[0] ?? device.name;

@@ -1,0 +1,52 @@
+/** The one error printer: a sentence with the errno name on stderr, and the exit status. */
+
+import { ControlError } from '../control/client.js';
+
+/** A mistake found on this side of the socket. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  constructor(
+    readonly errno: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Prints `program: sentence (ERRNO)`. */
+export function printError(program: string, error: unknown): void {
+  process.stderr.write(`${program}: ${sentenceOf(error)}\n`);
+}
+
+/** The sentence of an error, with its errno name once. */
+export function sentenceOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const errno = errnoOf(error);
+  return errno === undefined || error.message.includes(errno) ? error.message : `${error.message} (${errno})`;
+}
+
+export function errnoOf(error: unknown): string | undefined {
+  if (error instanceof ControlError || error instanceof CliError) return error.errno;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+}
+
+/**
+ * Runs a program to its exit status. The status is set, not forced, so that what was printed leaves first; a
+ * reader that closed our output (`| head`) ends the program quietly.
+ */
+export function runProgram(program: string, main: () => Promise<number>): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') printError(program, error);
+    process.exit(error.code === 'EPIPE' ? 0 : 1);
+  });
+  main().then(
+    (status) => {
+      process.exitCode = status;
+    },
+    (error: unknown) => {
+      printError(program, error);
+      process.exitCode = 1;
+    },
+  );
+}

@@ -1,0 +1,109 @@
+/** nbdlosetup's options: the one table that parsing, --help, the man page and the completions are made from. */
+
+import type { OptionSpec } from './getopt.js';
+
+export interface LosetupOption extends OptionSpec {
+  /** Heading under which it is documented. */
+  readonly group: 'commands' | 'setup' | 'listing' | 'nbdloop' | 'general';
+}
+
+export const LOSETUP_OPTIONS = [
+  { group: 'commands', long: 'all', short: 'a', help: 'list every bound device, one line each' },
+  {
+    group: 'commands',
+    long: 'set-capacity',
+    short: 'c',
+    argument: { name: 'device', completes: 'device' },
+    help: 'take over the present size of the file',
+  },
+  {
+    group: 'commands',
+    long: 'detach',
+    short: 'd',
+    argument: { name: 'device', completes: 'device' },
+    help: 'let go of the file of one or more devices',
+  },
+  { group: 'commands', long: 'detach-all', short: 'D', help: 'let go of the files of all devices' },
+  {
+    group: 'commands',
+    long: 'find',
+    short: 'f',
+    help: 'find a free device, and bind the file to it if one is given',
+  },
+  {
+    group: 'commands',
+    long: 'nooverlap',
+    short: 'L',
+    help: 'with --find: never serve the same range of a file twice',
+  },
+  {
+    group: 'commands',
+    long: 'associated',
+    short: 'j',
+    argument: { name: 'file', completes: 'file' },
+    help: 'list the devices that serve this file',
+  },
+  {
+    group: 'listing',
+    long: 'list',
+    short: 'l',
+    help: 'print a table of all devices, or of the one given (the default)',
+  },
+  { group: 'listing', long: 'json', short: 'J', help: 'print the table as JSON' },
+  { group: 'listing', long: 'noheadings', short: 'n', help: 'print the table without its first line' },
+  {
+    group: 'setup',
+    long: 'offset',
+    short: 'o',
+    argument: { name: 'bytes' },
+    help: 'start this far into the file',
+  },
+  {
+    group: 'listing',
+    long: 'output',
+    short: 'O',
+    argument: { name: 'columns', completes: 'column' },
+    help: 'print these columns, separated by commas; +LIST adds them to the default',
+  },
+  { group: 'listing', long: 'output-all', help: 'print every column' },
+  {
+    group: 'setup',
+    long: 'sizelimit',
+    argument: { name: 'bytes' },
+    help: 'use at most this much of the file',
+  },
+  { group: 'setup', long: 'partscan', short: 'P', help: 'have the kernel look for partitions' },
+  { group: 'setup', long: 'read-only', short: 'r', help: 'bind the file read-only' },
+  {
+    group: 'setup',
+    long: 'direct-io',
+    argument: { name: 'on|off', optional: true, completes: ['on', 'off'] },
+    help: 'use the file past the page cache, or not; also for a device that is bound',
+  },
+  {
+    group: 'setup',
+    long: 'sector-size',
+    short: 'b',
+    argument: { name: 'bytes', completes: ['512', '1024', '2048', '4096'] },
+    help: 'logical sector size, 512 to 4096; also for a device that is bound',
+  },
+  { group: 'listing', long: 'raw', help: 'print the table with single blanks, for scripts' },
+  { group: 'setup', long: 'show', help: 'print the device that was bound' },
+  { group: 'nbdloop', long: 'no-attach', help: 'leave the kernel out: bind and export only' },
+  {
+    group: 'nbdloop',
+    long: 'force',
+    help: 'with --detach: now, also with clients connected; with -c: shrink in use',
+  },
+  {
+    group: 'nbdloop',
+    long: 'control',
+    argument: { name: 'socket', completes: 'file' },
+    help: 'control socket of the daemon',
+  },
+  { group: 'general', long: 'verbose', short: 'v', help: 'say on standard error what is done' },
+  { group: 'general', long: 'help', short: 'h', help: 'print this help' },
+  { group: 'general', long: 'version', short: 'V', help: 'print the version' },
+] as const satisfies readonly LosetupOption[];
+
+export type LosetupOptionName = (typeof LOSETUP_OPTIONS)[number]['long'];

@@ -1,0 +1,215 @@
+/** What a command line of nbdlosetup asks for: losetup's rules, without doing anything. */
+
+import { CliError } from './fail.js';
+import { type GivenOption, getopt } from './getopt.js';
+import { chooseColumns, LOSETUP_COLUMNS, type LosetupColumn } from './losetup-columns.js';
+import { LOSETUP_OPTIONS, type LosetupOptionName } from './losetup-options.js';
+import { parseSize, SizeError } from './size.js';
+
+/** How devices are listed; without a table, a line each in losetup's old format. */
+export interface TablePlan {
+  readonly columns: readonly LosetupColumn[];
+  readonly format: 'aligned' | 'raw' | 'json';
+  readonly headings: boolean;
+}
+
+/** Parameters of a new binding, bytes and flags. */
+export interface SetupPlan {
+  readonly offset?: bigint;
+  readonly sizeLimit?: bigint;
+  readonly blockSize?: number;
+  readonly readOnly?: true;
+  readonly partscan?: true;
+  readonly directIo?: boolean;
+}
+
+export type Action =
+  | { readonly act: 'help' | 'version' | 'find-free' | 'detach-all' }
+  | {
+      readonly act: 'list';
+      readonly file?: string;
+      readonly offset?: bigint;
+      readonly table: TablePlan | undefined;
+    }
+  | { readonly act: 'show-one'; readonly device: string; readonly table: TablePlan | undefined }
+  | {
+      readonly act: 'create';
+      /** Undefined: any free one. */
+      readonly device: string | undefined;
+      readonly file: string;
+      readonly setup: SetupPlan;
+      readonly show: boolean;
+      readonly noOverlap: boolean;
+    }
+  | { readonly act: 'detach'; readonly devices: readonly string[] }
+  | { readonly act: 'set-capacity'; readonly device: string }
+  | { readonly act: 'set-direct-io'; readonly device: string; readonly on: boolean }
+  | { readonly act: 'set-block-size'; readonly device: string; readonly bytes: number };
+
+export interface Plan {
+  readonly action: Action;
+  readonly control: string | undefined;
+  readonly attach: boolean;
+  readonly force: boolean;
+  readonly verbose: boolean;
+}
+
+/** Options of which at most one may be given, as losetup has them. */
+const EXCLUSIVE: readonly (readonly LosetupOptionName[])[] = [
+  ['detach-all', 'all', 'set-capacity', 'detach', 'find', 'associated'],
+  ['detach-all', 'set-capacity', 'detach', 'find', 'list'],
+  ['detach-all', 'set-capacity', 'detach', 'find', 'output'],
+  ['json', 'raw'],
+];
+
+type Option = (typeof LOSETUP_OPTIONS)[number];
+
+/** Throws UsageError or CliError for what losetup refuses. */
+export function planLosetup(words: readonly string[]): Plan {
+  const { options, operands } = getopt<Option>(words, LOSETUP_OPTIONS);
+  refuseExclusive(options);
+  const given = new Given(options);
+  return {
+    action: chooseAction(given, operands),
+    control: given.value('control'),
+    attach: !given.has('no-attach'),
+    force: given.has('force'),
+    verbose: given.has('verbose'),
+  };
+}
+
+/** The options of one command line; of a repeated option the last counts. */
+class Given {
+  readonly #last = new Map<string, string | undefined>();
+  /** Options that losetup knows too. */
+  readonly losetupCount: number;
+
+  constructor(options: readonly GivenOption<Option>[]) {
+    for (const { spec, value } of options) this.#last.set(spec.long, value);
+    this.losetupCount = options.filter(({ spec }) => spec.group !== 'nbdloop').length;
+  }
+
+  has(name: LosetupOptionName): boolean {
+    return this.#last.has(name);
+  }
+
+  value(name: LosetupOptionName): string | undefined {
+    return this.#last.get(name);
+  }
+
+  size(name: LosetupOptionName, what: string): bigint | undefined {
+    const text = this.value(name);
+    if (text === undefined) return undefined;
+    try {
+      return parseSize(text);
+    } catch (error) {
+      if (error instanceof SizeError)
+        throw new CliError(error.errno, `failed to parse ${what}: ${error.message}`);
+      throw error;
+    }
+  }
+}
+
+function refuseExclusive(options: readonly GivenOption<Option>[]): void {
+  const names = new Set<string>(options.map(({ spec }) => spec.long));
+  for (const row of EXCLUSIVE) {
+    if (row.filter((name) => names.has(name)).length > 1) {
+      throw new CliError(
+        'EINVAL',
+        `mutually exclusive arguments: ${row.map((name) => `--${name}`).join(' ')}`,
+      );
+    }
+  }
+}
+
+function chooseAction(given: Given, operands: readonly string[]): Action {
+  if (given.has('help')) return { act: 'help' };
+  if (given.has('version')) return { act: 'version' };
+  const setup = setupOf(given);
+  const action = actionOf(given, operands, setup);
+  refuseMisplaced(given, action);
+  return action;
+}
+
+function actionOf(given: Given, operands: readonly string[], setup: SetupPlan): Action {
+  const [first, second] = operands;
+  const bare = given.losetupCount + operands.length;
+  const onlyFormat = bare === 1 && (given.has('json') || given.has('raw'));
+  const listing = given.has('list') || given.has('output') || bare === 0 || onlyFormat;
+  const table = listing ? tableOf(given) : undefined;
+
+  const device = given.value('detach');
+  if (device !== undefined) return { act: 'detach', devices: [device, ...operands] };
+  if (given.has('detach-all')) return { act: 'detach-all' };
+  const resized = given.value('set-capacity');
+  if (resized !== undefined) return { act: 'set-capacity', device: resized };
+  if (given.has('find')) {
+    if (first === undefined) return { act: 'find-free' };
+    if (second !== undefined) throw new CliError('EINVAL', 'unexpected arguments');
+    return create(given, undefined, first, setup);
+  }
+  if (given.has('all') || given.has('associated') || (listing && first === undefined)) {
+    const file = given.value('associated');
+    return { act: 'list', ...(file === undefined ? {} : { file }), ...offsetOf(setup), table };
+  }
+  if (first === undefined) throw new CliError('EINVAL', 'no loop device specified');
+  if (second !== undefined) return create(given, first, second, setup);
+  if (setup.blockSize !== undefined) return { act: 'set-block-size', device: first, bytes: setup.blockSize };
+  if (setup.directIo !== undefined) return { act: 'set-direct-io', device: first, on: setup.directIo };
+  return { act: 'show-one', device: first, table };
+}
+
+function create(given: Given, device: string | undefined, file: string, setup: SetupPlan): Action {
+  return { act: 'create', device, file, setup, show: given.has('show'), noOverlap: given.has('nooverlap') };
+}
+
+function setupOf(given: Given): SetupPlan {
+  const offset = given.size('offset', 'offset');
+  const sizeLimit = given.size('sizelimit', 'size');
+  const blockSize = given.size('sector-size', 'logical block size');
+  return {
+    ...(offset === undefined ? {} : { offset }),
+    ...(sizeLimit === undefined ? {} : { sizeLimit }),
+    ...(blockSize === undefined ? {} : { blockSize: Number(blockSize) }),
+    ...(given.has('read-only') ? { readOnly: true } : {}),
+    ...(given.has('partscan') ? { partscan: true } : {}),
+    ...(given.has('direct-io') ? { directIo: onOrOff(given.value('direct-io')) } : {}),
+  };
+}
+
+function onOrOff(value: string | undefined): boolean {
+  if (value === undefined || value === 'on') return true;
+  if (value === 'off') return false;
+  throw new CliError('EINVAL', `argument error: '${value}'`);
+}
+
+const offsetOf = ({ offset }: SetupPlan): { offset?: bigint } => (offset === undefined ? {} : { offset });
+
+function tableOf(given: Given): TablePlan {
+  const every = given.has('output-all') && !given.has('output');
+  return {
+    columns: every ? LOSETUP_COLUMNS : chooseColumns(given.value('output')),
+    format: given.has('json') ? 'json' : given.has('raw') ? 'raw' : 'aligned',
+    headings: !given.has('noheadings'),
+  };
+}
+
+/** Options that would be silently without effect are refused. */
+function refuseMisplaced(given: Given, action: Action): void {
+  if (action.act === 'create') {
+    if (given.has('nooverlap') && action.device !== undefined) {
+      throw new CliError('EINVAL', 'the option --nooverlap needs --find');
+    }
+    return;
+  }
+  const setupOnly = ['sizelimit', 'partscan', 'read-only', 'show'] as const;
+  if (setupOnly.some((name) => given.has(name))) {
+    throw new CliError(
+      'EINVAL',
+      `the options --{${setupOnly.join(',')}} are allowed during loop device setup only`,
+    );
+  }
+  if (given.has('offset') && !(action.act === 'list' && action.file !== undefined)) {
+    throw new CliError('EINVAL', 'the option --offset is not allowed in this context');
+  }
+}

@@ -1,0 +1,169 @@
+/** nbdloop's commands: definitions for commander, from which --help, man page and completions are made too. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { lockdepDot, lockdepText } from '../control/lockdep-text.js';
+import type { AttachMethod, AttachRequest } from '../control/messages.js';
+import { packageVersion } from '../version.js';
+import { connectDaemon, deviceNumber, shownName } from './device-name.js';
+import { serve } from './serve.js';
+import { daemonText, devicesText, eventText } from './status.js';
+import { topText } from './top.js';
+
+interface Common {
+  readonly control?: string;
+}
+
+const print = (text: string): void => {
+  process.stdout.write(text);
+};
+const printJson = (value: unknown): void => print(`${JSON.stringify(value, null, 2)}\n`);
+
+export function nbdloopProgram(): Command {
+  const program = new Command('nbdloop')
+    .description(
+      'Serves files as block devices over NBD, and shows and attaches them. See nbdlosetup for losetup.',
+    )
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .showSuggestionAfterError(false)
+    // What follows the first file of `serve` belongs to nbdloopd, options and all.
+    .enablePositionalOptions()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'nbdloop: ')) });
+  for (const add of [addServe, addAttach, addDetach, addStatus, addEvents, addTop, addLockdep, addUri])
+    add(program);
+  return program;
+}
+
+/** A command that talks to the daemon. */
+function daemonCommand(program: Command, name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .helpOption('-h, --help', 'print this help')
+    .option('--control <socket>', 'control socket of the daemon');
+}
+
+function addServe(program: Command): void {
+  program
+    .command('serve')
+    .description('run a daemon in the foreground that serves these files; options of nbdloopd may follow')
+    .helpOption('-h, --help', 'print this help')
+    .argument('<file...>', 'files to bind, in order: loop0, loop1, ...')
+    .allowUnknownOption()
+    .passThroughOptions()
+    .action((words: string[]) => serve(words));
+}
+
+function addAttach(program: Command): void {
+  interface Options extends Common {
+    readonly by?: AttachMethod;
+    readonly connections?: number;
+    readonly timeout?: number;
+    readonly deadTimeout?: number;
+  }
+  daemonCommand(program, 'attach', 'attach a device to the kernel as /dev/nbdN, and print that')
+    .argument('<device>', 'loopN')
+    .addOption(new Option('--by <method>', 'how').choices(['nbd-client', 'netlink']))
+    .option('--connections <n>', 'sockets between kernel and daemon, 1 to 16', wholeNumber)
+    .option('--timeout <seconds>', 'a request that takes longer fails; 0: never', wholeNumber)
+    .option('--dead-timeout <seconds>', 'how long the kernel waits for a new daemon', wholeNumber)
+    .action(async (device: string, { control, ...options }: Options) => {
+      const request: AttachRequest = options;
+      print(`${shownName(await connectDaemon(control).attach(deviceNumber(device), request))}\n`);
+    });
+}
+
+function addDetach(program: Command): void {
+  daemonCommand(program, 'detach', 'take a device out of the kernel; it stays bound and exported')
+    .argument('<device>', 'loopN or /dev/nbdN')
+    .option('--force', 'also while it is in use: its users get I/O errors')
+    .action(async (device: string, { control, force }: Common & { force?: true }) => {
+      await connectDaemon(control).detach(deviceNumber(device), { force: force ?? false });
+    });
+}
+
+function addStatus(program: Command): void {
+  daemonCommand(program, 'status', 'show the daemon and its devices')
+    .argument('[device]', 'only this one')
+    .option('--json', 'print everything as JSON')
+    .action(async (device: string | undefined, { control, json }: Common & { json?: true }) => {
+      const client = connectDaemon(control);
+      if (device !== undefined) {
+        const status = await client.device(deviceNumber(device));
+        if (json === true) printJson(status);
+        else print(devicesText([status]) + status.uris.map((uri) => `${uri}\n`).join(''));
+        return;
+      }
+      const [daemon, devices] = await Promise.all([client.daemon(), client.list()]);
+      if (json === true) printJson({ daemon, devices });
+      else print(daemonText(daemon, new Date()) + devicesText(devices));
+    });
+}
+
+function addEvents(program: Command): void {
+  daemonCommand(program, 'events', 'print changes of devices as they happen')
+    .option('--json', 'one JSON object a line')
+    .action(async ({ control, json }: Common & { json?: true }) => {
+      for await (const event of connectDaemon(control).events()) {
+        print(json === true ? `${JSON.stringify(event)}\n` : eventText(event));
+      }
+    });
+}
+
+function addTop(program: Command): void {
+  interface Options extends Common {
+    readonly interval: number;
+    readonly count?: number;
+  }
+  daemonCommand(program, 'top', 'show requests, bytes and latencies of each device a second')
+    .option('-i, --interval <seconds>', 'time between two looks', seconds, 1)
+    .option('-n, --count <times>', 'stop after this many looks', wholeNumber)
+    .action(async ({ control, interval, count }: Options) => {
+      const client = connectDaemon(control);
+      let before = await client.list();
+      let looked = performance.now();
+      for (let look = 0; count === undefined || look < count; look++) {
+        await sleep(interval * 1000);
+        const after = await client.list();
+        const now = performance.now();
+        // A terminal is painted over; anything else gets one table after the other.
+        const clear = process.stdout.isTTY ? '\u001b[H\u001b[2J' : '';
+        print(`${clear}${topText(before, after, (now - looked) / 1000)}`);
+        before = after;
+        looked = now;
+      }
+    });
+}
+
+function addLockdep(program: Command): void {
+  daemonCommand(program, 'lockdep', 'show lock classes, the order they were taken in, and every report')
+    .addOption(new Option('--dot', 'print a graph for Graphviz').conflicts('json'))
+    .option('--json', 'print everything as JSON')
+    .action(async ({ control, dot, json }: Common & { dot?: true; json?: true }) => {
+      const lockdep = await connectDaemon(control).lockdep();
+      if (json === true) printJson(lockdep);
+      else print(dot === true ? lockdepDot(lockdep) : lockdepText(lockdep));
+    });
+}
+
+function addUri(program: Command): void {
+  daemonCommand(program, 'uri', "print the NBD URI of a device's export")
+    .argument('<device>', 'loopN or /dev/nbdN')
+    .option('--all', 'every URI, one a line')
+    .action(async (device: string, { control, all }: Common & { all?: true }) => {
+      const { uris } = await connectDaemon(control).device(deviceNumber(device));
+      print((all === true ? uris : uris.slice(0, 1)).map((uri) => `${uri}\n`).join(''));
+    });
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is not a whole number.');
+  return Number(text);
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0.05 && value <= 86_400)) throw new InvalidArgumentError('It is not a number of seconds.');
+  return value;
+}

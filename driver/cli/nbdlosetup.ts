@@ -1,0 +1,229 @@
+#!/usr/bin/env node
+/** losetup for devices that nbdloopd serves: its options, its output, its exit statuses. */
+
+import { realpathSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type ControlClient, ControlError } from '../control/client.js';
+import type { ConfigureRequest, DeviceStatus } from '../control/messages.js';
+import { packageVersion } from '../version.js';
+import { connectDaemon, deviceNumber, listedName, shownName } from './device-name.js';
+import { CliError, printError, runProgram, sentenceOf } from './fail.js';
+import { UsageError } from './getopt.js';
+import { losetupHelp } from './losetup-help.js';
+import { type Action, type Plan, planLosetup, type SetupPlan, type TablePlan } from './losetup-plan.js';
+import { formatTable } from './table.js';
+
+const PROGRAM = 'nbdlosetup';
+const SECTOR = 512;
+/** Why a device may be impossible to attach here, without anything being wrong. */
+const NO_KERNEL: ReadonlySet<string> = new Set(['EPERM', 'EACCES', 'ENODEV', 'ENOENT', 'EOPNOTSUPP']);
+
+type Of<A extends Action['act']> = Extract<Action, { act: A }>;
+
+async function main(words: readonly string[]): Promise<number> {
+  let plan: Plan;
+  try {
+    plan = planLosetup(words);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`${PROGRAM}: ${error.message}\nTry '${PROGRAM} --help' for more information.\n`);
+    return 1;
+  }
+  return run(plan, connectDaemon(plan.control));
+}
+
+/** Returns the exit status. */
+async function run(plan: Plan, daemon: ControlClient): Promise<number> {
+  const { action } = plan;
+  switch (action.act) {
+    case 'help':
+      process.stdout.write(losetupHelp());
+      return 0;
+    case 'version':
+      process.stdout.write(`${PROGRAM} from nbdloop ${packageVersion()}\n`);
+      return 0;
+    case 'list':
+      return list(action, daemon);
+    case 'show-one':
+      return showOne(action, daemon);
+    case 'find-free':
+      process.stdout.write(`${(await daemon.free()).name}\n`);
+      return 0;
+    case 'create':
+      return create(plan, action, daemon);
+    case 'detach':
+      return detach(action.devices, plan, daemon);
+    case 'detach-all':
+      return detach((await boundDevices(daemon)).map(listedName), plan, daemon);
+    case 'set-capacity':
+      return change(action.device, 'set capacity failed', (number) =>
+        daemon.capacity(number, { force: plan.force }),
+      );
+    case 'set-direct-io':
+      return change(action.device, 'set direct io failed', (number) => daemon.directIo(number, action.on));
+    case 'set-block-size':
+      return change(action.device, 'set logical block size failed', (number) =>
+        daemon.blockSize(number, action.bytes),
+      );
+  }
+}
+
+async function boundDevices(daemon: ControlClient): Promise<DeviceStatus[]> {
+  return (await daemon.list()).filter((device) => device.file !== null);
+}
+
+async function list(action: Of<'list'>, daemon: ControlClient): Promise<number> {
+  const serves = action.file === undefined ? () => true : servesFile(action.file, action.offset);
+  print((await boundDevices(daemon)).filter(serves), action.table);
+  return 0;
+}
+
+/** Known by device and inode where the file can be looked at, else by name. */
+function servesFile(file: string, offset: bigint | undefined): (device: DeviceStatus) => boolean {
+  const found = statSync(file, { throwIfNoEntry: false });
+  const path = resolve(file);
+  return (device) => {
+    if (offset !== undefined && BigInt(device.offset) !== offset) return false;
+    if (found === undefined) return device.file === path;
+    return device.backingInode === found.ino && device.backingDevice === found.dev;
+  };
+}
+
+async function showOne(action: Of<'show-one'>, daemon: ControlClient): Promise<number> {
+  const device = await daemon.device(deviceNumber(action.device));
+  if (action.table === undefined && device.file === null) {
+    throw new CliError('ENXIO', `${listedName(device)}: no file is bound to it`);
+  }
+  print([device], action.table);
+  return 0;
+}
+
+function print(devices: readonly DeviceStatus[], table: TablePlan | undefined): void {
+  if (table === undefined) {
+    process.stdout.write(devices.map(oldLine).join(''));
+    return;
+  }
+  const rows = devices.map((device) => table.columns.map((column) => column.cell(device)));
+  const { LC_ALL, LC_CTYPE, LANG } = process.env;
+  const unicode = /utf-?8/i.test(LC_ALL || LC_CTYPE || LANG || '');
+  process.stdout.write(formatTable(table.columns, rows, { ...table, title: 'loopdevices', unicode }));
+}
+
+/** losetup -a: `loop0: [st_dev]:inode (file), offset N, sizelimit N`. */
+function oldLine(device: DeviceStatus): string {
+  const inode = `[${String(device.backingDevice ?? 0).padStart(4, '0')}]:${device.backingInode ?? 0}`;
+  const offset = device.offset === 0 ? '' : `, offset ${device.offset}`;
+  const limit = device.sizeLimit === 0 ? '' : `, sizelimit ${device.sizeLimit}`;
+  return `${listedName(device)}: ${inode} (${device.file})${offset}${limit}\n`;
+}
+
+async function create(plan: Plan, action: Of<'create'>, daemon: ControlClient): Promise<number> {
+  let device = await bind(action, daemon);
+  if (plan.attach && device.node === null) device = await attach(device, plan, daemon);
+  if (action.show) process.stdout.write(`${shownName(device)}\n`);
+  warnAboutSize(action, device);
+  return 0;
+}
+
+async function bind(action: Of<'create'>, daemon: ControlClient): Promise<DeviceStatus> {
+  const config = { file: absolute(action.file), ...configOf(action.setup) };
+  if (action.device === undefined) {
+    return explained(`${action.file}: failed to set up loop device`, () =>
+      daemon.find(action.noOverlap ? { ...config, noOverlap: true } : config),
+    );
+  }
+  const number = deviceNumber(action.device);
+  return explained(`${action.file}: failed to set up loop device`, async () => {
+    await daemon.add(number).catch(ignoreExisting);
+    return daemon.configure(number, config);
+  });
+}
+
+function ignoreExisting(error: unknown): void {
+  if (!(error instanceof ControlError && error.errno === 'EEXIST')) throw error;
+}
+
+/** As losetup's: links and dots resolved where the file exists. */
+function absolute(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch {
+    return resolve(file);
+  }
+}
+
+function configOf({ offset, sizeLimit, ...rest }: SetupPlan): Omit<ConfigureRequest, 'file'> {
+  return {
+    ...rest,
+    ...(offset === undefined ? {} : { offset: String(offset) }),
+    ...(sizeLimit === undefined ? {} : { sizeLimit: String(sizeLimit) }),
+  };
+}
+
+/** Into the kernel where there is one to attach to; an attach that should work and fails takes the binding back. */
+async function attach(device: DeviceStatus, plan: Plan, daemon: ControlClient): Promise<DeviceStatus> {
+  try {
+    return await daemon.attach(device.number);
+  } catch (error) {
+    if (error instanceof ControlError && NO_KERNEL.has(error.errno)) {
+      if (plan.verbose) printError(PROGRAM, new CliError(error.errno, `not attached: ${error.message}`));
+      return device;
+    }
+    await daemon.clear(device.number).catch(() => undefined);
+    throw error;
+  }
+}
+
+function warnAboutSize(action: Of<'create'>, device: DeviceStatus): void {
+  const file = statSync(action.file, { throwIfNoEntry: false });
+  const bytes = Number(action.setup.sizeLimit ?? 0n) || (file?.isFile() === true ? file.size : undefined);
+  if (bytes === undefined || (bytes % SECTOR === 0 && bytes > 0)) return;
+  const rest = bytes - (bytes % SECTOR);
+  const effect =
+    rest === 0
+      ? `it holds no whole sector of ${SECTOR} bytes, so ${device.name} is empty`
+      : `its last ${bytes % SECTOR} bytes are less than a sector and are not served`;
+  process.stderr.write(`${PROGRAM}: ${action.file}: Warning: ${effect}.\n`);
+}
+
+/** Goes on after a failure, as losetup does; the exit status tells. */
+async function detach(names: readonly string[], plan: Plan, daemon: ControlClient): Promise<number> {
+  let failures = 0;
+  for (const name of names) {
+    const number = deviceNumber(name);
+    try {
+      const { outcome } = await explained(`${name}: detach failed`, () =>
+        daemon.clear(number, { force: plan.force }),
+      );
+      if (plan.verbose && outcome === 'deferred') {
+        process.stderr.write(`${PROGRAM}: ${name}: in use; its last close detaches it\n`);
+      }
+    } catch (error) {
+      printError(PROGRAM, error);
+      failures += 1;
+    }
+  }
+  return failures === 0 ? 0 : 1;
+}
+
+async function change(
+  name: string,
+  failure: string,
+  operation: (number: number) => Promise<unknown>,
+): Promise<number> {
+  const number = deviceNumber(name);
+  await explained(`${name}: ${failure}`, () => operation(number));
+  return 0;
+}
+
+/** Puts what was attempted before the daemon's sentence, as losetup does. */
+async function explained<T>(attempt: string, operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    if (!(error instanceof ControlError)) throw error;
+    throw new CliError(error.errno, `${attempt}: ${sentenceOf(error)}`);
+  }
+}
+
+runProgram(PROGRAM, () => main(process.argv.slice(2)));

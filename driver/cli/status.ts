@@ -1,0 +1,60 @@
+/** nbdloop status and nbdloop events: the daemon and its devices as text. */
+
+import type { DaemonInfo, DeviceEvent, DeviceStatus } from '../control/messages.js';
+import { listedName } from './device-name.js';
+import { type Cell, type Column, formatTable } from './table.js';
+import { humanBytes, humanCount, humanSeconds } from './units.js';
+
+export function daemonText(daemon: DaemonInfo, now: Date): string {
+  const age = (now.getTime() - Date.parse(daemon.startedAt)) / 1000;
+  const connections = `${daemon.connections} connection${daemon.connections === 1 ? '' : 's'}`;
+  const reactors = `${daemon.reactors} reactor${daemon.reactors === 1 ? '' : 's'}`;
+  return [
+    `nbdloopd ${daemon.version}, process ${daemon.pid}, up ${humanSeconds(age)}, ${connections}, ${reactors}`,
+    ...daemon.listeners.map((uri) => `listening on ${uri}`),
+    '',
+  ].join('\n');
+}
+
+export function devicesText(devices: readonly DeviceStatus[]): string {
+  const columns: Column[] = [
+    { name: 'DEVICE', align: 'left' },
+    { name: 'STATE', align: 'left' },
+    { name: 'SIZE', align: 'right' },
+    { name: 'OPENERS', align: 'right' },
+    { name: 'REQUESTS', align: 'right' },
+    { name: 'ERRORS', align: 'right' },
+    { name: 'FLAGS', align: 'left' },
+    { name: 'FILE', align: 'left' },
+  ];
+  const rows = devices.map((device): Cell[] => [
+    listedName(device),
+    device.state,
+    humanBytes(device.size),
+    device.openers,
+    humanCount(requestsOf(device)),
+    humanCount(device.counters.errors),
+    flagsOf(device),
+    device.file,
+  ]);
+  return formatTable(columns, rows, { format: 'aligned', headings: true, title: 'devices', unicode: true });
+}
+
+/** One line an event. */
+export function eventText({ sequence, kind, status }: DeviceEvent): string {
+  const what =
+    status.file === null ? '' : ` ${status.file} ${humanBytes(status.size)} ${flagsOf(status)}`.trimEnd();
+  return `${sequence} ${status.name} ${kind}${what}\n`;
+}
+
+export function requestsOf({ counters }: DeviceStatus): number {
+  const { reads, writes, flushes, trims, writeZeroes, caches, blockStatuses } = counters;
+  return reads + writes + flushes + trims + writeZeroes + caches + blockStatuses;
+}
+
+type Flags = Pick<DeviceStatus, 'readOnly' | 'autoclear' | 'partscan' | 'directIo'>;
+
+const flagsOf = ({ readOnly, autoclear, partscan, directIo }: Flags): string =>
+  [readOnly && 'ro', autoclear && 'autoclear', partscan && 'partscan', directIo && 'dio']
+    .filter((flag) => flag !== false)
+    .join(',');

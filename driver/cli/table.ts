@@ -1,0 +1,94 @@
+/** Tables as util-linux's libsmartcols prints them: aligned, raw, JSON. Byte for byte, for scripts that parse them. */
+
+/** A cell; null is "not known", an empty cell or JSON null. */
+export type Cell = string | number | boolean | null;
+
+export interface Column {
+  readonly name: string;
+  readonly align: 'left' | 'right';
+}
+
+export interface TableOptions {
+  readonly format: 'aligned' | 'raw' | 'json';
+  readonly headings: boolean;
+  /** Name of the list in JSON. */
+  readonly title: string;
+  /** False in a locale that shows ASCII only: other bytes are printed as \xNN. */
+  readonly unicode: boolean;
+}
+
+/** The text of a table, with a final newline; an aligned or raw table without rows is no text at all. */
+export function formatTable(
+  columns: readonly Column[],
+  rows: readonly (readonly Cell[])[],
+  options: TableOptions,
+): string {
+  if (options.format === 'json') return json(columns, rows, options.title);
+  if (rows.length === 0) return '';
+  const encode = options.format === 'raw' ? rawCell : (text: string) => alignedCell(text, options.unicode);
+  const lines = rows.map((row) => row.map((cell) => encode(textOf(cell))));
+  if (options.headings) lines.unshift(columns.map((column) => column.name));
+  if (options.format === 'raw') return lines.map((cells) => `${cells.join(' ')}\n`).join('');
+  const widths = columns.map((_, at) => Math.max(...lines.map((cells) => displayWidth(cells[at] ?? ''))));
+  return lines.map((cells) => `${alignedLine(columns, cells, widths)}\n`).join('');
+}
+
+/** A last cell is not padded on its right, and an empty last cell not at all. */
+function alignedLine(
+  columns: readonly Column[],
+  cells: readonly string[],
+  widths: readonly number[],
+): string {
+  return columns
+    .map((column, at) => {
+      const cell = cells[at] ?? '';
+      const last = at === columns.length - 1;
+      const padding = ' '.repeat((widths[at] ?? 0) - displayWidth(cell));
+      if (last && cell === '') return '';
+      if (column.align === 'right') return padding + cell;
+      return last ? cell : cell + padding;
+    })
+    .join(' ');
+}
+
+function json(columns: readonly Column[], rows: readonly (readonly Cell[])[], title: string): string {
+  const objects = rows.map((row) => {
+    const fields = columns.map(
+      (column, at) =>
+        `         ${JSON.stringify(column.name.toLowerCase())}: ${JSON.stringify(row[at] ?? null)}`,
+    );
+    return `{\n${fields.join(',\n')}\n      }`;
+  });
+  const list = objects.length === 0 ? '' : `      ${objects.join(',')}`;
+  return `{\n   ${JSON.stringify(title)}: [\n${list}\n   ]\n}\n`;
+}
+
+function textOf(cell: Cell): string {
+  if (cell === null) return '';
+  return typeof cell === 'boolean' ? (cell ? '1' : '0') : String(cell);
+}
+
+const hexByte = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`;
+const hexBytes = (text: string): string => [...Buffer.from(text, 'utf8')].map(hexByte).join('');
+
+/** Control characters, and what could be taken for an escape, become \xNN. */
+function alignedCell(text: string, unicode: boolean): string {
+  const escaped = text.replace(/\p{Cc}|\\(?=x)/gu, hexBytes);
+  return unicode ? escaped : escaped.replace(/[^\p{ASCII}]+/gu, hexBytes);
+}
+
+/** One word: blanks, backslashes and all but printable ASCII become \xNN. */
+const rawCell = (text: string): string => text.replace(/[^!-~]+|\\/gu, hexBytes);
+
+/** Columns of a terminal that a text takes: wide East Asian characters and emoji two, combining marks none. */
+function displayWidth(text: string): number {
+  let width = 0;
+  for (const character of text) {
+    if (/\p{Mn}|\p{Me}|\p{Cf}/u.test(character)) continue;
+    width += WIDE.test(character) ? 2 : 1;
+  }
+  return width;
+}
+
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]/u;

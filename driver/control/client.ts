@@ -1,0 +1,224 @@
+/** Speaks the control API: HTTP/1.1 over the daemon's Unix socket. The command line programs use nothing else. */
+
+import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type {
+  AttachRequest,
+  ClearAnswer,
+  ConfigureRequest,
+  DaemonInfo,
+  DeviceEvent,
+  DeviceNumber,
+  DeviceStatus,
+  ErrorBody,
+  FindRequest,
+  LockdepAnswer,
+  SettingsRequest,
+} from './messages.js';
+
+/** A refusal by the daemon, or a daemon that cannot be reached: an errno name and one plain sentence. */
+export class ControlError extends Error {
+  override readonly name = 'ControlError';
+  constructor(
+    readonly errno: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** An answer longer than this is not ours (a list of 10 000 devices is under 10 MiB). */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+export class ControlClient {
+  constructor(readonly socketPath: string) {}
+
+  daemon(): Promise<DaemonInfo> {
+    return this.#json('GET', '/daemon');
+  }
+
+  list(): Promise<DeviceStatus[]> {
+    return this.#json('GET', '/devices');
+  }
+
+  device(number: number): Promise<DeviceStatus> {
+    return this.#json('GET', `/devices/${number}`);
+  }
+
+  add(number?: number): Promise<DeviceNumber> {
+    return this.#json('POST', '/devices', number === undefined ? {} : { number });
+  }
+
+  async remove(number: number): Promise<void> {
+    await this.#text('DELETE', `/devices/${number}`);
+  }
+
+  free(): Promise<DeviceNumber> {
+    return this.#json('GET', '/devices/free');
+  }
+
+  find(config: FindRequest): Promise<DeviceStatus> {
+    return this.#json('POST', '/devices/find', config);
+  }
+
+  configure(number: number, config: ConfigureRequest): Promise<DeviceStatus> {
+    return this.#json('PUT', `/devices/${number}/backing`, config);
+  }
+
+  changeFile(number: number, file: string): Promise<DeviceStatus> {
+    return this.#json('PATCH', `/devices/${number}/backing`, { file });
+  }
+
+  clear(number: number, options: { force?: boolean } = {}): Promise<ClearAnswer> {
+    return this.#json('DELETE', `/devices/${number}/backing${options.force === true ? '?force=true' : ''}`);
+  }
+
+  settings(number: number, settings: SettingsRequest): Promise<DeviceStatus> {
+    return this.#json('PATCH', `/devices/${number}`, settings);
+  }
+
+  directIo(number: number, on: boolean): Promise<DeviceStatus> {
+    return this.#json('PUT', `/devices/${number}/direct-io`, { on });
+  }
+
+  blockSize(number: number, bytes: number): Promise<DeviceStatus> {
+    return this.#json('PUT', `/devices/${number}/block-size`, { bytes });
+  }
+
+  capacity(number: number, options: { force?: boolean } = {}): Promise<DeviceStatus> {
+    return this.#json('POST', `/devices/${number}/capacity${options.force === true ? '?force=true' : ''}`);
+  }
+
+  attach(number: number, options: AttachRequest = {}): Promise<DeviceStatus> {
+    return this.#json('POST', `/devices/${number}/attach`, options);
+  }
+
+  detach(number: number, options: { force?: boolean } = {}): Promise<DeviceStatus> {
+    return this.#json('DELETE', `/devices/${number}/attach${options.force === true ? '?force=true' : ''}`);
+  }
+
+  lockdep(): Promise<LockdepAnswer> {
+    return this.#json('GET', '/lockdep');
+  }
+
+  /** Prometheus text. */
+  metrics(): Promise<string> {
+    return this.#text('GET', '/metrics');
+  }
+
+  /** Device changes from now on, until the daemon ends the stream or `signal` aborts it. */
+  async *events(signal?: AbortSignal): AsyncGenerator<DeviceEvent, void, undefined> {
+    const response = await this.#send('GET', '/events', undefined, signal);
+    response.setEncoding('utf8');
+    let rest = '';
+    try {
+      for await (const chunk of response as AsyncIterable<string>) {
+        const blocks = (rest + chunk).split('\n\n');
+        rest = blocks.pop() ?? '';
+        for (const block of blocks) {
+          const data = eventData(block);
+          if (data !== undefined) yield JSON.parse(data) as DeviceEvent;
+        }
+      }
+    } catch (error) {
+      if (signal?.aborted !== true) throw this.#unreachable(error);
+    }
+  }
+
+  async #json<T>(method: Method, path: string, body?: unknown): Promise<T> {
+    return JSON.parse(await this.#text(method, path, body)) as T;
+  }
+
+  async #text(method: Method, path: string, body?: unknown): Promise<string> {
+    const response = await this.#send(method, path, body);
+    try {
+      return await readAll(response);
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
+  /** Resolves with the answer's head; a refusal rejects with its ControlError. */
+  async #send(method: Method, path: string, body?: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
+    const payload = body === undefined ? undefined : JSON.stringify(body);
+    const outgoing = request({
+      socketPath: this.socketPath,
+      method,
+      path,
+      agent: false,
+      headers:
+        payload === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) },
+      ...(signal === undefined ? {} : { signal }),
+    });
+    let response: IncomingMessage;
+    try {
+      response = await head(outgoing, payload);
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+    const status = response.statusCode ?? 0;
+    if (status >= 200 && status < 300) return response;
+    throw refusal(status, await readAll(response).catch(() => ''));
+  }
+
+  #unreachable(error: unknown): ControlError {
+    const code = errnoOf(error);
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+      return new ControlError(
+        code,
+        `no nbdloopd is listening on ${this.socketPath}; start it, or name its socket with --control`,
+      );
+    }
+    if (code === 'EACCES')
+      return new ControlError(code, `not allowed to use the control socket ${this.socketPath}`);
+    const detail = error instanceof Error ? error.message : String(error);
+    return new ControlError(code, `talking to nbdloopd at ${this.socketPath} failed: ${detail}`);
+  }
+}
+
+function head(outgoing: ClientRequest, payload: string | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    outgoing.once('response', resolve);
+    outgoing.once('error', reject);
+    outgoing.end(payload);
+  });
+}
+
+async function readAll(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_ANSWER_BYTES)
+      throw new ControlError('EMSGSIZE', 'the answer is longer than any of nbdloopd');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function refusal(status: number, body: string): ControlError {
+  try {
+    const { errno, message } = JSON.parse(body) as Partial<ErrorBody>;
+    if (typeof errno === 'string' && typeof message === 'string') return new ControlError(errno, message);
+  } catch {
+    // Not an answer of ours: reported below by its status.
+  }
+  return new ControlError(
+    'EPROTO',
+    `the control socket answered with HTTP status ${status}, which is not nbdloopd's way`,
+  );
+}
+
+/** The data lines of one server-sent event; undefined for a comment. */
+function eventData(block: string): string | undefined {
+  const lines = block.split('\n').filter((line) => line.startsWith('data:'));
+  return lines.length === 0 ? undefined : lines.map((line) => line.slice(5).trimStart()).join('\n');
+}
+
+function errnoOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : 'EIO';
+}

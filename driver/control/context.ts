@@ -1,0 +1,88 @@
+/** What the control server drives: the seams to the loop devices, the kernel and the daemon, for it and its tests. */
+
+import type { ErrnoName } from '../errno.js';
+import type { AttachRequest, DaemonInfo, DeviceEvent, LockdepAnswer } from './messages.js';
+
+/** A device as the control server uses it: LoopDevice's operations (docs/architecture.md). */
+export interface ControlledDevice {
+  readonly number: number;
+  readonly name: string;
+  readonly queue: { readonly shared: SharedArrayBuffer };
+  loopConfigure(config: LoopConfigFields): Promise<void>;
+  loopChangeFd(file: string): Promise<void>;
+  loopClrFd(options?: { force?: boolean }): Promise<'cleared' | 'deferred'>;
+  loopSetStatus(settings: LoopSettingsFields): Promise<void>;
+  loopGetStatus(): Promise<LoopStatusFields>;
+  describe(): Promise<LoopStatusFields>;
+  loopSetCapacity(): Promise<void>;
+  loopSetDio(on: boolean): Promise<void>;
+  loopSetBlockSize(bytes: number): Promise<void>;
+}
+
+/** The registry as the control server uses it: LoopControl. */
+export interface ControlledLoops {
+  ctlAdd(number?: number): Promise<number>;
+  ctlRemove(number: number): Promise<void>;
+  ctlGetFree(): Promise<number>;
+  findAndConfigure(config: LoopConfigFields): Promise<LoopStatusFields>;
+  /** Throws ENODEV. */
+  device(number: number): ControlledDevice;
+  devices(): readonly ControlledDevice[];
+  readonly events: {
+    on(event: 'change', listener: (event: DeviceEvent) => void): unknown;
+    off(event: 'change', listener: (event: DeviceEvent) => void): unknown;
+  };
+}
+
+/** A device's state: DeviceStatus without what only the daemon knows. */
+export type LoopStatusFields = DeviceEvent['status'];
+
+export interface LoopSettingsFields {
+  offset?: number | bigint;
+  sizeLimit?: number | bigint;
+  autoclear?: boolean;
+  partscan?: boolean;
+}
+
+export interface LoopConfigFields extends LoopSettingsFields {
+  file: string;
+  blockSize?: number;
+  readOnly?: boolean;
+  directIo?: boolean;
+}
+
+/** Devices in the kernel: driver/kernel/attachments.ts. */
+export interface ControlledAttachments {
+  /** `/dev/nbdN` while a kernel is attached to device N. */
+  node(device: number): string | null;
+  /** EBUSY already attached; EPERM, ENODEV, ENOENT where it cannot work here. */
+  attach(device: number, request: AttachRequest): Promise<string>;
+  /** ENXIO not attached; EBUSY in use, unless `force`. */
+  detach(device: number, options?: { force?: boolean }): Promise<void>;
+  /** True while something besides ourselves uses the node: a mount, a holder, swap, an open descriptor. */
+  inUse(device: number): Promise<boolean>;
+  /** The backing file changed size: tells the kernel. */
+  resized(device: number, size: number): Promise<void>;
+  /** Makes the kernel let go at the last close of the node, or not. False where the kernel side cannot do it. */
+  disconnectOnClose(device: number, on: boolean): Promise<boolean>;
+}
+
+export interface ControlLog {
+  error(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+}
+
+export interface ControlContext {
+  readonly loops: ControlledLoops;
+  readonly attachments: ControlledAttachments;
+  readonly log: ControlLog;
+  /** How a client reaches an export, best first. */
+  uris(name: string): readonly string[];
+  daemon(): DaemonInfo;
+  lockdep(): LockdepAnswer;
+}
+
+/** An error that any layer below may throw: an errno name and a sentence. */
+export interface ErrnoError extends Error {
+  readonly errno: ErrnoName;
+}

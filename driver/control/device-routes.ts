@@ -1,0 +1,259 @@
+/** Routes that name a device: each checks nothing itself, calls one operation of the driver, answers the new state. */
+
+import type { FastifyInstance } from 'fastify';
+import type {
+  ControlContext,
+  ControlledDevice,
+  LoopConfigFields,
+  LoopSettingsFields,
+  LoopStatusFields,
+} from './context.js';
+import { readCounters } from './counters.js';
+import { clearBacking, resize } from './kernel-side.js';
+import type * as messages from './messages.js';
+import { reusable } from './overlap.js';
+import * as schemas from './schemas.js';
+import { Turns } from './turns.js';
+
+interface Params {
+  Params: { number: string };
+}
+interface Force {
+  Querystring: { force?: 'true' | 'false' };
+}
+
+export function deviceRoutes(app: FastifyInstance, context: ControlContext): void {
+  registryRoutes(app, context);
+  backingRoutes(app, context);
+  settingsRoutes(app, context);
+  attachRoutes(app, context);
+}
+
+function registryRoutes(app: FastifyInstance, context: ControlContext): void {
+  const { loops } = context;
+  const finds = new Turns();
+
+  app.get(
+    '/devices',
+    route('All devices, in any state', { response: { 200: schemas.deviceList } }),
+    async () => describeAll(context),
+  );
+  app.get(
+    '/devices/free',
+    route('ctlGetFree: the lowest unbound device, or a new one', { response: { 200: schemas.deviceNumber } }),
+    async () => numbered(await loops.ctlGetFree()),
+  );
+  app.post<{ Body: messages.AddRequest | null }>(
+    '/devices',
+    route('ctlAdd: a new unbound device', {
+      body: schemas.addRequest,
+      response: { 201: schemas.deviceNumber },
+    }),
+    async (request, reply) => {
+      const added = await loops.ctlAdd(request.body?.number);
+      return reply.status(201).send(numbered(added));
+    },
+  );
+  app.post<{ Body: messages.FindRequest }>(
+    '/devices/find',
+    route('Finds an unbound device and binds a file to it, in one step', {
+      body: schemas.findRequest,
+      response: { 200: schemas.deviceStatus },
+    }),
+    async (request) => {
+      const { noOverlap, ...body } = request.body;
+      const config = configOf(body);
+      if (noOverlap !== true) return decorate(context, await loops.findAndConfigure(config));
+      return finds.take(async () => {
+        const bound = await boundDevices(context);
+        return decorate(context, (await reusable(config, bound)) ?? (await loops.findAndConfigure(config)));
+      });
+    },
+  );
+  app.get<Params>(
+    '/devices/:number',
+    route('The state of a device', {
+      params: schemas.deviceParams,
+      response: { 200: schemas.deviceStatus },
+    }),
+    async (request) => describe(context, named(context, request)),
+  );
+  app.delete<Params>(
+    '/devices/:number',
+    route('ctlRemove', { params: schemas.deviceParams }),
+    async (request, reply) => {
+      await loops.ctlRemove(Number(request.params.number));
+      return reply.status(204).send();
+    },
+  );
+}
+
+function backingRoutes(app: FastifyInstance, context: ControlContext): void {
+  app.put<Params & { Body: messages.ConfigureRequest }>(
+    '/devices/:number/backing',
+    changing('loopConfigure: binds a file', schemas.configureRequest),
+    async (request) => {
+      const device = named(context, request);
+      await device.loopConfigure(configOf(request.body));
+      return describe(context, device);
+    },
+  );
+  app.patch<Params & { Body: messages.ChangeFileRequest }>(
+    '/devices/:number/backing',
+    changing(
+      'loopChangeFd: another file of the same size under a read-only device',
+      schemas.changeFileRequest,
+    ),
+    async (request) => {
+      const device = named(context, request);
+      await device.loopChangeFd(request.body.file);
+      return describe(context, device);
+    },
+  );
+  app.delete<Params & Force>(
+    '/devices/:number/backing',
+    route('loopClrFd: lets go of the file, now or when the last session has gone', {
+      params: schemas.deviceParams,
+      querystring: schemas.forceQuery,
+      response: { 200: schemas.clearAnswer },
+    }),
+    async (request): Promise<messages.ClearAnswer> => ({
+      outcome: await clearBacking(context, named(context, request), {
+        force: request.query.force === 'true',
+      }),
+    }),
+  );
+}
+
+function settingsRoutes(app: FastifyInstance, context: ControlContext): void {
+  app.patch<Params & { Body: messages.SettingsRequest }>(
+    '/devices/:number',
+    changing('loopSetStatus: offset, size limit, autoclear, partscan', schemas.settingsRequest),
+    async (request) => {
+      const device = named(context, request);
+      await device.loopSetStatus(settingsOf(request.body));
+      const { autoclear } = request.body;
+      if (autoclear !== undefined) await context.attachments.disconnectOnClose(device.number, autoclear);
+      return describe(context, device);
+    },
+  );
+  app.put<Params & { Body: messages.DirectIoRequest }>(
+    '/devices/:number/direct-io',
+    changing('loopSetDio', schemas.directIoRequest),
+    async (request) => {
+      const device = named(context, request);
+      await device.loopSetDio(request.body.on);
+      return describe(context, device);
+    },
+  );
+  app.put<Params & { Body: messages.BlockSizeRequest }>(
+    '/devices/:number/block-size',
+    changing('loopSetBlockSize', schemas.blockSizeRequest),
+    async (request) => {
+      const device = named(context, request);
+      await device.loopSetBlockSize(request.body.bytes);
+      return describe(context, device);
+    },
+  );
+  app.post<Params & Force>(
+    '/devices/:number/capacity',
+    route("loopSetCapacity: takes the file's present size, also in an attached kernel", {
+      params: schemas.deviceParams,
+      querystring: schemas.forceQuery,
+      response: { 200: schemas.deviceStatus },
+    }),
+    async (request) => {
+      const device = named(context, request);
+      await resize(context, device, { force: request.query.force === 'true' });
+      return describe(context, device);
+    },
+  );
+}
+
+function attachRoutes(app: FastifyInstance, context: ControlContext): void {
+  app.post<Params & { Body: messages.AttachRequest | null }>(
+    '/devices/:number/attach',
+    changing('Attaches the device to the kernel as /dev/nbdN', schemas.attachRequest),
+    async (request) => {
+      const device = named(context, request);
+      await device.loopGetStatus();
+      await context.attachments.attach(device.number, request.body ?? {});
+      return describe(context, device);
+    },
+  );
+  app.delete<Params & Force>(
+    '/devices/:number/attach',
+    route('Takes the device out of the kernel; with force also from under its users', {
+      params: schemas.deviceParams,
+      querystring: schemas.forceQuery,
+      response: { 200: schemas.deviceStatus },
+    }),
+    async (request) => {
+      const device = named(context, request);
+      await context.attachments.detach(device.number, { force: request.query.force === 'true' });
+      return describe(context, device);
+    },
+  );
+}
+
+/** Schema of a route; errors have one shape everywhere. */
+function route(summary: string, schema: { response?: object } & Record<string, unknown>): { schema: object } {
+  return { schema: { summary, ...schema, response: { ...schema.response, default: schemas.errorBody } } };
+}
+
+/** Schema of a route that changes a device and answers its new state. */
+function changing(summary: string, body: object): { schema: object } {
+  return route(summary, { params: schemas.deviceParams, body, response: { 200: schemas.deviceStatus } });
+}
+
+const numbered = (number: number): messages.DeviceNumber => ({ number, name: `loop${number}` });
+
+const named = (context: ControlContext, request: { params: { number: string } }): ControlledDevice =>
+  context.loops.device(Number(request.params.number));
+
+/** Every device, by number. */
+export async function describeAll(context: ControlContext): Promise<messages.DeviceStatus[]> {
+  return Promise.all(context.loops.devices().map((device) => describe(context, device)));
+}
+
+async function describe(context: ControlContext, device: ControlledDevice): Promise<messages.DeviceStatus> {
+  return decorate(context, await device.describe());
+}
+
+/** Adds to a device's state what only the daemon knows. */
+function decorate(context: ControlContext, status: LoopStatusFields): messages.DeviceStatus {
+  return {
+    ...status,
+    node: context.attachments.node(status.number),
+    uris: context.uris(status.name),
+    counters: readCounters(context.loops.device(status.number).queue.shared),
+  };
+}
+
+async function boundDevices(context: ControlContext): Promise<LoopStatusFields[]> {
+  const all = await Promise.all(context.loops.devices().map((device) => device.describe()));
+  return all.filter((status) => status.state === 'bound');
+}
+
+function configOf({ offset, sizeLimit, ...rest }: messages.ConfigureRequest): LoopConfigFields {
+  return { ...rest, ...settingsOf({ ...optional({ offset }), ...optional({ sizeLimit }) }) };
+}
+
+function settingsOf({ offset, sizeLimit, ...flags }: messages.SettingsRequest): LoopSettingsFields {
+  return {
+    ...flags,
+    ...optional({ offset: offset === undefined ? undefined : bytesOf(offset) }),
+    ...optional({ sizeLimit: sizeLimit === undefined ? undefined : bytesOf(sizeLimit) }),
+  };
+}
+
+function bytesOf(bytes: messages.Bytes): number | bigint {
+  const exact = Number(bytes);
+  return Number.isSafeInteger(exact) ? exact : BigInt(bytes);
+}
+
+/** An absent field stays absent: exactOptionalPropertyTypes tells it from undefined. */
+function optional<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}

@@ -1,0 +1,44 @@
+/** GET /events: device changes as server-sent events. */
+
+import type { ServerResponse } from 'node:http';
+import type { ControlledLoops } from './context.js';
+import type { DeviceEvent } from './messages.js';
+
+/** A comment this often keeps proxies from closing an idle stream and finds readers that have gone, milliseconds. */
+const HEARTBEAT_MS = 15_000;
+/** A reader that is this far behind, in bytes, is dropped: events are not worth the daemon's memory. */
+const MAX_BACKLOG_BYTES = 1024 * 1024;
+
+/** The open streams of a server; `close` ends them all, for the daemon's drain. */
+export class EventStreams {
+  readonly #open = new Set<ServerResponse>();
+
+  constructor(readonly loops: ControlledLoops) {}
+
+  /** Sends every change from now on to `response`, until its peer goes or `close` is called. */
+  add(response: ServerResponse): void {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    response.write(': subscribed\n\n');
+    const send = (text: string): void => {
+      response.write(text);
+      if (response.writableLength > MAX_BACKLOG_BYTES) response.destroy();
+    };
+    const onChange = (event: DeviceEvent): void => send(format(event));
+    const heartbeat = setInterval(() => send(': alive\n\n'), HEARTBEAT_MS);
+    heartbeat.unref();
+    this.loops.events.on('change', onChange);
+    this.#open.add(response);
+    response.once('close', () => {
+      clearInterval(heartbeat);
+      this.loops.events.off('change', onChange);
+      this.#open.delete(response);
+    });
+  }
+
+  close(): void {
+    for (const response of this.#open) response.end();
+  }
+}
+
+const format = (event: DeviceEvent): string =>
+  `id: ${event.sequence}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`;

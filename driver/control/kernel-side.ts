@@ -1,0 +1,65 @@
+/** Operations that touch a device and the kernel that may be attached to it: detach, clear, resize. */
+
+import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LoopError } from '../errno.js';
+import type { ControlContext, ControlledDevice, LoopStatusFields } from './context.js';
+
+/** How long a clear waits for the kernel's own session to end after a detach, milliseconds. */
+const GOODBYE_MS = 2000;
+
+/**
+ * losetup -d. An attached device that nobody uses is detached first; one in use is cleared by its last close.
+ * With `force` the file goes now and the kernel stays attached: its I/O gets EIO until the device is bound again.
+ */
+export async function clearBacking(
+  context: ControlContext,
+  device: ControlledDevice,
+  options: { force: boolean },
+): Promise<'cleared' | 'deferred'> {
+  const { attachments } = context;
+  if (options.force || attachments.node(device.number) === null) return device.loopClrFd(options);
+  await device.loopGetStatus();
+  if (await attachments.inUse(device.number)) {
+    const outcome = await device.loopClrFd();
+    await attachments.disconnectOnClose(device.number, true);
+    return outcome;
+  }
+  await attachments.detach(device.number);
+  await sessionsEnd(device);
+  const { state } = await device.describe();
+  return state === 'bound' ? device.loopClrFd() : 'cleared';
+}
+
+/** The detached kernel's session ends asynchronously; other sessions may stay, and then the clear is deferred. */
+async function sessionsEnd(device: ControlledDevice): Promise<void> {
+  const deadline = Date.now() + GOODBYE_MS;
+  while (Date.now() < deadline) {
+    if ((await device.describe()).openers === 0) return;
+    await sleep(5);
+  }
+}
+
+/** loopSetCapacity, and the kernel's. EBUSY when it would cut a device in use, unless `force`. */
+export async function resize(
+  context: ControlContext,
+  device: ControlledDevice,
+  options: { force: boolean },
+): Promise<void> {
+  const { attachments } = context;
+  const attached = attachments.node(device.number) !== null;
+  const before = await device.loopGetStatus();
+  if (attached && !options.force && (await wouldShrink(before)) && (await attachments.inUse(device.number))) {
+    throw new LoopError(
+      'EBUSY',
+      `${before.name}: ${before.file} shrank and ${attachments.node(device.number)} is in use; use force to cut it`,
+    );
+  }
+  await device.loopSetCapacity();
+  if (attached) await attachments.resized(device.number, (await device.describe()).size);
+}
+
+async function wouldShrink(status: LoopStatusFields): Promise<boolean> {
+  const file = status.file === null ? undefined : await stat(status.file).catch(() => undefined);
+  return file?.isFile() === true && file.size - status.offset < status.size;
+}

@@ -1,0 +1,192 @@
+/**
+ * What travels over the control socket: the JSON types, shared by server and client. Types and small constants
+ * only, so that the command line programs load nothing else of the daemon. The schemas are in `schemas.ts`.
+ *
+ * Sizes and offsets are bytes. A size beyond 2^53 - 1 travels as a string of decimal digits.
+ */
+
+import type { LockdepSnapshot } from '../locks/snapshot.js';
+
+/** States of a loop device. */
+export type DeviceState = 'unbound' | 'bound' | 'rundown' | 'deleting';
+
+/** Bytes: a JSON number where it is exact, else decimal digits. */
+export type Bytes = number | string;
+
+/** Requests served since the device was added, and how long they took in the server. */
+export interface DeviceCounters {
+  readonly inFlight: number;
+  readonly reads: number;
+  readonly writes: number;
+  readonly flushes: number;
+  readonly trims: number;
+  readonly writeZeroes: number;
+  readonly caches: number;
+  readonly blockStatuses: number;
+  readonly errors: number;
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  /** Requests that found the queue frozen and waited. */
+  readonly parked: number;
+  /** Bucket i counts requests that took less than 2^i microseconds (and no less than the bucket before). */
+  readonly latency: readonly number[];
+}
+
+/** One device, in any state: everything `losetup --list` can show, and where it is reached. */
+export interface DeviceStatus {
+  readonly number: number;
+  /** `loopN`, the export's name. */
+  readonly name: string;
+  readonly state: DeviceState;
+  /** NBD sessions (and control operations) that have the device open. */
+  readonly openers: number;
+  /** Absolute path of the backing file; null when not bound. */
+  readonly file: string | null;
+  readonly size: number;
+  readonly offset: number;
+  readonly sizeLimit: number;
+  readonly blockSize: number;
+  readonly readOnly: boolean;
+  readonly autoclear: boolean;
+  readonly partscan: boolean;
+  readonly directIo: boolean;
+  /** st_ino and st_dev of the backing file. */
+  readonly backingInode: number | null;
+  readonly backingDevice: number | null;
+  /** Alignment in bytes that direct I/O needs on this file. */
+  readonly dioAlignment: number;
+  /** Grows at every change of the backing file. */
+  readonly generation: number;
+  /** `/dev/nbdN` while a kernel is attached. */
+  readonly node: string | null;
+  /** How an NBD client reaches the export; the first is the one to show. */
+  readonly uris: readonly string[];
+  readonly counters: DeviceCounters;
+}
+
+/** Body of POST /devices. Without a number, the lowest unused one. */
+export interface AddRequest {
+  readonly number?: number;
+}
+
+/** Answer of POST /devices and GET /devices/free. */
+export interface DeviceNumber {
+  readonly number: number;
+  readonly name: string;
+}
+
+/** Body of PUT /devices/N/backing. */
+export interface ConfigureRequest {
+  /** Absolute path. */
+  readonly file: string;
+  readonly offset?: Bytes;
+  /** 0: no limit. */
+  readonly sizeLimit?: Bytes;
+  /** A power of two, 512 to 4096. */
+  readonly blockSize?: number;
+  readonly readOnly?: boolean;
+  readonly autoclear?: boolean;
+  readonly partscan?: boolean;
+  readonly directIo?: boolean;
+}
+
+/** Body of POST /devices/find. */
+export interface FindRequest extends ConfigureRequest {
+  /**
+   * Refuse (EEXIST) a file whose range another device already serves; a device that serves exactly this range
+   * in the same mode is returned instead of a new one.
+   */
+  readonly noOverlap?: boolean;
+}
+
+/** Body of PATCH /devices/N/backing. */
+export interface ChangeFileRequest {
+  readonly file: string;
+}
+
+/** Answer of DELETE /devices/N/backing. Deferred: sessions have the device open; the last close clears it. */
+export interface ClearAnswer {
+  readonly outcome: 'cleared' | 'deferred';
+}
+
+/** Body of PATCH /devices/N. */
+export interface SettingsRequest {
+  readonly offset?: Bytes;
+  readonly sizeLimit?: Bytes;
+  readonly autoclear?: boolean;
+  readonly partscan?: boolean;
+}
+
+/** Body of PUT /devices/N/direct-io. */
+export interface DirectIoRequest {
+  readonly on: boolean;
+}
+
+/** Body of PUT /devices/N/block-size. */
+export interface BlockSizeRequest {
+  readonly bytes: number;
+}
+
+/** How a device gets into the kernel. */
+export type AttachMethod = 'nbd-client' | 'netlink';
+
+/** Body of POST /devices/N/attach. */
+export interface AttachRequest {
+  /** Default: netlink where the daemon can use it, else nbd-client. */
+  readonly by?: AttachMethod;
+  /** Sockets between kernel and daemon, 1 to 16. Default 1. nbd-client knows one only. */
+  readonly connections?: number;
+  /** Seconds after which the kernel gives up on a request and its socket. Default 30; 0: never. */
+  readonly timeout?: number;
+  /** Seconds the kernel waits for a new connection after all are dead. Default 30 (netlink only). */
+  readonly deadTimeout?: number;
+}
+
+/** One change of a device, announced after it happened. */
+export interface DeviceEvent {
+  readonly device: number;
+  readonly kind: 'add' | 'bind' | 'unbind' | 'change' | 'remove';
+  readonly sequence: number;
+  /** Without counters and addresses: they are not what changed. */
+  readonly status: Omit<DeviceStatus, 'counters' | 'uris' | 'node'>;
+}
+
+/** Answer of GET /lockdep: lock classes, the order in which they were seen taken, present holders, every report. */
+export type LockdepAnswer = LockdepSnapshot;
+
+/** Answer of GET /daemon. */
+export interface DaemonInfo {
+  readonly version: string;
+  readonly pid: number;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  /** Addresses that NBD clients connect to, as URIs of the server. */
+  readonly listeners: readonly string[];
+  readonly connections: number;
+  readonly reactors: number;
+}
+
+/** Body of every answer that is not 2xx. */
+export interface ErrorBody {
+  /** Errno name, e.g. `EBUSY`. */
+  readonly errno: string;
+  /** One plain sentence that names the device and the file. */
+  readonly message: string;
+}
+
+/** Default paths inside the run directory. */
+export const CONTROL_SOCKET = 'control.sock';
+export const NBD_SOCKET = 'nbd.sock';
+
+/**
+ * Where the daemon keeps its sockets unless told otherwise: /run/nbdloop for root, else nbdloop in
+ * XDG_RUNTIME_DIR, else a directory of the user's own in /tmp.
+ */
+export function defaultRunDirectory(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  uid: number = process.getuid?.() ?? 0,
+): string {
+  if (uid === 0) return '/run/nbdloop';
+  const runtime = env.XDG_RUNTIME_DIR;
+  return runtime === undefined || runtime === '' ? `/tmp/nbdloop-${uid}` : `${runtime}/nbdloop`;
+}

@@ -1,0 +1,156 @@
+/** Prometheus text of the devices' counters and of the process. */
+
+import type { Registry } from 'prom-client';
+import type { DeviceCounters, DeviceStatus } from './messages.js';
+
+/** What a scrape looks at: every device's state, and the daemon's sessions. */
+export interface MetricsSource {
+  devices(): Promise<readonly DeviceStatus[]>;
+  connections(): number;
+  lockReports(): number;
+}
+
+/** Operation label of each counter of requests. */
+const OPERATIONS = {
+  reads: 'read',
+  writes: 'write',
+  flushes: 'flush',
+  trims: 'trim',
+  writeZeroes: 'write_zeroes',
+  caches: 'cache',
+  blockStatuses: 'block_status',
+} as const satisfies Partial<Record<keyof DeviceCounters, string>>;
+
+type Kind = 'counter' | 'gauge' | 'histogram';
+interface Sample {
+  readonly labels: Record<string, string | number>;
+  readonly value: number;
+  readonly metricName?: string;
+}
+type Reader = (devices: readonly DeviceStatus[]) => Sample[];
+
+/** Loaded at the first scrape: a daemon that nobody scrapes does not pay for it. */
+export async function createMetrics(source: MetricsSource): Promise<() => Promise<string>> {
+  const { Registry, collectDefaultMetrics } = await import('prom-client');
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  let devices: readonly DeviceStatus[] = [];
+  const add = (kind: Kind, name: string, help: string, read: Reader): void =>
+    register(registry, kind, `nbdloop_${name}`, help, () => read(devices));
+
+  add('gauge', 'connections', 'NBD connections now.', () => [{ labels: {}, value: source.connections() }]);
+  add('counter', 'lock_reports_total', 'Lock-order mistakes reported.', () => [
+    { labels: {}, value: source.lockReports() },
+  ]);
+  deviceMetrics(add);
+  return async () => {
+    devices = await source.devices();
+    return registry.metrics();
+  };
+}
+
+function deviceMetrics(add: (kind: Kind, name: string, help: string, read: Reader) => void): void {
+  const each =
+    (value: (device: DeviceStatus) => number): Reader =>
+    (devices) =>
+      devices.map((device) => ({ labels: { device: device.name }, value: value(device) }));
+
+  add(
+    'gauge',
+    'device_bound',
+    '1 while a file is bound.',
+    each((device) => (device.state === 'bound' ? 1 : 0)),
+  );
+  add(
+    'gauge',
+    'device_size_bytes',
+    'Size of the device.',
+    each((device) => device.size),
+  );
+  add(
+    'gauge',
+    'device_openers',
+    'Sessions that have the device open.',
+    each((device) => device.openers),
+  );
+  add(
+    'gauge',
+    'requests_in_flight',
+    'Requests being served now.',
+    each((device) => device.counters.inFlight),
+  );
+  add('counter', 'requests_total', 'Requests served.', (devices) =>
+    devices.flatMap((device) =>
+      Object.entries(OPERATIONS).map(([counter, operation]) => ({
+        labels: { device: device.name, operation },
+        value: device.counters[counter as keyof typeof OPERATIONS],
+      })),
+    ),
+  );
+  add(
+    'counter',
+    'request_errors_total',
+    'Requests answered with an error.',
+    each((d) => d.counters.errors),
+  );
+  add(
+    'counter',
+    'read_bytes_total',
+    'Bytes read by clients.',
+    each((d) => d.counters.readBytes),
+  );
+  add(
+    'counter',
+    'written_bytes_total',
+    'Bytes written by clients.',
+    each((d) => d.counters.writtenBytes),
+  );
+  add(
+    'counter',
+    'requests_parked_total',
+    'Requests that waited for a frozen queue.',
+    each((d) => d.counters.parked),
+  );
+  add('histogram', 'request_duration_seconds', 'Time of a request in the server.', (devices) =>
+    devices.flatMap(histogram),
+  );
+}
+
+/** Bucket i of the data path counts requests under 2^i microseconds; Prometheus wants running totals. */
+function histogram(device: DeviceStatus): Sample[] {
+  const name = 'nbdloop_request_duration_seconds';
+  const { latency } = device.counters;
+  const samples: Sample[] = [];
+  let total = 0;
+  let seconds = 0;
+  latency.forEach((count, bucket) => {
+    total += count;
+    // The middle of the bucket stands for each of its requests: the data path keeps no sum.
+    seconds += (count * 0.75 * 2 ** bucket) / 1e6;
+    samples.push({
+      labels: { device: device.name, le: 2 ** bucket / 1e6 },
+      value: total,
+      metricName: `${name}_bucket`,
+    });
+  });
+  samples.push({ labels: { device: device.name, le: '+Inf' }, value: total, metricName: `${name}_bucket` });
+  samples.push({ labels: { device: device.name }, value: seconds, metricName: `${name}_sum` });
+  samples.push({ labels: { device: device.name }, value: total, metricName: `${name}_count` });
+  return samples;
+}
+
+/**
+ * prom-client's own counters only count up from here, and these are counted elsewhere: a metric that is read at
+ * each scrape is registered by the shape the registry asks for.
+ */
+function register(registry: Registry, kind: Kind, name: string, help: string, read: () => Sample[]): void {
+  const metric = {
+    name,
+    help,
+    type: kind,
+    aggregator: 'sum',
+    get: async () => ({ name, help, type: kind, aggregator: 'sum', values: read() }),
+    reset: () => undefined,
+  };
+  registry.registerMetric(metric as unknown as Parameters<Registry['registerMetric']>[0]);
+}

@@ -1,0 +1,43 @@
+/** losetup --nooverlap: may this range of a file be served once more? */
+
+import { stat } from 'node:fs/promises';
+import type { LoopConfigFields, LoopStatusFields } from './context.js';
+
+/** A refusal made here: an errno name and a sentence. */
+export class OverlapError extends Error {
+  readonly errno = 'EEXIST';
+}
+
+/**
+ * Returns the device that already serves exactly this range in this mode, so that it can be used again; undefined
+ * when nothing overlaps. Throws EEXIST when another device serves a part of it, or all of it in another mode.
+ * A file that can't be examined overlaps nothing: configuring it gives the better error.
+ */
+export async function reusable(
+  config: LoopConfigFields,
+  bound: readonly LoopStatusFields[],
+): Promise<LoopStatusFields | undefined> {
+  const file = await stat(config.file).catch(() => undefined);
+  if (file === undefined) return undefined;
+  const wanted = rangeOf(config.offset ?? 0, config.sizeLimit ?? 0);
+  for (const device of bound) {
+    if (device.backingInode !== file.ino || device.backingDevice !== file.dev) continue;
+    const served = rangeOf(device.offset, device.sizeLimit);
+    if (wanted.end <= served.start || served.end <= wanted.start) continue;
+    if (wanted.start !== served.start || wanted.end !== served.end) {
+      throw new OverlapError(`${config.file}: overlapping loop device exists: ${device.name}`);
+    }
+    if (device.readOnly !== (config.readOnly ?? false)) {
+      const mode = device.readOnly ? 'read-only' : 'read-write';
+      throw new OverlapError(`${config.file}: overlapping ${mode} loop device exists: ${device.name}`);
+    }
+    return device;
+  }
+  return undefined;
+}
+
+/** Half-open, in bytes of the file; a limit of 0 reaches to the end, wherever that is. */
+function rangeOf(offset: number | bigint, sizeLimit: number | bigint): { start: number; end: number } {
+  const start = Number(offset);
+  return { start, end: Number(sizeLimit) === 0 ? Number.POSITIVE_INFINITY : start + Number(sizeLimit) };
+}

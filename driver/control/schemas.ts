@@ -1,0 +1,120 @@
+/** JSON schemas of the control API (draft 7, as fastify takes them): what `messages.ts` says in types. */
+
+const bytes = {
+  oneOf: [
+    { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+    { type: 'string', pattern: '^[0-9]{1,20}$' },
+  ],
+  description: 'Bytes: a number, or decimal digits where a JSON number is not exact.',
+} as const;
+const path = {
+  type: 'string',
+  pattern: '^/[^\\u0000]*$',
+  maxLength: 4096,
+  description: 'Absolute path.',
+} as const;
+const flag = { type: 'boolean' } as const;
+const count = { type: 'integer', minimum: 0 } as const;
+const text = { type: 'string' } as const;
+const nullableCount = { type: ['integer', 'null'] } as const;
+const blockSize = { type: 'integer', description: 'Bytes, a power of two, 512 to 4096.' } as const;
+
+/** A closed object: unknown fields are refused, so that a misspelt option is an error and not a default. */
+const object = <P extends Record<string, unknown>>(
+  properties: P,
+  required: readonly (keyof P & string)[] = [],
+) => ({ type: 'object', additionalProperties: false, properties, required }) as const;
+
+/** An answer: the fields given are always there. */
+const answer = (properties: Record<string, unknown>) => ({
+  type: 'object',
+  properties,
+  required: Object.keys(properties),
+});
+
+export const deviceParams = object({ number: { type: 'string', pattern: '^[0-9]{1,7}$' } }, ['number']);
+export const forceQuery = object({ force: { type: 'string', enum: ['true', 'false'] } });
+
+export const addRequest = {
+  ...object({ number: { type: 'integer', minimum: -1, maximum: 1_048_575 } }),
+  nullable: true,
+} as const;
+
+const configureFields = {
+  file: path,
+  offset: bytes,
+  sizeLimit: bytes,
+  blockSize,
+  readOnly: flag,
+  autoclear: flag,
+  partscan: flag,
+  directIo: flag,
+} as const;
+export const configureRequest = object(configureFields, ['file']);
+export const findRequest = object({ ...configureFields, noOverlap: flag }, ['file']);
+export const changeFileRequest = object({ file: path }, ['file']);
+export const settingsRequest = object({ offset: bytes, sizeLimit: bytes, autoclear: flag, partscan: flag });
+export const directIoRequest = object({ on: flag }, ['on']);
+export const blockSizeRequest = object({ bytes: blockSize }, ['bytes']);
+export const attachRequest = {
+  ...object({
+    by: { type: 'string', enum: ['nbd-client', 'netlink'] },
+    connections: { type: 'integer', minimum: 1, maximum: 16 },
+    timeout: { type: 'integer', minimum: 0, maximum: 86_400 },
+    deadTimeout: { type: 'integer', minimum: 0, maximum: 86_400 },
+  }),
+  nullable: true,
+} as const;
+
+export const errorBody = answer({ errno: text, message: text });
+export const deviceNumber = answer({ number: count, name: text });
+export const clearAnswer = answer({ outcome: { type: 'string', enum: ['cleared', 'deferred'] } });
+
+const counters = answer({
+  inFlight: count,
+  reads: count,
+  writes: count,
+  flushes: count,
+  trims: count,
+  writeZeroes: count,
+  caches: count,
+  blockStatuses: count,
+  errors: count,
+  readBytes: count,
+  writtenBytes: count,
+  parked: count,
+  latency: { type: 'array', items: count },
+});
+
+export const deviceStatus = answer({
+  number: count,
+  name: text,
+  state: { type: 'string', enum: ['unbound', 'bound', 'rundown', 'deleting'] },
+  openers: count,
+  file: { type: ['string', 'null'] },
+  size: count,
+  offset: count,
+  sizeLimit: count,
+  blockSize,
+  readOnly: flag,
+  autoclear: flag,
+  partscan: flag,
+  directIo: flag,
+  backingInode: nullableCount,
+  backingDevice: nullableCount,
+  dioAlignment: count,
+  generation: count,
+  node: { type: ['string', 'null'] },
+  uris: { type: 'array', items: text },
+  counters,
+});
+export const deviceList = { type: 'array', items: deviceStatus } as const;
+
+export const daemonInfo = answer({
+  version: text,
+  pid: count,
+  startedAt: text,
+  listeners: { type: 'array', items: text },
+  connections: count,
+  reactors: count,
+});

@@ -1,0 +1,150 @@
+/** The control API: HTTP/1.1 and JSON on a Unix socket that only its owner may open. */
+
+import { chmod } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import swagger from '@fastify/swagger';
+import fastify, { type FastifyInstance } from 'fastify';
+import type { ControlContext } from './context.js';
+import { describeAll, deviceRoutes } from './device-routes.js';
+import { refusalOf, refuse } from './errors.js';
+import { EventStreams } from './event-stream.js';
+import { createMetrics } from './metrics.js';
+import { daemonInfo } from './schemas.js';
+
+/** Bodies of this API are a few hundred bytes. */
+const MAX_BODY_BYTES = 64 * 1024;
+/** A request's head and body arrive within this time, milliseconds. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
+export interface ControlServer {
+  readonly app: FastifyInstance;
+  /** Ends event streams and idle connections, lets running requests finish, removes the socket. */
+  close(): Promise<void>;
+}
+
+/** The application without a socket: tests inject requests into it. */
+export async function createControlApp(context: ControlContext): Promise<ControlServer> {
+  const app = fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    // Say what is wrong with a request; never repair it.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
+    clientErrorHandler: answerGarbage,
+  });
+  errorAnswers(app, context);
+  await app.register(swagger, {
+    openapi: {
+      info: {
+        title: 'nbdloop control API',
+        description: 'Loop devices served over NBD.',
+        version: context.daemon().version,
+      },
+    },
+  });
+  const streams = new EventStreams(context.loops);
+  await app.register(async (routes) => {
+    deviceRoutes(routes, context);
+    observerRoutes(routes, context, streams);
+  });
+  await app.ready();
+  return {
+    app,
+    close: async () => {
+      streams.close();
+      await app.close();
+    },
+  };
+}
+
+/**
+ * Serves the control API at `path`, which must be free (`claimSocket`). Mode 0600 from the first moment: the
+ * socket is made under a umask that allows nobody else.
+ */
+export async function listenControl(context: ControlContext, path: string): Promise<ControlServer> {
+  const server = await createControlApp(context);
+  const mask = process.umask(0o177);
+  try {
+    await server.app.listen({ path });
+  } finally {
+    process.umask(mask);
+  }
+  await chmod(path, 0o600);
+  return server;
+}
+
+function observerRoutes(app: FastifyInstance, context: ControlContext, streams: EventStreams): void {
+  app.get(
+    '/daemon',
+    { schema: { summary: 'The daemon: version, process, listeners', response: { 200: daemonInfo } } },
+    async () => context.daemon(),
+  );
+  app.get(
+    '/lockdep',
+    { schema: { summary: 'Lock classes, the order they are taken in, and reports' } },
+    async () => context.lockdep(),
+  );
+  app.get(
+    '/events',
+    {
+      schema: {
+        summary: 'Device changes as they happen (server-sent events)',
+        produces: ['text/event-stream'],
+      },
+    },
+    (_request, reply) => {
+      reply.hijack();
+      streams.add(reply.raw);
+    },
+  );
+  let metrics: Promise<() => Promise<string>> | undefined;
+  app.get(
+    '/metrics',
+    { schema: { summary: 'Counters in Prometheus text', produces: ['text/plain'] } },
+    async (_request, reply) => {
+      metrics ??= createMetrics({
+        devices: () => describeAll(context),
+        connections: () => context.daemon().connections,
+        lockReports: () => context.lockdep().reports.length,
+      });
+      const text = await (await metrics)();
+      return reply.type('text/plain; version=0.0.4; charset=utf-8').send(text);
+    },
+  );
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+}
+
+/** Every error has the one shape, whoever found it: a route, the validation, the router, the body parser. */
+function errorAnswers(app: FastifyInstance, context: ControlContext): void {
+  app.setErrorHandler(async (error, request, reply) => {
+    const refusal = refusalOf(error);
+    if (refusal.unexpected) context.log.error({ error, url: request.url }, 'a control request failed');
+    return reply.status(refusal.status).send(refusal.body);
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    const { status, body } = refuse('ENOENT', `the control API has no ${request.method} ${request.url}`);
+    return reply.status(status).send(body);
+  });
+}
+
+const NOT_HTTP = ['400 Bad Request', 'EPROTO', 'this is not an HTTP request'] as const;
+const GARBAGE: Readonly<Record<string, readonly [status: string, errno: string, message: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'ETIMEDOUT', 'the request did not arrive in time'],
+  HPE_HEADER_OVERFLOW: [
+    '431 Request Header Fields Too Large',
+    'E2BIG',
+    'the head of the request is too large',
+  ],
+};
+
+/** Bytes that are not HTTP, or a request that does not arrive in time. */
+function answerGarbage(this: FastifyInstance, error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, errno, message] = GARBAGE[error.code ?? ''] ?? NOT_HTTP;
+  const body = JSON.stringify({ errno, message });
+  const head = `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close`;
+  socket.end(`HTTP/1.1 ${status}\r\n${head}\r\n\r\n${body}`);
+}
