@@ -1,8 +1,8 @@
 /** Names of devices on the command line, and the socket of the daemon that has them. */
 
 import { join, resolve } from 'node:path';
-import { ControlClient } from '../control/client.js';
-import { CONTROL_SOCKET, type DeviceStatus, defaultRunDirectory } from '../control/messages.js';
+import { CONTROL_SOCKET, ControlClient, defaultRunDirectory } from '../control/client.js';
+import type { DeviceStatus } from '../control/messages.js';
 import { CliError } from './fail.js';
 
 /** `--control PATH`, else NBDLOOP_CONTROL, else the default run directory. */

@@ -2,10 +2,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { lockdepDot, lockdepText } from '../control/lockdep-text.js';
 import type { AttachMethod, AttachRequest } from '../control/messages.js';
 import { packageVersion } from '../version.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
+import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { serve } from './serve.js';
 import { daemonText, devicesText, eventText } from './status.js';
 import { topText } from './top.js';

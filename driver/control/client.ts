@@ -15,6 +15,8 @@ import type {
   SettingsRequest,
 } from './messages.js';
 
+export { CONTROL_SOCKET, defaultRunDirectory } from './run-directory.js';
+
 /** A refusal by the daemon, or a daemon that cannot be reached: an errno name and one plain sentence. */
 export class ControlError extends Error {
   override readonly name = 'ControlError';

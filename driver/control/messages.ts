@@ -1,6 +1,6 @@
 /**
- * What travels over the control socket: the JSON types, shared by server and client. Types and small constants
- * only, so that the command line programs load nothing else of the daemon. The schemas are in `schemas.ts`.
+ * What travels over the control socket: the JSON types, shared by server and client. Types only;
+ * the schemas are in `schemas.ts`.
  *
  * Sizes and offsets are bytes. A size beyond 2^53 - 1 travels as a string of decimal digits.
  */
@@ -153,6 +153,7 @@ export interface DeviceEvent {
 
 /** Answer of GET /lockdep: lock classes, the order in which they were seen taken, present holders, every report. */
 export type LockdepAnswer = LockdepSnapshot;
+export type { LockClassJson, LockdepSnapshot, LockEdgeJson, LockHolderJson } from '../locks/snapshot.js';
 
 /** Answer of GET /daemon. */
 export interface DaemonInfo {
@@ -172,21 +173,4 @@ export interface ErrorBody {
   readonly errno: string;
   /** One plain sentence that names the device and the file. */
   readonly message: string;
-}
-
-/** Default paths inside the run directory. */
-export const CONTROL_SOCKET = 'control.sock';
-export const NBD_SOCKET = 'nbd.sock';
-
-/**
- * Where the daemon keeps its sockets unless told otherwise: /run/nbdloop for root, else nbdloop in
- * XDG_RUNTIME_DIR, else a directory of the user's own in /tmp.
- */
-export function defaultRunDirectory(
-  env: Readonly<Record<string, string | undefined>> = process.env,
-  uid: number = process.getuid?.() ?? 0,
-): string {
-  if (uid === 0) return '/run/nbdloop';
-  const runtime = env.XDG_RUNTIME_DIR;
-  return runtime === undefined || runtime === '' ? `/tmp/nbdloop-${uid}` : `${runtime}/nbdloop`;
 }

@@ -52,7 +52,7 @@ const RULES: readonly Rule[] = [
     title: 'the CLI imports control/client and the types of messages only',
     breaks: ({ from, to, typeOnly }) =>
       under(from, 'driver/cli/') &&
-      !under(to, 'driver/cli/', 'driver/control/client.ts') &&
+      !under(to, 'driver/cli/', 'driver/control/client.ts', 'driver/version.ts') &&
       !(typeOnly && under(to, 'driver/control/messages.ts')) &&
       !(under(from, ...DAEMON_USERS) && under(to, DAEMON)),
   },

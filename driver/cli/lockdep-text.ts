@@ -1,4 +1,4 @@
-import type { LockClassJson, LockdepSnapshot, LockEdgeJson, LockHolderJson } from '../locks/snapshot.js';
+import type { LockClassJson, LockdepSnapshot, LockEdgeJson, LockHolderJson } from '../control/messages.js';
 
 /** The validator's snapshot (`GET /lockdep`) for people: text, and a graph for Graphviz. Pure functions. */
 
