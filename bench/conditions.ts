@@ -12,8 +12,9 @@ export interface Conditions {
   readonly memory: number;
   readonly kernel: string;
   readonly node: string;
-  readonly fio: string;
-  readonly nbdcopy: string;
+  /** Undefined where they are not installed. */
+  readonly fio: string | undefined;
+  readonly nbdcopy: string | undefined;
   /** nbdloop's commit, with `-dirty` where the tree differs. */
   readonly commit: string;
   /** Name and version line of each server. */
@@ -46,8 +47,8 @@ export const lookAround = async (chosen: Chosen): Promise<Conditions> => {
     memory: totalmem(),
     kernel: release(),
     node: process.version,
-    fio: (await versionLine('fio', ['--version'])) ?? 'none',
-    nbdcopy: (await versionLine('nbdcopy', ['--version'])) ?? 'none',
+    fio: await versionLine('fio', ['--version']),
+    nbdcopy: await versionLine('nbdcopy', ['--version']),
     commit: await commit(),
     servers: servers.map(({ server, version }) => ({ name: server.name, version })),
     memoryFileSystem: await fileSystem(memoryDirectory),
@@ -76,7 +77,7 @@ export const describeConditions = (conditions: Conditions): string[] => {
   return [
     `${conditions.date}, nbdloop ${conditions.commit}, load average before: ${conditions.loadBefore.toFixed(2)}`,
     `${cores} cores of ${conditions.cpu}, ${gib(conditions.memory)}, Linux ${conditions.kernel}, Node ${conditions.node}`,
-    `clients: ${conditions.fio} (nbd engine), ${conditions.nbdcopy}, on the same machine`,
+    `clients: ${conditions.fio ?? 'no fio'} (nbd engine), ${conditions.nbdcopy ?? 'no nbdcopy'}, on the same machine`,
     `images: ${gib(memorySize)} on ${conditions.memoryFileSystem}, ${gib(diskSize)} on ${conditions.diskFileSystem}, random bytes`,
     `${conditions.rounds} rounds of ${conditions.runtime} s each, servers taking turns in every round after one warm-up; medians`,
     ...conditions.servers.map(({ name, version }) => `${name}: ${version}`),

@@ -1,6 +1,7 @@
 /** `npm run bench`: measures nbdloop beside its peers. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
+import { runChecks } from './checks/index.js';
 import { lookAround } from './conditions.js';
 import { makeImages } from './images.js';
 import { type Options, parseOptions } from './options.js';
@@ -27,22 +28,40 @@ const chooseWorkloads = (options: Options): readonly Workload[] => {
 const chooseServers = async ({ peers }: Options): Promise<Installed[]> =>
   installedServers(peers === undefined ? undefined : ['nbdloop', ...peers]);
 
-/** Measures in directories of its own, which it removes. */
-const measureAll = async (options: Options, signal: AbortSignal): Promise<Report> => {
-  const workloads = chooseWorkloads(options);
-  const servers = await chooseServers(options);
+interface Directories {
+  readonly memoryDirectory: string;
+  readonly diskDirectory: string;
+}
+
+/** Works in directories of the run's own, which are removed. */
+const inDirectories = async <T>(
+  options: Options,
+  work: (directories: Directories) => Promise<T>,
+): Promise<T> => {
   const memoryDirectory = await mkdtemp(`${options.memoryDirectory}/nbdloop-bench.`);
   const diskDirectory = await mkdtemp(`${options.diskDirectory}/nbdloop-bench.`);
   try {
+    return await work({ memoryDirectory, diskDirectory });
+  } finally {
+    for (const directory of [memoryDirectory, diskDirectory])
+      await rm(directory, { recursive: true, force: true });
+  }
+};
+
+const measureAll = (options: Options, signal: AbortSignal): Promise<Report> =>
+  inDirectories(options, async (directories) => {
+    const workloads = chooseWorkloads(options);
+    const servers = await chooseServers(options);
     const sizes = { memorySize: options.quick ? GIB / 4 : GIB, diskSize: options.quick ? GIB : 4 * GIB };
     const runs = {
       rounds: options.rounds ?? (options.quick ? 2 : 5),
       runtime: options.runtime ?? (options.quick ? 1 : 3),
     };
-    const directories = { memoryDirectory, diskDirectory };
     const [loadBefore = 0] = loadavg();
     const conditions = await lookAround({ ...directories, ...sizes, ...runs, servers, loadBefore });
     console.log(conditionsText({ conditions }));
+    if (conditions.fio === undefined)
+      throw new Error('fio is not installed: it is the client of most workloads.');
     const images = await makeImages({
       ...directories,
       ...sizes,
@@ -53,16 +72,31 @@ const measureAll = async (options: Options, signal: AbortSignal): Promise<Report
     });
     const results = await runWorkloads({
       ...{ workloads, servers: servers.map(({ server }) => server), ...runs, images, signal, progress },
-      directory: memoryDirectory,
+      directory: directories.memoryDirectory,
       cores: cpus().length,
       finished: (result) => show(result, conditions.cores),
     });
     return { conditions, results };
-  } finally {
-    for (const directory of [memoryDirectory, diskDirectory])
-      await rm(directory, { recursive: true, force: true });
-  }
-};
+  });
+
+const checkAll = (options: Options, names: readonly string[], signal: AbortSignal): Promise<void> =>
+  inDirectories(options, async (directories) => {
+    const setup = { medium: 'memory', transport: 'unix', tls: false, direct: false } as const;
+    const sizes = { memorySize: GIB / 4, diskSize: 0 };
+    const images = await makeImages({
+      ...directories,
+      ...sizes,
+      media: new Set(['memory']),
+      tls: false,
+      signal,
+      progress,
+    });
+    const site = { setup, image: images.memory, directory: directories.memoryDirectory, certificates: '' };
+    const results = await runChecks(names, { site, minutes: options.minutes, signal, progress });
+    progress('');
+    for (const { name, reached, says } of results)
+      console.log(`${name}: ${reached ? 'reached' : 'SHORT'} (${says})`);
+  });
 
 const show = (result: WorkloadResult, cores: number): void => {
   progress('');
@@ -77,6 +111,7 @@ const listAll = async (): Promise<void> => {
 
 const main = async (options: Options, signal: AbortSignal): Promise<void> => {
   if (options.list) return listAll();
+  if (options.check !== undefined) return checkAll(options, options.check, signal);
   const report =
     options.from === undefined
       ? await measureAll(options, signal)

@@ -51,7 +51,11 @@ export const parseOptions = (args: readonly string[]): Options =>
     .option('--disk-directory <path>', 'where the image on a real disk goes', '/var/tmp')
     .option('--memory-directory <path>', 'where the image in memory goes', '/dev/shm')
     .option('--list', 'list workloads and servers, measure nothing', false)
-    .option('--check <names>', 'start, idle, memory: checks of nbdloop alone, comma-separated', names)
+    .option(
+      '--check <names>',
+      'start, idle, fairness, memory: checks of nbdloop alone, comma-separated',
+      names,
+    )
     .option('--minutes <number>', 'length of the memory check', positive, 10)
     .parse(args, { from: 'user' })
     .opts<Options>();

@@ -37,6 +37,7 @@ export const runWorkloads = async (plan: Plan): Promise<WorkloadResult[]> => {
     const contenders = await startAll(plan, setup, number);
     try {
       for (const workload of workloads) {
+        if (!contenders.some(({ server }) => canRun(server, workload))) continue;
         for (const result of await withFollowUp(plan, workload, contenders)) {
           plan.finished(result);
           results.push(result);

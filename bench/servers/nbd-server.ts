@@ -6,28 +6,21 @@ import {
   freePort,
   type RunningServer,
   type Server,
+  type Setup,
   type Site,
   socketPath,
   uriOf,
 } from './server.js';
 
-/** nbd-server(5). `splice` is its own way to save copies; it ignores it under TLS. */
+/** nbd-server(5). `splice` is its own way to save copies. */
 const configuration = (site: Site, port: number, splice: boolean): string => {
-  const { transport, tls } = site.setup;
-  const certificates = site.certificates;
+  const { transport } = site.setup;
   return [
     '[generic]',
     'allowlist = true',
     ...(transport === 'tcp'
       ? ['listenaddr = 127.0.0.1', `port = ${port}`]
       : [`unixsock = ${socketPath(site)}`]),
-    ...(tls
-      ? [
-          'force_tls = true',
-          `certfile = ${certificates}/server-cert.pem`,
-          `keyfile = ${certificates}/server-key.pem`,
-        ]
-      : []),
     `[${EXPORT}]`,
     `exportname = ${site.image}`,
     `splice = ${splice}`,
@@ -62,13 +55,16 @@ const readPid = async (path: string): Promise<number> => {
   return pid;
 };
 
+/** Under TLS it wants a certificate of the client, and fio's nbd engine cannot be given one. */
+const supports = (setup: Setup): boolean => !setup.direct && !setup.tls;
+
 const version = (): Promise<string | undefined> => versionLine('nbd-server', ['-V']);
 
 export const nbdServer: Server = {
   name: 'nbd-server',
   role: 'peer',
   version,
-  supports: (setup) => !setup.direct,
+  supports,
   start: (site) => start(site, false),
 };
 
@@ -76,6 +72,6 @@ export const nbdServerSplice: Server = {
   name: 'nbd-server-splice',
   role: 'peer',
   version,
-  supports: (setup) => !setup.direct && !setup.tls,
+  supports,
   start: (site) => start(site, true),
 };
