@@ -27,13 +27,12 @@ export interface Backend {
    * (ENOSPC for a write) when the range is past the present size.
    */
   admit(access: Access, offset: number, length: number): Errno;
-  /** Bytes to which direct I/O must be aligned in memory, offset and length; 1 when it is off. */
-  memoryAlignment(): number;
   /** Fills `length` bytes at `address`; what lies past the end of a file that shrank reads as zeroes. */
   read(address: number, offset: number, length: number): Errno;
   /**
-   * Moves the range from the page cache into an empty pipe that can hold it. Returns the bytes moved, fewer only
-   * where the file has shrunk (the rest reads as zeroes), or a negative errno; -ENOTSUP where this file can't.
+   * Moves the range from the page cache into an empty pipe. Returns the bytes moved, fewer only where the file
+   * has shrunk (the rest reads as zeroes), or a negative errno: -ENOTSUP where this file or pipe can't. After an
+   * error the pipe may hold some of the data.
    */
   fillPipe(pipe: number, offset: number, length: number): number;
   write(address: number, offset: number, length: number): Errno;
@@ -46,6 +45,8 @@ export interface Backend {
   cache(offset: number, length: number): Errno;
   /** Length of the run at `offset`, at most `length`: positive for data, negative for a hole. Never 0. */
   extent(offset: number, length: number): number;
+  /** Cheaply: the range holds no hole worth naming in a reply. */
+  isData(offset: number, length: number): boolean;
 }
 
 export type Access = 'read' | 'write';

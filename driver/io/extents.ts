@@ -7,6 +7,9 @@ const { ENXIO } = constants.errno;
 export interface Extents {
   /** False once SEEK_DATA failed: the file system can't tell, all is data. */
   seek: boolean;
+  /** A run of the file that was data when last looked at, bytes. */
+  dataStart: number;
+  dataEnd: number;
 }
 
 /**
@@ -25,4 +28,17 @@ export function extentAt(fd: number, position: number, length: number, known: Ex
   const hole = file.lseek(fd, position, file.SEEK_HOLE);
   // Between the two calls the data may have been punched out: then what is known is that it was data.
   return hole > position ? Math.min(length, hole - position) : length;
+}
+
+/**
+ * True when the whole range was data when this thread last looked. SEEK_HOLE may walk every page of a long run
+ * (tmpfs: 5 ms for 1 GiB), so the run is remembered; taking a hole for data does no harm, the reverse is never done.
+ */
+export function isKnownData(fd: number, position: number, length: number, known: Extents): boolean {
+  if (position >= known.dataStart && position + length <= known.dataEnd) return true;
+  const run = extentAt(fd, position, Number.MAX_SAFE_INTEGER - position, known);
+  if (run < length) return false;
+  known.dataStart = position;
+  known.dataEnd = position + run;
+  return true;
 }

@@ -11,10 +11,10 @@ const libc = koffi.load('libc.so.6');
 type Call<A extends unknown[]> = (...args: A) => number;
 
 export const pread = libc.func(
-  'ssize_t pread(int fd, uintptr_t buffer, size_t length, int64_t position)',
+  'intptr_t pread(int fd, uintptr_t buffer, size_t length, int64_t position)',
 ) as Call<[fd: number, address: number, length: number, position: number]>;
 export const pwrite = libc.func(
-  'ssize_t pwrite(int fd, uintptr_t buffer, size_t length, int64_t position)',
+  'intptr_t pwrite(int fd, uintptr_t buffer, size_t length, int64_t position)',
 ) as Call<[fd: number, address: number, length: number, position: number]>;
 export const fdatasync = libc.func('int fdatasync(int fd)') as Call<[fd: number]>;
 export const fallocate = libc.func(
@@ -30,11 +30,14 @@ export const posixFadvise = libc.func(
 export const memset = libc.func('uintptr_t memset(uintptr_t at, int byte, size_t length)') as Call<
   [address: number, byte: number, length: number]
 >;
+export const memcpy = libc.func('uintptr_t memcpy(uintptr_t to, uintptr_t from, size_t length)') as Call<
+  [to: number, from: number, length: number]
+>;
 const spliceRaw = libc.func(
-  'ssize_t splice(int from, uintptr_t offIn, int to, uintptr_t offOut, size_t length, unsigned flags)',
+  'intptr_t splice(int from, uintptr_t offIn, int to, uintptr_t offOut, size_t length, unsigned int flags)',
 ) as Call<[from: number, offIn: number, to: number, offOut: number, length: number, flags: number]>;
 const preadv2Raw = libc.func(
-  'ssize_t preadv2(int fd, uintptr_t vectors, int count, int64_t position, int flags)',
+  'intptr_t preadv2(int fd, uintptr_t vectors, int count, int64_t position, int flags)',
 ) as Call<[fd: number, vectors: number, count: number, position: number, flags: number]>;
 
 /** errno of the last call on this thread. */

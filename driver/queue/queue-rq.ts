@@ -4,12 +4,13 @@
  */
 import { constants } from 'node:os';
 import type { Access, Backend, DataPath, Errno, ZeroMode } from '../../server/backend.js';
-import { type Extents, extentAt } from '../io/extents.js';
+import { type Extents, extentAt, isKnownData } from '../io/extents.js';
 import * as file from '../io/file-calls.js';
+import { readDirect, readFully, writeDirect, writeFully } from '../io/transfer.js';
 import { punchRange, type ZeroSupport, zeroRange } from '../io/zero-range.js';
 import { DeviceState, LaneNum, LaneWord, LoFlag, laneNum, laneWord, Num, Word } from './slots.js';
 
-const { EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
+const { EAGAIN, EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
 
 /** Opens the data path of one thread. */
 export const openDataPath = (lane: number): DataPath => ({
@@ -27,7 +28,15 @@ export class LoopBackend implements Backend {
   readonly #nums: Float64Array;
   readonly #inFlight: number;
   readonly #counters: number;
-  readonly #learned: Learned = { generation: -1, splice: true, punch: true, zero: true, seek: true };
+  readonly #learned: Learned = {
+    generation: -1,
+    splice: true,
+    punch: true,
+    zero: true,
+    seek: true,
+    dataStart: 0,
+    dataEnd: 0,
+  };
 
   constructor(shared: SharedArrayBuffer, lane: number) {
     this.#words = new Int32Array(shared);
@@ -65,30 +74,19 @@ export class LoopBackend implements Backend {
     return 0;
   }
 
-  memoryAlignment(): number {
-    if ((this.#flags() & LoFlag.DIRECT_IO) === 0) return 1;
-    return this.#words[Word.DIO_ALIGN] ?? 4096;
-  }
-
   read(address: number, offset: number, length: number): Errno {
     this.#count(LaneNum.READS, 1);
-    const fd = this.#fd();
     const position = this.#num(Num.OFFSET) + offset;
-    let done = 0;
-    while (done < length) {
-      const got = file.pread(fd, address + done, length - done, position + done);
-      if (got > 0) done += got;
-      else if (got === 0) {
-        file.memset(address + done, 0, length - done);
-        done = length;
-      } else if (file.errno() !== EINTR) return this.#failed(file.errno());
-    }
+    const errno = this.#isDirect()
+      ? readDirect(this.#fd(), address, length, position, this.#alignment())
+      : readFully(this.#fd(), address, length, position);
+    if (errno !== 0) return this.#failed(errno);
     this.#count(LaneNum.READ_BYTES, length);
     return 0;
   }
 
   fillPipe(pipe: number, offset: number, length: number): number {
-    if (!this.#learn().splice) return -ENOTSUP;
+    if (this.#isDirect() || !this.#learn().splice) return -ENOTSUP;
     const fd = this.#fd();
     const position = this.#num(Num.OFFSET) + offset;
     let done = 0;
@@ -99,6 +97,7 @@ export class LoopBackend implements Backend {
       else {
         const errno = file.errno();
         if (errno === EINTR) continue;
+        if (errno === EAGAIN) return -ENOTSUP; // the pipe is full: the range crosses more pages than it holds
         if (errno !== EINVAL || done > 0) return -this.#failed(errno);
         this.#learned.splice = false;
         return -ENOTSUP;
@@ -111,15 +110,11 @@ export class LoopBackend implements Backend {
 
   write(address: number, offset: number, length: number): Errno {
     this.#count(LaneNum.WRITES, 1);
-    const fd = this.#fd();
     const position = this.#num(Num.OFFSET) + offset;
-    let done = 0;
-    while (done < length) {
-      const put = file.pwrite(fd, address + done, length - done, position + done);
-      if (put > 0) done += put;
-      else if (put === 0) return this.#failed(EIO);
-      else if (file.errno() !== EINTR) return this.#failed(file.errno());
-    }
+    const errno = this.#isDirect()
+      ? writeDirect(this.#fd(), address, length, position, this.#alignment())
+      : writeFully(this.#fd(), address, length, position);
+    if (errno !== 0) return this.#failed(errno);
     this.#count(LaneNum.WRITTEN_BYTES, length);
     return 0;
   }
@@ -154,12 +149,24 @@ export class LoopBackend implements Backend {
     return extentAt(this.#fd(), this.#num(Num.OFFSET) + offset, length, this.#learn());
   }
 
+  isData(offset: number, length: number): boolean {
+    return isKnownData(this.#fd(), this.#num(Num.OFFSET) + offset, length, this.#learn());
+  }
+
   #fd(): number {
     return this.#words[Word.FD] ?? -1;
   }
 
   #flags(): number {
     return this.#words[Word.FLAGS] ?? 0;
+  }
+
+  #isDirect(): boolean {
+    return (this.#flags() & LoFlag.DIRECT_IO) !== 0;
+  }
+
+  #alignment(): number {
+    return this.#words[Word.DIO_ALIGN] || 4096;
   }
 
   #num(slot: number): number {
@@ -182,8 +189,9 @@ export class LoopBackend implements Backend {
     const generation = this.#words[Word.FILE_GENERATION] ?? 0;
     if (learned.generation !== generation) {
       learned.generation = generation;
-      learned.splice = (this.#flags() & LoFlag.DIRECT_IO) === 0;
+      learned.splice = true;
       learned.punch = learned.zero = learned.seek = true;
+      learned.dataStart = learned.dataEnd = 0;
     }
     return learned;
   }

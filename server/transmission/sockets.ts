@@ -10,10 +10,10 @@ const libc = koffi.load('libc.so.6');
 
 type Call<A extends unknown[]> = (...args: A) => number;
 
-export const recv = libc.func('ssize_t recv(int fd, uintptr_t buffer, size_t length, int flags)') as Call<
+export const recv = libc.func('intptr_t recv(int fd, uintptr_t buffer, size_t length, int flags)') as Call<
   [fd: number, address: number, length: number, flags: number]
 >;
-export const send = libc.func('ssize_t send(int fd, uintptr_t buffer, size_t length, int flags)') as Call<
+export const send = libc.func('intptr_t send(int fd, uintptr_t buffer, size_t length, int flags)') as Call<
   [fd: number, address: number, length: number, flags: number]
 >;
 /** poll(2); `fds` is the address of an array of `struct pollfd`, `timeout` is milliseconds. */
@@ -22,12 +22,12 @@ export const poll = libc.func('int poll(uintptr_t fds, unsigned long count, int 
 >;
 /** splice(2) without offsets: from a pipe to a socket. */
 export const splice = libc.func(
-  'ssize_t splice(int from, uintptr_t offIn, int to, uintptr_t offOut, size_t length, unsigned flags)',
+  'intptr_t splice(int from, uintptr_t offIn, int to, uintptr_t offOut, size_t length, unsigned int flags)',
 ) as Call<[from: number, offIn: number, to: number, offOut: number, length: number, flags: number]>;
-export const read = libc.func('ssize_t read(int fd, uintptr_t buffer, size_t length)') as Call<
+export const read = libc.func('intptr_t read(int fd, uintptr_t buffer, size_t length)') as Call<
   [fd: number, address: number, length: number]
 >;
-export const write = libc.func('ssize_t write(int fd, uintptr_t buffer, size_t length)') as Call<
+export const write = libc.func('intptr_t write(int fd, uintptr_t buffer, size_t length)') as Call<
   [fd: number, address: number, length: number]
 >;
 export const close = libc.func('int close(int fd)') as Call<[fd: number]>;
@@ -38,10 +38,10 @@ const fcntl = libc.func('int fcntl(int fd, int command, ...)') as Call<
   [fd: number, command: number, type: 'int', value: number]
 >;
 const setsockoptRaw = libc.func(
-  'int setsockopt(int fd, int level, int name, uintptr_t value, unsigned length)',
+  'int setsockopt(int fd, int level, int name, uintptr_t value, unsigned int length)',
 ) as Call<[fd: number, level: number, name: number, value: number, length: number]>;
 const pipe2Raw = libc.func('int pipe2(uintptr_t fds, int flags)') as Call<[fds: number, flags: number]>;
-const eventfdRaw = libc.func('int eventfd(unsigned initial, int flags)') as Call<
+const eventfdRaw = libc.func('int eventfd(unsigned int initial, int flags)') as Call<
   [initial: number, flags: number]
 >;
 

@@ -17,6 +17,8 @@ export class Request {
   cookieLow = 0;
   /** Bytes. */
   offset = 0;
+  /** The low 32 bits of `offset`: enough for every alignment check. */
+  offsetLow = 0;
   /** Bytes: of the range, or of the payload where the command says so. */
   length = 0;
 }
@@ -45,5 +47,6 @@ function decodeCommon(view: DataView, at: number, into: Request): void {
   into.type = view.getUint16(at + 6);
   into.cookieHigh = view.getUint32(at + 8);
   into.cookieLow = view.getUint32(at + 12);
-  into.offset = view.getUint32(at + 16) * TWO_TO_32 + view.getUint32(at + 20);
+  into.offsetLow = view.getUint32(at + 20);
+  into.offset = view.getUint32(at + 16) * TWO_TO_32 + into.offsetLow;
 }

@@ -1,0 +1,89 @@
+/** Whole reads and writes of a backing file. All return an errno, 0 for success; positions and lengths are bytes. */
+import { constants } from 'node:os';
+import { type AlignedMemory, alignedMemory } from './aligned.js';
+import * as file from './file-calls.js';
+
+const { EINTR, EINVAL, EIO } = constants.errno;
+
+/** Fills `length` bytes at `address`; what lies past the end of the file reads as zeroes. */
+export function readFully(fd: number, address: number, length: number, position: number): number {
+  let done = 0;
+  while (done < length) {
+    const got = file.pread(fd, address + done, length - done, position + done);
+    if (got > 0) done += got;
+    else if (got === 0) {
+      file.memset(address + done, 0, length - done);
+      done = length;
+    } else if (file.errno() !== EINTR) return file.errno();
+  }
+  return 0;
+}
+
+/** Writes all of it; a short write is continued, and ends with the error that cut it short. */
+export function writeFully(fd: number, address: number, length: number, position: number): number {
+  let done = 0;
+  while (done < length) {
+    const put = file.pwrite(fd, address + done, length - done, position + done);
+    if (put > 0) done += put;
+    else if (put === 0) return EIO;
+    else if (file.errno() !== EINTR) return file.errno();
+  }
+  return 0;
+}
+
+/** Where direct I/O of this thread goes through; callers' memory has any alignment. */
+let bounce: AlignedMemory | undefined;
+const BOUNCE_BYTES = 1 << 20;
+
+const isAligned = (position: number, length: number, alignment: number): boolean =>
+  position % alignment === 0 && length % alignment === 0;
+
+/** readFully on an O_DIRECT descriptor. EINVAL when the range is not aligned as the file needs it. */
+export function readDirect(
+  fd: number,
+  address: number,
+  length: number,
+  position: number,
+  alignment: number,
+): number {
+  if (!isAligned(position, length, alignment)) return EINVAL;
+  bounce ??= alignedMemory(BOUNCE_BYTES);
+  for (let done = 0; done < length; done += BOUNCE_BYTES) {
+    const piece = Math.min(BOUNCE_BYTES, length - done);
+    const errno = readPieceDirect(fd, bounce.address, piece, position + done);
+    if (errno !== 0) return errno;
+    file.memcpy(address + done, bounce.address, piece);
+  }
+  return 0;
+}
+
+/** After a short direct read the rest is past the end of the file, or starts unaligned: then it is its last block. */
+function readPieceDirect(fd: number, address: number, length: number, position: number): number {
+  for (;;) {
+    const got = file.pread(fd, address, length, position);
+    if (got >= 0) {
+      if (got < length) file.memset(address + got, 0, length - got);
+      return 0;
+    }
+    if (file.errno() !== EINTR) return file.errno();
+  }
+}
+
+/** writeFully on an O_DIRECT descriptor. EINVAL when the range is not aligned as the file needs it. */
+export function writeDirect(
+  fd: number,
+  address: number,
+  length: number,
+  position: number,
+  alignment: number,
+): number {
+  if (!isAligned(position, length, alignment)) return EINVAL;
+  bounce ??= alignedMemory(BOUNCE_BYTES);
+  for (let done = 0; done < length; done += BOUNCE_BYTES) {
+    const piece = Math.min(BOUNCE_BYTES, length - done);
+    file.memcpy(bounce.address, address + done, piece);
+    const errno = writeFully(fd, bounce.address, piece, position + done);
+    if (errno !== 0) return errno;
+  }
+  return 0;
+}

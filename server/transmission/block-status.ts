@@ -1,0 +1,54 @@
+import type { Backend } from '../backend.js';
+import type { NegotiatedContext } from '../negotiation/outcome.js';
+import { AllocationFlag, CmdFlag } from '../wire/constants.js';
+import type { Request } from '../wire/request.js';
+import type { Replies } from './replies.js';
+
+/** Most extents of a reply. Fewer than the range has is fine: the client asks again. */
+const MAX_EXTENTS = 256;
+const MAX_CONTEXTS = 4;
+/** Room the reply to a BLOCK_STATUS can need, bytes. */
+export const BLOCK_STATUS_BYTES = MAX_CONTEXTS * (64 + MAX_EXTENTS * 16);
+
+/** Lengths in a compact reply are 32 bits; kept a multiple of every block size. */
+const MAX_COMPACT_EXTENT = 0xffff_f000;
+
+const runs = new Float64Array(MAX_EXTENTS);
+
+/** Answers BLOCK_STATUS on an admitted range: for each selected context one chunk of extents. */
+export function blockStatus(
+  backend: Backend,
+  replies: Replies,
+  request: Request,
+  contexts: readonly NegotiatedContext[],
+): void {
+  const most = (request.flags & CmdFlag.REQ_ONE) !== 0 ? 1 : MAX_EXTENTS;
+  const longest = replies.mode === 'extended' ? Number.MAX_SAFE_INTEGER : MAX_COMPACT_EXTENT;
+  contexts.forEach((context, index) => {
+    const count = collectRuns(backend, request, most, longest);
+    replies.extents(request, context.id, count, index === contexts.length - 1);
+    for (let i = 0; i < count; i++) {
+      const run = runs[i] ?? 0;
+      replies.extent(Math.abs(run), run < 0 ? AllocationFlag.HOLE | AllocationFlag.ZERO : 0);
+    }
+  });
+}
+
+/** Fills `runs` with at most `most` extents from the request's offset on; neighbours of a kind are one. */
+function collectRuns(backend: Backend, request: Request, most: number, longest: number): number {
+  const end = request.offset + request.length;
+  let count = 0;
+  for (let position = request.offset; position < end; ) {
+    const run = backend.extent(position, Math.min(end - position, longest));
+    position += Math.abs(run);
+    const previous = runs[count - 1] ?? 0;
+    if (count > 0 && Math.sign(previous) === Math.sign(run) && Math.abs(previous + run) <= longest) {
+      runs[count - 1] = previous + run;
+    } else if (count === most) {
+      break;
+    } else {
+      runs[count++] = run;
+    }
+  }
+  return count;
+}

@@ -1,0 +1,20 @@
+import type { ReplyMode } from '../negotiation/outcome.js';
+import { Cmd, CmdFlag } from '../wire/constants.js';
+
+/**
+ * The flags each command may carry, indexed by command ("Command flags"). FUA is valid with every command.
+ * A command that is not here is unknown.
+ */
+export function validFlags(mode: ReplyMode): readonly (number | undefined)[] {
+  const { FUA, NO_HOLE, DF, REQ_ONE, FAST_ZERO, PAYLOAD_LEN } = CmdFlag;
+  const flags: (number | undefined)[] = [];
+  flags[Cmd.READ] = mode === 'simple' ? FUA : FUA | DF;
+  flags[Cmd.WRITE] = mode === 'extended' ? FUA | PAYLOAD_LEN : FUA;
+  flags[Cmd.DISC] = FUA;
+  flags[Cmd.FLUSH] = FUA;
+  flags[Cmd.TRIM] = FUA;
+  flags[Cmd.CACHE] = FUA;
+  flags[Cmd.WRITE_ZEROES] = FUA | NO_HOLE | FAST_ZERO;
+  flags[Cmd.BLOCK_STATUS] = FUA | REQ_ONE;
+  return flags;
+}

@@ -1,0 +1,38 @@
+/** What the main thread and a reactor tell each other. */
+import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+
+export type ToReactor =
+  | {
+      readonly kind: 'adopt';
+      readonly id: number;
+      /** Non-blocking; the reactor's from here on. */
+      readonly fd: number;
+      readonly shared: SharedArrayBuffer;
+      readonly mode: ReplyMode;
+      readonly contexts: readonly NegotiatedContext[];
+      readonly minimumBlock: number;
+      readonly readOnly: boolean;
+      readonly leftover: Uint8Array;
+    }
+  /** Serve what has been received, then end every connection. */
+  | { readonly kind: 'drain' }
+  /** End one connection now. */
+  | { readonly kind: 'drop'; readonly id: number; readonly reason: string }
+  /** End every connection now, and the thread. */
+  | { readonly kind: 'stop' };
+
+export type FromReactor =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'closed'; readonly id: number; readonly reason: string }
+  | { readonly kind: 'stopped' };
+
+/** What a reactor's thread starts with. */
+export interface ReactorData {
+  readonly lane: number;
+  /** URL of the module that exports `openDataPath`. */
+  readonly dataPath: string;
+  /** An eventfd that wakes the thread. */
+  readonly wakeFd: number;
+  /** One word, nonzero when the eventfd was written since the thread last looked. */
+  readonly wakeWord: SharedArrayBuffer;
+}

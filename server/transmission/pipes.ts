@@ -1,0 +1,39 @@
+import { closePipe, openPipe, type Pipe } from './sockets.js';
+
+/** Bytes a pipe is asked to hold. The system's default limit for an unprivileged process. */
+const CAPACITY = 1 << 20;
+
+/** The empty pipes of a thread. One is out only while a reply is on its way through it. */
+export class Pipes {
+  readonly #idle: Pipe[] = [];
+  #refused = false;
+
+  /** An empty pipe that can hold `length` bytes of whole pages. */
+  take(length: number): Pipe | undefined {
+    const pipe = this.#idle.pop() ?? this.#open();
+    if (pipe === undefined || length <= pipe.capacity) return pipe;
+    this.give(pipe);
+    return undefined;
+  }
+
+  /** Gives an empty pipe back. */
+  give(pipe: Pipe): void {
+    this.#idle.push(pipe);
+  }
+
+  /** For a pipe that holds data nobody will read. */
+  drop(pipe: Pipe): void {
+    closePipe(pipe);
+  }
+
+  close(): void {
+    for (const pipe of this.#idle.splice(0)) closePipe(pipe);
+  }
+
+  #open(): Pipe | undefined {
+    if (this.#refused) return undefined;
+    const pipe = openPipe(CAPACITY);
+    if (pipe === undefined) this.#refused = true;
+    return pipe;
+  }
+}

@@ -1,0 +1,33 @@
+import { addressOf, poll } from './sockets.js';
+
+/** Int32 words of a `struct pollfd`: the descriptor, then events and revents (16 bits each). */
+const WORDS = 2;
+
+/** An array of `struct pollfd` that grows as needed. */
+export class PollSet {
+  #words = new Int32Array(64 * WORDS);
+  #address = addressOf(this.#words);
+
+  /** Sets entry `index`; a negative descriptor is not looked at. */
+  set(index: number, fd: number, events: number): void {
+    if ((index + 1) * WORDS > this.#words.length) this.#grow();
+    this.#words[index * WORDS] = fd;
+    this.#words[index * WORDS + 1] = events;
+  }
+
+  /** Waits for the first `count` entries. `timeout`: milliseconds, -1 for ever. Returns how many are ready. */
+  wait(count: number, timeout: number): number {
+    return poll(this.#address, count, timeout);
+  }
+
+  isReady(index: number): boolean {
+    return (this.#words[index * WORDS + 1] ?? 0) >>> 16 !== 0;
+  }
+
+  #grow(): void {
+    const words = new Int32Array(this.#words.length * 2);
+    words.set(this.#words);
+    this.#words = words;
+    this.#address = addressOf(words);
+  }
+}

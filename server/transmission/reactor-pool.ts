@@ -1,0 +1,143 @@
+import { Worker } from 'node:worker_threads';
+import type { OpenedExport } from '../export.js';
+import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+import type { FromReactor, ReactorData, ToReactor } from './messages.js';
+import { addressOf, close, eventfd, setSendBuffer, write } from './sockets.js';
+
+/** Bytes of replies the kernel may hold for a peer; what zero-copy reads need to be fast. */
+const SEND_BUFFER = 1 << 20;
+
+/** A connection that has finished its handshake. */
+export interface Adopted {
+  /** A non-blocking stream socket; the pool's from here on. */
+  readonly fd: number;
+  readonly opened: OpenedExport;
+  readonly mode: ReplyMode;
+  readonly contexts: readonly NegotiatedContext[];
+  readonly minimumBlock: number;
+  readonly readOnly: boolean;
+  /** Bytes received beyond the handshake. */
+  readonly leftover: Uint8Array;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly wakeFd: number;
+  readonly wakeWord: Int32Array;
+  readonly ready: Promise<void>;
+  connections: number;
+}
+
+const ONE = new BigUint64Array([1n]);
+const ONE_ADDRESS = addressOf(ONE);
+
+export interface ReactorPoolOptions {
+  /** Threads, 1 to 16; each is a lane of every device. */
+  readonly reactors: number;
+  /** URL of the driver's data path module. */
+  readonly dataPath: URL;
+  /** A reactor died of a bug of ours: its connections are lost. */
+  readonly onFailure: (error: Error) => void;
+}
+
+/** The reactors, seen from the main thread. */
+export class ReactorPool {
+  readonly #threads: Thread[];
+  readonly #open = new Map<number, { thread: Thread; onClose: (reason: string) => void }>();
+  readonly #onFailure: (error: Error) => void;
+  #lastId = 0;
+
+  constructor(options: ReactorPoolOptions) {
+    this.#onFailure = options.onFailure;
+    this.#threads = Array.from({ length: options.reactors }, (_, lane) =>
+      this.#start(lane, options.dataPath),
+    );
+  }
+
+  /** Resolves when every thread takes connections. */
+  async ready(): Promise<void> {
+    await Promise.all(this.#threads.map(({ ready }) => ready));
+  }
+
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  /** Hands a connection to the reactor that has the fewest. `onClose` is called once, when it is gone. */
+  adopt(adopted: Adopted, onClose: (reason: string) => void): number {
+    const { fd, opened, mode, contexts, minimumBlock, readOnly, leftover } = adopted;
+    setSendBuffer(fd, SEND_BUFFER);
+    const thread = this.#threads.reduce((a, b) => (b.connections < a.connections ? b : a));
+    const id = ++this.#lastId;
+    this.#open.set(id, { thread, onClose });
+    thread.connections++;
+    const { shared } = opened;
+    this.#tell(thread, { kind: 'adopt', id, fd, shared, mode, contexts, minimumBlock, readOnly, leftover });
+    return id;
+  }
+
+  /** Ends one connection. */
+  drop(id: number, reason: string): void {
+    const open = this.#open.get(id);
+    if (open !== undefined) this.#tell(open.thread, { kind: 'drop', id, reason });
+  }
+
+  /** Lets connections that wait for a thaw look again. */
+  wake(): void {
+    for (const thread of this.#threads) this.#wake(thread);
+  }
+
+  /** Serves what was received, closes every connection, then ends the threads; by force after `timeout` ms. */
+  async close(timeout: number): Promise<void> {
+    for (const thread of this.#threads) this.#tell(thread, { kind: 'drain' });
+    const deadline = performance.now() + timeout;
+    while (this.#open.size > 0 && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await Promise.all(this.#threads.map((thread) => this.#stop(thread)));
+  }
+
+  async #stop(thread: Thread): Promise<void> {
+    const exited = new Promise((resolve) => thread.worker.once('exit', resolve));
+    this.#tell(thread, { kind: 'stop' });
+    const last = setTimeout(() => void thread.worker.terminate(), 1000);
+    await exited;
+    clearTimeout(last);
+    close(thread.wakeFd);
+  }
+
+  #start(lane: number, dataPath: URL): Thread {
+    const wakeWord = new SharedArrayBuffer(4);
+    const wakeFd = eventfd();
+    const data: ReactorData = { lane, dataPath: dataPath.href, wakeFd, wakeWord };
+    const worker = new Worker(new URL('./reactor-worker.js', import.meta.url), {
+      workerData: data,
+      name: `reactor ${lane}`,
+    });
+    const ready = new Promise<void>((resolve) => {
+      worker.on('message', (message: FromReactor) => {
+        if (message.kind === 'ready') resolve();
+        else if (message.kind === 'closed') this.#closed(message.id, message.reason);
+      });
+    });
+    worker.on('error', this.#onFailure);
+    return { worker, wakeFd, wakeWord: new Int32Array(wakeWord), ready, connections: 0 };
+  }
+
+  #closed(id: number, reason: string): void {
+    const open = this.#open.get(id);
+    if (open === undefined) return;
+    this.#open.delete(id);
+    open.thread.connections--;
+    open.onClose(reason);
+  }
+
+  #tell(thread: Thread, message: ToReactor): void {
+    thread.worker.postMessage(message);
+    this.#wake(thread);
+  }
+
+  #wake(thread: Thread): void {
+    if (Atomics.exchange(thread.wakeWord, 0, 1) === 0) write(thread.wakeFd, ONE_ADDRESS, 8);
+  }
+}
