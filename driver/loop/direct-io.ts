@@ -1,0 +1,52 @@
+import { LoopError } from '../errno.js';
+import type { BackingFile } from '../io/backing-file.js';
+import type { Binding, LoopCore } from './loop-core.js';
+
+/** Where in the file and in what units requests come: what decides whether direct I/O is possible. */
+type Layout = Pick<Binding, 'offset' | 'blockSize'>;
+
+/** Why direct I/O can't be had, or undefined. loop.c: `lo_can_use_dio`. */
+function obstacle(file: BackingFile, { offset, blockSize }: Layout): string | undefined {
+  const alignment = file.dioAlignment;
+  if (blockSize < alignment) return `the block size ${blockSize} is below ${alignment}`;
+  if (offset % BigInt(alignment) !== 0n) return `the offset ${offset} is not a multiple of ${alignment}`;
+  return undefined;
+}
+
+/**
+ * Direct I/O as a new binding will have it: on where it was asked for and can be had, else silently off. The file
+ * is not in use yet. loop.c: `loop_update_dio`.
+ */
+export function startDirectIo(file: BackingFile, wanted: Layout & { readonly directIo: boolean }): boolean {
+  if (!wanted.directIo || obstacle(file, wanted) !== undefined) return false;
+  try {
+    file.setDirect(true);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** True when a bound device must give up direct I/O to take a new layout. */
+export const losesDirectIo = (binding: Binding, layout: Layout): boolean =>
+  binding.directIo && obstacle(binding.file, layout) !== undefined;
+
+/**
+ * LOOP_SET_DIRECT_IO. Throws ENXIO when not bound, EINVAL when the file system refuses or offset or block size is
+ * not aligned to what direct I/O needs, and the errno of fsync.
+ */
+export const loopSetDio = (core: LoopCore, on: boolean): Promise<void> =>
+  core.exclusive(async () => {
+    const binding = core.bound();
+    if (binding.directIo === on) return undefined;
+    const reason = on ? obstacle(binding.file, binding) : undefined;
+    if (reason !== undefined) {
+      throw new LoopError('EINVAL', `${core.name} can't use direct I/O on ${binding.file.path}: ${reason}.`);
+    }
+    // The long wait, for the data in the page cache, comes before the freeze: requests run on meanwhile.
+    await binding.file.sync();
+    await using frozen = await core.queue.freeze();
+    binding.file.setDirect(on);
+    core.publish(frozen, { ...binding, directIo: on });
+    return 'change';
+  });

@@ -1,0 +1,71 @@
+import type { Export, ExportInfo, ExportTable, OpenedExport } from '../../server/export.js';
+import type { LoopControl } from './loop-control.js';
+import type { LoopDevice } from './loop-device.js';
+import type { Logger } from './types.js';
+
+/** Largest payload of a request, bytes: the protocol's customary limit. */
+const MAX_PAYLOAD = 32 * 1024 * 1024;
+/** What clients should ask for, bytes: the page, in which the page cache works. */
+const PREFERRED_BLOCK = 4096;
+const NAME = /^loop(0|[1-9]\d*)$/;
+
+/**
+ * Loop devices as NBD exports: device N is export `loopN`. The default export, with the empty name, is the lowest
+ * bound device, else loop0. An unbound device is an export of size 0.
+ */
+export class LoopExports implements ExportTable {
+  constructor(
+    private readonly control: LoopControl,
+    private readonly log?: Logger,
+  ) {}
+
+  list(): readonly Export[] {
+    return this.control.devices().map((device) => this.#export(device));
+  }
+
+  find(name: string): Export | undefined {
+    const devices = this.control.devices();
+    const number = Number(NAME.exec(name)?.[1] ?? '0');
+    const bound = name === '' ? devices.find((device) => device.state === 'bound') : undefined;
+    if (name !== '' && !NAME.test(name)) return undefined;
+    const device = bound ?? devices.find((candidate) => candidate.number === number);
+    return device && this.#export(device);
+  }
+
+  #export(device: LoopDevice): Export {
+    return {
+      name: device.name,
+      info: () => exportInfo(device),
+      open: () => this.#open(device),
+    };
+  }
+
+  async #open(device: LoopDevice): Promise<OpenedExport> {
+    await device.loOpen();
+    let released: Promise<void> | undefined;
+    return {
+      info: exportInfo(device),
+      device: device.number,
+      shared: device.queue.shared,
+      release: () => {
+        released ??= device.loRelease().catch((error: unknown) => {
+          this.log?.error({ err: error, device: device.name }, 'A close failed.');
+        });
+        return released;
+      },
+    };
+  }
+}
+
+function exportInfo(device: LoopDevice): ExportInfo {
+  const { name, file, size, readOnly, blockSize, directIo, dioAlignment } = device.snapshot();
+  const minimum = directIo ? Math.max(blockSize, dioAlignment) : blockSize;
+  return {
+    name,
+    description: `${name}: ${file ?? 'no backing file'}`,
+    size,
+    readOnly,
+    blockSizes: { minimum, preferred: Math.max(minimum, PREFERRED_BLOCK), maximum: MAX_PAYLOAD },
+    fastZero: device.zeroesFast,
+  };
+}

@@ -1,0 +1,218 @@
+import { EventEmitter } from 'node:events';
+import { LoopError } from '../errno.js';
+import type { BackingFile } from '../io/backing-file.js';
+import { nbdIndexOf } from '../io/device-number.js';
+import { LockOrder } from '../locks/lock-order.js';
+import { OrderedMutex } from '../locks/mutex.js';
+import { configureWith } from './configure.js';
+import { LoopCore, type LoopHost } from './loop-core.js';
+import { LoopDevice } from './loop-device.js';
+import type { Logger, LoopConfig, LoopEvent, LoopEvents, LoopStatus } from './types.js';
+import { openBacking } from './validate-file.js';
+
+/** The kernel's device numbers have 20 bits. */
+const MAX_NUMBER = 2 ** 20 - 1;
+
+export interface LoopControlOptions {
+  readonly order?: LockOrder;
+  readonly log?: Logger;
+  /** Runs after a device was thawed: parked requests may try again. */
+  readonly onThaw?: () => void;
+  /**
+   * True when /dev/nbdN, which exists, is device N of this registry. Default: always. It keeps a device from being
+   * its own backing file, so a wrong `true` refuses a file, and a wrong `false` may hang.
+   */
+  readonly isAttached?: (number: number) => boolean;
+}
+
+/** A device, and what the registry alone knows of it. */
+interface Entry {
+  readonly core: LoopCore;
+  readonly device: LoopDevice;
+  /** Taken by a find-and-configure that is under way. */
+  claimed: boolean;
+}
+
+/**
+ * The registry of loop devices, /dev/loop-control: it adds, removes and finds them, and tells what happens to them.
+ *
+ * The table of devices changes with ctlMutex held, and no other lock is ever taken under that.
+ */
+export class LoopControl {
+  /** Emits 'change' once a state is reached and every lock is dropped, in the order of `sequence`. */
+  readonly events = new EventEmitter<LoopEvents>();
+  readonly order: LockOrder;
+  readonly #entries = new Map<number, Entry>();
+  readonly #ctlMutex: OrderedMutex;
+  readonly #log: Logger | undefined;
+  readonly #host: LoopHost;
+  #sequence = 0;
+
+  constructor(options: LoopControlOptions = {}) {
+    this.order = options.order ?? new LockOrder();
+    this.#log = options.log;
+    this.#ctlMutex = new OrderedMutex(this.order, 'ctlMutex', 'loop-control');
+    const isAttached = options.isAttached ?? (() => true);
+    this.#host = {
+      order: this.order,
+      validateMutex: new OrderedMutex(this.order, 'validateMutex', 'loop-control'),
+      announce: (core, kind) => this.#announce(core, kind),
+      ownDevice: (rdev) => {
+        const number = nbdIndexOf(rdev);
+        return number !== undefined && isAttached(number) ? this.#entries.get(number)?.core : undefined;
+      },
+      report: (core, error) =>
+        this.#log?.error({ err: error, device: core.name }, 'A clear left an error behind.'),
+      onThaw: options.onThaw ?? (() => {}),
+    };
+  }
+
+  /** Every device, by number. */
+  devices(): readonly LoopDevice[] {
+    return this.#sorted().map((entry) => entry.device);
+  }
+
+  /** Throws ENODEV when there is no such device. */
+  device(number: number): LoopDevice {
+    const entry = this.#entries.get(number);
+    if (entry === undefined) throw noSuchDevice(number);
+    return entry.device;
+  }
+
+  /**
+   * LOOP_CTL_ADD. Adds an unbound device: of this number, or (-1, or none given) of the lowest that is not in use.
+   * Throws EEXIST, and EINVAL for what can't be a number of a device.
+   */
+  ctlAdd(number = -1): Promise<number> {
+    return this.order.task('ctl_add', async () => {
+      if (!Number.isInteger(number) || number > MAX_NUMBER) {
+        throw new LoopError('EINVAL', `There can't be a device loop${number}.`);
+      }
+      const held = await this.#ctlMutex.acquire();
+      let entry: Entry;
+      try {
+        entry = this.#add(number);
+      } finally {
+        held.release();
+      }
+      this.#announce(entry.core, 'add');
+      return entry.core.number;
+    });
+  }
+
+  /** LOOP_CTL_REMOVE. Throws EINVAL for a negative number, ENODEV, EBUSY when bound or open. */
+  ctlRemove(number: number): Promise<void> {
+    return this.order.task('ctl_remove', async () => {
+      if (!(number >= 0)) throw new LoopError('EINVAL', 'A device is removed by its number.');
+      const core = this.#entries.get(number)?.core;
+      if (core === undefined || core.state === 'deleting') throw noSuchDevice(number);
+      await core.exclusive(async () => {
+        markDeleting(core);
+        return undefined;
+      });
+      const held = await this.#ctlMutex.acquire();
+      this.#entries.delete(number);
+      held.release();
+      this.#announce(core, 'remove');
+    });
+  }
+
+  /** LOOP_CTL_GET_FREE: the lowest unbound device, or a new one. */
+  ctlGetFree(): Promise<number> {
+    return this.order.task('ctl_get_free', async () => (await this.#free(() => {})).core.number);
+  }
+
+  /**
+   * Binds a file to a free device in one step: two callers never get the same, and neither sees EBUSY. Throws what
+   * `loopConfigure` throws but EBUSY.
+   */
+  findAndConfigure(config: LoopConfig): Promise<LoopStatus> {
+    return this.order.task('find', async () => {
+      const file = await openBacking(this.#host, config);
+      try {
+        return await this.#bindToFree(file, config);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    });
+  }
+
+  async #bindToFree(file: BackingFile, config: LoopConfig): Promise<LoopStatus> {
+    for (;;) {
+      const entry = await this.#free((free) => {
+        free.claimed = true;
+      });
+      try {
+        await configureWith(entry.core, file, config);
+        return entry.core.snapshot();
+      } catch (error) {
+        // Somebody who named this very device bound or removed it first: there are others.
+        if (!(error instanceof LoopError && error.errno === 'EBUSY')) throw error;
+      } finally {
+        entry.claimed = false;
+      }
+    }
+  }
+
+  /** The lowest unbound device that nobody has claimed, or a new one; `take` runs in the same step. */
+  async #free(take: (entry: Entry) => void): Promise<Entry> {
+    const held = await this.#ctlMutex.acquire();
+    let entry: Entry | undefined;
+    let added = false;
+    try {
+      entry = this.#sorted().find(({ core, claimed }) => core.state === 'unbound' && !claimed);
+      added = entry === undefined;
+      entry ??= this.#add(-1);
+      take(entry);
+    } finally {
+      held.release();
+    }
+    if (added) this.#announce(entry.core, 'add');
+    return entry;
+  }
+
+  /** Caller holds ctlMutex. */
+  #add(wanted: number): Entry {
+    let number = wanted;
+    if (number < 0) for (number = 0; this.#entries.has(number); ) number++;
+    if (this.#entries.has(number)) throw new LoopError('EEXIST', `The device loop${number} exists already.`);
+    const core = new LoopCore(number, this.#host);
+    const entry = { core, device: new LoopDevice(core), claimed: false };
+    this.#entries.set(number, entry);
+    return entry;
+  }
+
+  #sorted(): Entry[] {
+    return [...this.#entries.values()].sort((a, b) => a.core.number - b.core.number);
+  }
+
+  /** Listeners run detached from the operation: what they begin is not part of it, and it does not fail with them. */
+  #announce(core: LoopCore, kind: LoopEvent['kind']): void {
+    const event: LoopEvent = {
+      device: core.number,
+      kind,
+      sequence: ++this.#sequence,
+      status: core.snapshot(),
+    };
+    try {
+      this.order.detached(`listeners ${core.name}`, () => this.events.emit('change', event));
+    } catch (error) {
+      this.#log?.error({ err: error, device: core.name }, 'A listener of device events failed.');
+    }
+  }
+}
+
+/** From here on an open fails with ENXIO. Caller holds loMutex. Throws EBUSY. */
+function markDeleting(core: LoopCore): void {
+  const file = core.binding?.file.path;
+  if (core.state !== 'unbound' || core.openers.count > 0) {
+    const reason = file === undefined ? 'is in use' : `has the backing file ${file}`;
+    throw new LoopError('EBUSY', `${core.name} ${reason}.`);
+  }
+  core.enterState('deleting');
+  core.queue.markDeleting();
+}
+
+const noSuchDevice = (number: number): LoopError =>
+  new LoopError('ENODEV', `There is no device loop${number}.`);

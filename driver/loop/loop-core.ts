@@ -1,0 +1,169 @@
+import { LoopError } from '../errno.js';
+import type { BackingFile } from '../io/backing-file.js';
+import type { LockOrder } from '../locks/lock-order.js';
+import { type Held, OrderedMutex } from '../locks/mutex.js';
+import { type Frozen, RequestQueue } from '../queue/request-queue.js';
+import { DeviceState, LoFlag } from '../queue/slots.js';
+import { Openers } from './openers.js';
+import { type Parameters, SECTOR } from './parameters.js';
+import { Transitions } from './transitions.js';
+import type { LoopEvent, LoopState, LoopStatus } from './types.js';
+
+/** What a bound device serves. Never changed, only replaced, so that every look at it sees one whole. */
+export interface Binding extends Parameters {
+  readonly file: BackingFile;
+  /** Bytes, whole sectors. */
+  readonly size: number;
+}
+
+/** What a device needs of the registry it lives in. */
+export interface LoopHost {
+  readonly order: LockOrder;
+  readonly validateMutex: OrderedMutex;
+  /** Tells the world of a state that has been reached. Called with no lock held. */
+  announce(core: LoopCore, kind: LoopEvent['kind']): void;
+  /** The device that a device number means when it is that of an attached device of ours. */
+  ownDevice(rdev: bigint): LoopCore | undefined;
+  /** A failure that nobody waits for. */
+  report(core: LoopCore, error: unknown): void;
+  onThaw(): void;
+}
+
+/** Which state may follow which. */
+const NEXT: Readonly<Record<LoopState, readonly LoopState[]>> = {
+  unbound: ['bound', 'deleting'],
+  bound: ['rundown'],
+  rundown: ['unbound'],
+  deleting: [],
+};
+
+/**
+ * The state of one device, shared by the files that implement its operations.
+ *
+ * `state` and `binding` change with loMutex held, in one step without an await, so a look at them needs no lock;
+ * what the data path sees of them changes while the queue is frozen.
+ */
+export class LoopCore {
+  readonly name: string;
+  readonly loMutex: OrderedMutex;
+  readonly openers: Openers;
+  readonly queue: RequestQueue;
+  /** Configure and clear in progress: what a deferred open waits for. */
+  readonly transitions = new Transitions();
+  /** The file that an opener let go of while others still had the device open. */
+  releasedFile: BackingFile | undefined;
+  #state: LoopState = 'unbound';
+  #binding: Binding | undefined;
+  #generation = 0;
+
+  constructor(
+    readonly number: number,
+    readonly host: LoopHost,
+  ) {
+    this.name = `loop${number}`;
+    this.loMutex = new OrderedMutex(host.order, 'loMutex', this.name);
+    this.openers = new Openers(host.order, this.name);
+    this.queue = new RequestQueue({ order: host.order, name: this.name, onThaw: () => host.onThaw() });
+  }
+
+  get state(): LoopState {
+    return this.#state;
+  }
+
+  get binding(): Binding | undefined {
+    return this.#binding;
+  }
+
+  /** The binding of a bound device. Throws ENXIO otherwise. */
+  bound(): Binding {
+    if (this.#state === 'bound' && this.#binding !== undefined) return this.#binding;
+    throw new LoopError('ENXIO', `${this.name} has no backing file.`);
+  }
+
+  /** Caller holds loMutex. */
+  enterState(state: LoopState): void {
+    if (!NEXT[this.#state].includes(state)) {
+      throw new Error(`${this.name} can't go from ${this.#state} to ${state}.`);
+    }
+    this.#state = state;
+  }
+
+  /** The flags that no request looks at. Caller holds loMutex. */
+  setFlags(flags: Pick<Binding, 'autoclear' | 'partscan'>): void {
+    this.#binding = { ...this.bound(), ...flags };
+  }
+
+  /** Replaces what is served, for the control and the data path. The queue is frozen. */
+  publish(frozen: Frozen, binding: Binding | undefined): void {
+    this.#binding = binding;
+    this.#generation++;
+    frozen.publish({
+      state: binding === undefined ? DeviceState.UNBOUND : DeviceState.BOUND,
+      fd: binding?.file.fd ?? -1,
+      flags: (binding?.readOnly ? LoFlag.READ_ONLY : 0) | (binding?.directIo ? LoFlag.DIRECT_IO : 0),
+      blockSize: binding?.blockSize ?? SECTOR,
+      dioAlignment: binding?.file.dioAlignment ?? SECTOR,
+      offset: Number(binding?.offset ?? 0n),
+      size: binding?.size ?? 0,
+      generation: this.#generation,
+    });
+  }
+
+  /** Runs one operation as a task of the lock validator. */
+  task<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    return this.host.order.task(`${operation} ${this.name}`, work);
+  }
+
+  /**
+   * Runs a change under loMutex and announces what it returns, when the lock is dropped and before anybody else
+   * can have it: the event finds the device in the state it tells of.
+   */
+  async exclusive(change: () => Promise<LoopEvent['kind'] | undefined>): Promise<void> {
+    const held = await this.loMutex.acquire();
+    await this.#announcing([held], change);
+  }
+
+  /** `exclusive` with validateMutex around it: what it looks at in other devices stays as it is. */
+  async globallyExclusive(change: () => Promise<LoopEvent['kind'] | undefined>): Promise<void> {
+    using validate = await this.host.validateMutex.acquire();
+    const held = await this.loMutex.acquire();
+    await this.#announcing([held, validate], change);
+  }
+
+  async #announcing(
+    locks: readonly Held[],
+    change: () => Promise<LoopEvent['kind'] | undefined>,
+  ): Promise<void> {
+    let kind: LoopEvent['kind'] | undefined;
+    try {
+      kind = await change();
+    } finally {
+      for (const lock of locks) lock.release();
+    }
+    if (kind !== undefined) this.host.announce(this, kind);
+  }
+
+  /** The device at this moment. */
+  snapshot(): LoopStatus {
+    const binding = this.#binding;
+    return {
+      number: this.number,
+      name: this.name,
+      state: this.#state,
+      openers: this.openers.count,
+      file: binding?.file.path ?? null,
+      size: binding?.size ?? 0,
+      offset: Number(binding?.offset ?? 0n),
+      sizeLimit: Number(binding?.sizeLimit ?? 0n),
+      blockSize: binding?.blockSize ?? SECTOR,
+      readOnly: binding?.readOnly ?? false,
+      autoclear: binding?.autoclear ?? false,
+      partscan: binding?.partscan ?? false,
+      directIo: binding?.directIo ?? false,
+      backingInode: binding === undefined ? null : Number(binding.file.identity.inode),
+      backingDevice: binding === undefined ? null : Number(binding.file.identity.device),
+      dioAlignment: binding?.file.dioAlignment ?? SECTOR,
+      generation: this.#generation,
+    };
+  }
+}

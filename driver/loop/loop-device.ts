@@ -1,0 +1,115 @@
+import type { RequestQueue } from '../queue/request-queue.js';
+import { loopChangeFd } from './change-fd.js';
+import { type ClearOutcome, loopClrFd, loRelease } from './clear.js';
+import { loopConfigure } from './configure.js';
+import { loopSetDio } from './direct-io.js';
+import type { LoopCore } from './loop-core.js';
+import { loOpen } from './open-release.js';
+import { loopSetBlockSize, loopSetCapacity, loopSetStatus } from './set-status.js';
+import type { LoopConfig, LoopSettings, LoopState, LoopStatus } from './types.js';
+
+/**
+ * A loop device: the operations of drivers/block/loop.c, by their names, on one device of a `LoopControl`.
+ *
+ * Every operation rejects with a LoopError whose errno is the kernel's; docs/semantics.md lists them in the order
+ * in which they are checked. All of them may run side by side.
+ */
+export class LoopDevice {
+  readonly #core: LoopCore;
+
+  /** Made by `LoopControl` only. */
+  constructor(core: LoopCore) {
+    this.#core = core;
+  }
+
+  get number(): number {
+    return this.#core.number;
+  }
+
+  /** 'loop' and the number. */
+  get name(): string {
+    return this.#core.name;
+  }
+
+  get state(): LoopState {
+    return this.#core.state;
+  }
+
+  /** Sessions that have the device open, and clears in progress. */
+  get openers(): number {
+    return this.#core.openers.count;
+  }
+
+  get queue(): RequestQueue {
+    return this.#core.queue;
+  }
+
+  /** Counts an opener in. ENXIO when the device is being removed. `deferred: false` does not wait for a clear. */
+  loOpen(options: { readonly deferred?: boolean } = {}): Promise<void> {
+    return this.#core.task('open', () => loOpen(this.#core, { deferred: options.deferred ?? true }));
+  }
+
+  /** Counts an opener out; the last close of a device with autoclear clears it before this resolves. */
+  loRelease(): Promise<void> {
+    return this.#core.task('release', () => loRelease(this.#core));
+  }
+
+  /** Binds a file. EBADF, EBUSY, EINVAL, EOVERFLOW. */
+  loopConfigure(config: LoopConfig): Promise<void> {
+    return this.#core.task('configure', () => loopConfigure(this.#core, config));
+  }
+
+  /** Swaps the file of a read-only device for one of the same size. ENXIO, EINVAL, EBADF. */
+  loopChangeFd(file: string): Promise<void> {
+    return this.#core.task('change_fd', () => loopChangeFd(this.#core, file));
+  }
+
+  /** Lets the file go: now, or at the last close when somebody else has the device open. ENXIO. */
+  loopClrFd(options: { readonly force?: boolean } = {}): Promise<ClearOutcome> {
+    return this.#core.task('clr_fd', () => loopClrFd(this.#core, { force: options.force ?? false }));
+  }
+
+  /** ENXIO, EINVAL, EOVERFLOW. */
+  loopSetStatus(settings: LoopSettings): Promise<void> {
+    return this.#core.task('set_status', () => loopSetStatus(this.#core, settings));
+  }
+
+  /** ENXIO when not bound. Waits for nothing: what it tells of the file was read when the file was opened. */
+  async loopGetStatus(): Promise<LoopStatus> {
+    this.#core.bound();
+    return this.#core.snapshot();
+  }
+
+  /** The device in whatever state it is. */
+  async describe(): Promise<LoopStatus> {
+    return this.#core.snapshot();
+  }
+
+  /** The same, at once. */
+  snapshot(): LoopStatus {
+    return this.#core.snapshot();
+  }
+
+  /**
+   * True when zeroing a range of the file takes no time in proportion to its length, or is refused at once. A block
+   * device may write the zeroes one by one without telling.
+   */
+  get zeroesFast(): boolean {
+    return this.#core.binding?.file.identity.kind !== 'block';
+  }
+
+  /** Takes the file's present size. ENXIO. */
+  loopSetCapacity(): Promise<void> {
+    return this.#core.task('set_capacity', () => loopSetCapacity(this.#core));
+  }
+
+  /** ENXIO, EINVAL where direct I/O can't be had. */
+  loopSetDio(on: boolean): Promise<void> {
+    return this.#core.task('set_dio', () => loopSetDio(this.#core, on));
+  }
+
+  /** ENXIO, EINVAL. */
+  loopSetBlockSize(bytes: number): Promise<void> {
+    return this.#core.task('set_block_size', () => loopSetBlockSize(this.#core, bytes));
+  }
+}

@@ -1,0 +1,54 @@
+import { losesDirectIo } from './direct-io.js';
+import type { Binding, LoopCore } from './loop-core.js';
+import { checkedBlockSize, checkedSettings, loopSize } from './parameters.js';
+import type { LoopSettings } from './types.js';
+
+/**
+ * LOOP_SET_STATUS64. The size follows the file only when offset or size limit change, as in the kernel. Throws ENXIO
+ * when not bound, EINVAL, EOVERFLOW.
+ */
+export const loopSetStatus = (core: LoopCore, settings: LoopSettings): Promise<void> =>
+  core.exclusive(async () => {
+    const present = core.bound();
+    const wanted = checkedSettings(core.name, settings, present);
+    const moved = wanted.offset !== present.offset || wanted.sizeLimit !== present.sizeLimit;
+    const size = moved ? loopSize(await present.file.size(), wanted) : present.size;
+    return replace(core, present, { ...wanted, size });
+  });
+
+/** LOOP_SET_CAPACITY: takes the file's present size. Throws ENXIO when not bound. */
+export const loopSetCapacity = (core: LoopCore): Promise<void> =>
+  core.exclusive(async () => {
+    const present = core.bound();
+    const size = loopSize(await present.file.size(), present);
+    return size === present.size ? undefined : replace(core, present, { ...present, size });
+  });
+
+/** LOOP_SET_BLOCK_SIZE. Throws ENXIO when not bound, EINVAL. */
+export const loopSetBlockSize = (core: LoopCore, bytes: number): Promise<void> =>
+  core.exclusive(async () => {
+    const present = core.bound();
+    const blockSize = checkedBlockSize(core.name, bytes);
+    return blockSize === present.blockSize ? undefined : replace(core, present, { ...present, blockSize });
+  });
+
+/**
+ * Puts a new binding of the same file in the place of the present one. Direct I/O that the new layout can't have is
+ * given up (loop.c: `loop_update_dio`). Caller holds loMutex.
+ */
+async function replace(core: LoopCore, present: Binding, wanted: Binding): Promise<'change' | undefined> {
+  const dropsDirectIo = losesDirectIo(present, wanted);
+  if (dropsDirectIo) await present.file.sync();
+  await using frozen = await core.queue.freeze();
+  if (dropsDirectIo) present.file.setDirect(false);
+  core.publish(frozen, { ...wanted, directIo: present.directIo && !dropsDirectIo });
+  return sameOutside(present, wanted) && !dropsDirectIo ? undefined : 'change';
+}
+
+const sameOutside = (a: Binding, b: Binding): boolean =>
+  a.offset === b.offset &&
+  a.sizeLimit === b.sizeLimit &&
+  a.size === b.size &&
+  a.blockSize === b.blockSize &&
+  a.autoclear === b.autoclear &&
+  a.partscan === b.partscan;

@@ -1,0 +1,80 @@
+/** What the loop driver takes and tells. All sizes and positions are bytes. */
+
+/**
+ * The kernel's Lo_unbound, Lo_bound, Lo_rundown, Lo_deleting: without a file; serving one; letting one go (new
+ * requests fail, a new binding is refused); about to be removed.
+ */
+export type LoopState = 'unbound' | 'bound' | 'rundown' | 'deleting';
+
+/** Arguments of `loopConfigure`, the kernel's LOOP_CONFIGURE. */
+export interface LoopConfig {
+  readonly file: string;
+  /** Where the device starts in the file: 0 to 2^63 - 1. */
+  readonly offset?: number | bigint;
+  /** Most bytes of the file that the device shows: 0 (no limit) to 2^63 - 1. */
+  readonly sizeLimit?: number | bigint;
+  /** A power of two, 512 (default) to 4096. */
+  readonly blockSize?: number;
+  readonly readOnly?: boolean;
+  readonly autoclear?: boolean;
+  readonly partscan?: boolean;
+  /** Asked for, not demanded: where the file can't have it, the device is bound without. */
+  readonly directIo?: boolean;
+}
+
+/** Arguments of `loopSetStatus`, the kernel's LOOP_SET_STATUS64. What is left out stays as it is. */
+export interface LoopSettings {
+  readonly offset?: number | bigint;
+  readonly sizeLimit?: number | bigint;
+  readonly autoclear?: boolean;
+  /** Can be set; setting it to false changes nothing. */
+  readonly partscan?: boolean;
+}
+
+/** All that can be told of a device at one moment. */
+export interface LoopStatus {
+  readonly number: number;
+  /** 'loop' and the number: also the name of its export. */
+  readonly name: string;
+  readonly state: LoopState;
+  readonly openers: number;
+  /** Absolute path of the backing file, symbolic links resolved at the time of binding; null when there is none. */
+  readonly file: string | null;
+  readonly size: number;
+  /** Exact up to 2^53; a larger one reads rounded. */
+  readonly offset: number;
+  readonly sizeLimit: number;
+  readonly blockSize: number;
+  readonly readOnly: boolean;
+  readonly autoclear: boolean;
+  readonly partscan: boolean;
+  readonly directIo: boolean;
+  /** st_ino and st_dev of the backing file. */
+  readonly backingInode: number | null;
+  readonly backingDevice: number | null;
+  /** What direct I/O needs the offset and the block size to be multiples of; 512 when there is no file. */
+  readonly dioAlignment: number;
+  /** Grows with every change that the data path can see. */
+  readonly generation: number;
+}
+
+/** Something that has happened to a device. */
+export interface LoopEvent {
+  readonly device: number;
+  readonly kind: 'add' | 'bind' | 'unbind' | 'change' | 'remove';
+  /** Grows by one an event, over all devices. */
+  readonly sequence: number;
+  /** The device at the moment of the event. */
+  readonly status: LoopStatus;
+}
+
+/** Events of a `LoopControl`, for its EventEmitter. */
+export interface LoopEvents {
+  change: [LoopEvent];
+}
+
+/** Where the driver logs; a pino logger is one. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

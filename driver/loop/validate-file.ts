@@ -1,0 +1,52 @@
+import { LoopError } from '../errno.js';
+import { BackingFile, type FileIdentity } from '../io/backing-file.js';
+import type { LoopCore, LoopHost } from './loop-core.js';
+
+/**
+ * The device of ours that a file is (by whatever name: only the device number counts), or that the file lies on.
+ * Either way its I/O would end in a thread of ours that waits for itself.
+ */
+export const ownDeviceBehind = (host: LoopHost, file: FileIdentity): LoopCore | undefined =>
+  (file.kind === 'block' ? host.ownDevice(file.rdev) : undefined) ?? host.ownDevice(file.device);
+
+/** True when a file needs validateMutex to be validated: its validity depends on another device's state. */
+export const needsValidateMutex = (core: LoopCore, file: BackingFile): boolean =>
+  ownDeviceBehind(core.host, file.identity) !== undefined;
+
+/**
+ * Throws EBADF when the file is served by ourselves, EINVAL when it is a device of ours that is not bound, and EINVAL
+ * when it is neither a regular file nor a block device. loop.c: `loop_validate_file`.
+ *
+ * Caller holds loMutex, and validateMutex when `needsValidateMutex`.
+ */
+export function validateFile(core: LoopCore, file: BackingFile): void {
+  const own = ownDeviceBehind(core.host, file.identity);
+  if (own === core) {
+    throw new LoopError('EBADF', `${core.name} can't have itself as its backing file (${file.path}).`);
+  }
+  if (own !== undefined && own.state !== 'bound') {
+    throw new LoopError('EINVAL', `${core.name} can't use ${file.path}: ${own.name} has no backing file.`);
+  }
+  if (own !== undefined) {
+    throw new LoopError(
+      'EBADF',
+      `${core.name} can't use ${file.path}: ${own.name} is served by this daemon, which would wait for itself.`,
+    );
+  }
+  if (!file.usable) {
+    throw new LoopError(
+      'EINVAL',
+      `${core.name} can't use ${file.path}: it is neither a regular file nor a block device.`,
+    );
+  }
+}
+
+/** Opens a file for a device; one that we serve ourselves is only named. Throws EBADF. */
+export const openBacking = (
+  host: LoopHost,
+  { file, readOnly = false }: { readonly file: string; readonly readOnly?: boolean },
+): Promise<BackingFile> =>
+  BackingFile.open(file, {
+    readOnly,
+    mayOpen: (identity) => ownDeviceBehind(host, identity) === undefined,
+  });
