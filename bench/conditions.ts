@@ -57,8 +57,11 @@ export const lookAround = async (chosen: Chosen): Promise<Conditions> => {
   };
 };
 
-const fileSystem = async (directory: string): Promise<string> =>
-  (await run('stat', ['--file-system', '--format=%T', directory], { timeout: 10_000 })).trim();
+/** Its type; of several mounts on one directory the last one is seen. */
+const fileSystem = async (directory: string): Promise<string> => {
+  const args = ['--noheadings', '--output', 'FSTYPE', '--target', directory];
+  return (await run('findmnt', args, { timeout: 10_000 })).trim().split('\n').at(-1) ?? 'unknown';
+};
 
 const commit = async (): Promise<string> => {
   try {

@@ -65,7 +65,9 @@ const measureAll = (options: Options, signal: AbortSignal): Promise<Report> =>
     const images = await makeImages({
       ...directories,
       ...sizes,
-      media: new Set(workloads.map(({ setup }) => setup.medium)),
+      media: new Set(
+        workloads.filter(({ load }) => load.client !== 'guest').map(({ setup }) => setup.medium),
+      ),
       tls: workloads.some(({ setup }) => setup.tls),
       signal,
       progress,

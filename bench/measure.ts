@@ -62,6 +62,7 @@ const runClient = (
   options: MeasureOptions,
 ): Promise<ClientRun> => {
   const { load, setup } = workload;
+  if (load.client === 'guest') throw new Error('this load runs in a virtual machine');
   return load.client === 'nbdcopy'
     ? runCopy(server.address, load, options.files, options.signal)
     : runFio(server.address, load, { ...options, direct: setup.direct });

@@ -1,5 +1,6 @@
 /** Runs the workloads: servers side by side, taking turns within every round. */
 import { mkdir } from 'node:fs/promises';
+import { runInGuest } from './guest/rounds.js';
 import type { Images } from './images.js';
 import { type MeasureOptions, measure, type Sample } from './measure.js';
 import { CLIENT_BOUND, type ServerResult, summarize, type WorkloadResult } from './results.js';
@@ -31,7 +32,8 @@ interface Contender {
 
 export const runWorkloads = async (plan: Plan): Promise<WorkloadResult[]> => {
   const results: WorkloadResult[] = [];
-  for (const [number, workloads] of groupBySetup(plan.workloads).entries()) {
+  const outside = plan.workloads.filter(({ load }) => load.client !== 'guest');
+  for (const [number, workloads] of groupBySetup(outside).entries()) {
     const [{ setup } = { setup: undefined }] = workloads;
     if (setup === undefined) continue;
     const contenders = await startAll(plan, setup, number);
@@ -46,6 +48,12 @@ export const runWorkloads = async (plan: Plan): Promise<WorkloadResult[]> => {
     } finally {
       await Promise.allSettled(contenders.map(({ running }) => running?.stop()));
     }
+  }
+  for (const workload of plan.workloads) {
+    if (workload.load.client !== 'guest') continue;
+    const result = await runInGuest(plan, workload, workload.load);
+    plan.finished(result);
+    results.push(result);
   }
   return results;
 };

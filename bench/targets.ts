@@ -26,6 +26,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'tcp-read-4k-qd16': { rate: 1.3 },
   'copy-out': { rate: 1.2 },
   'copy-in': { rate: 1.2 },
+  'vm-read-4k-qd16': { rate: 1.2 },
 };
 
 /** Megabytes (2^20) resident with 4 connections under load. */

@@ -20,12 +20,20 @@ export interface CopyLoad {
   readonly direction: 'out' | 'drain' | 'in';
 }
 
+/**
+ * fio on /dev/nbd0 of a virtual machine in which the servers run too, attached by the stock nbd-client. The
+ * machine's image is its own.
+ */
+export interface GuestLoad extends Omit<FioLoad, 'client'> {
+  readonly client: 'guest';
+}
+
 export interface Workload {
   /** As `--only` takes it. */
   readonly id: string;
   readonly title: string;
   readonly setup: Setup;
-  readonly load: FioLoad | CopyLoad;
+  readonly load: FioLoad | CopyLoad | GuestLoad;
   /** The page cache holds nothing of the image at the start of each run. */
   readonly cold?: true;
   /** O_DIRECT is turned on and off this many times a second while the load runs. Only nbdloop can. */
@@ -205,6 +213,18 @@ export const WORKLOADS: readonly Workload[] = [
     setup: direct,
     load: fio('randwrite', 4 * KIB, 16),
   },
+  {
+    id: 'vm-read-4k-qd16',
+    title: '4 KiB random read, depth 16, on /dev/nbd0 in a virtual machine',
+    setup: memory,
+    load: { ...fio('randread', 4 * KIB, 16), client: 'guest' },
+  },
+  {
+    id: 'vm-write-4k-qd16',
+    title: '4 KiB random write, depth 16, on /dev/nbd0 in a virtual machine',
+    setup: memory,
+    load: { ...fio('randwrite', 4 * KIB, 16), client: 'guest' },
+  },
 ];
 
 /**
@@ -239,7 +259,7 @@ export const circumstances = ({ setup, load }: Workload): string =>
   [
     setup.transport === 'tcp' ? 'TCP loopback' : 'Unix socket',
     ...(setup.tls ? ['TLS'] : []),
-    ...(load.client === 'fio'
+    ...(load.client !== 'nbdcopy'
       ? [load.connections === 1 ? '1 connection' : `${load.connections} connections`]
       : []),
     setup.medium,

@@ -27,19 +27,23 @@ export interface FioOptions {
   readonly runtime: number;
   readonly seed: number;
   readonly direct: boolean;
-  readonly signal: AbortSignal;
 }
+
+const BLOCK_DEVICE = /^\/dev\/(loop|nbd)\d+$/;
 
 /** The engine for an address: NBD, or io_uring for the ceilings' files and block devices. */
 const target = (address: string, direct: boolean): string[] => {
   if (!address.startsWith('/')) return ['--ioengine=nbd', `--uri=${address}`];
   // A block device is measured, not the page cache on top of it.
-  const bypass = direct || address.startsWith('/dev/loop');
+  const bypass = direct || BLOCK_DEVICE.test(address);
   return ['--ioengine=io_uring', `--filename=${address}`, `--direct=${bypass ? 1 : 0}`];
 };
 
+/** What it does, wherever it runs. */
+type Load = Omit<FioLoad, 'client'>;
+
 /** fio(1). */
-export const fioArguments = (address: string, load: FioLoad, options: FioOptions): string[] => [
+export const fioArguments = (address: string, load: Load, options: FioOptions): string[] => [
   '--name=bench',
   ...target(address, options.direct),
   `--rw=${load.pattern}`,
@@ -59,7 +63,11 @@ export const fioArguments = (address: string, load: FioLoad, options: FioOptions
   '--output-format=json',
 ];
 
-export const runFio = async (address: string, load: FioLoad, options: FioOptions): Promise<ClientRun> => {
+export const runFio = async (
+  address: string,
+  load: FioLoad,
+  options: FioOptions & { readonly signal: AbortSignal },
+): Promise<ClientRun> => {
   const timeout = (options.runtime + 30) * 1000;
   const output = await run('fio', fioArguments(address, load, options), { timeout, signal: options.signal });
   return parseFio(output, load);
@@ -85,7 +93,7 @@ interface FioReport {
 }
 
 /** Notes of fio and its engines come before the JSON on the same stream. Throws on a job with an error. */
-export const parseFio = (output: string, load: FioLoad): ClientRun => {
+export const parseFio = (output: string, load: Load): ClientRun => {
   const start = output.search(/^\{/m);
   if (start < 0) throw new Error(`fio printed no report: ${output.trim().split('\n').at(-1) ?? ''}`);
   const [job] = (JSON.parse(output.slice(start)) as FioReport).jobs;

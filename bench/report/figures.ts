@@ -61,9 +61,10 @@ export const toSection = ({ workload, results }: WorkloadResult, cores: number):
 };
 
 const columnsFor = ({ load }: Workload): string[] => {
-  const unit = load.client === 'fio' ? 'request' : 'MiB';
-  const latency = load.client === 'fio' ? ['mean us', 'p50 us', 'p99 us', 'p99.9 us'] : [];
-  const rate = load.client === 'fio' ? ['IOPS'] : [];
+  const copies = load.client === 'nbdcopy';
+  const unit = copies ? 'MiB' : 'request';
+  const latency = copies ? [] : ['mean us', 'p50 us', 'p99 us', 'p99.9 us'];
+  const rate = copies ? [] : ['IOPS'];
   return [
     'server',
     ...rate,
@@ -83,7 +84,7 @@ const cells = (summary: Summary, { load }: Workload, all: readonly Summary[]): s
   const timings = latency === undefined ? [] : [latency.mean, latency.p50, latency.p99, latency.p999];
   return [
     summary.server,
-    ...(load.client === 'fio' ? [whole(summary.iops)] : []),
+    ...(load.client === 'nbdcopy' ? [] : [whole(summary.iops)]),
     whole(summary.throughput / 1e6),
     percent(summary.spread) + (summary.wide ? ' wide' : ''),
     ...timings.map((microseconds) => significant(microseconds)),

@@ -19,7 +19,7 @@ const COLOURS = { ours: '#2563eb', peer: '#94a3b8', ceiling: '#e2e8f0' } as cons
 
 const plotsOf = (section: Section): Plot[] => {
   const { summaries, workload } = section;
-  const fio = workload.load.client === 'fio';
+  const fio = workload.load.client !== 'nbdcopy';
   const plot = (title: string, value: (summary: (typeof summaries)[number]) => number | undefined): Plot => ({
     title,
     labels: summaries.map(({ server }) => server),

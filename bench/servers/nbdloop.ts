@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import { ControlClient } from '../../driver/control/client.js';
 import { Daemon } from '../system/process.js';
 import { freePort, type Server, type Site, serving, socketPath } from './server.js';
 
@@ -28,27 +28,6 @@ export const daemonArguments = (site: Site, port: number): string[] => {
 
 const controlPath = (site: Site): string => `${site.directory}/control.sock`;
 
-/** loopSetDio through the control API. */
-const setDirect = (control: string, on: boolean): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json' };
-    const call = request(
-      { socketPath: control, method: 'PUT', path: '/devices/0/direct-io', headers },
-      (answer) => {
-        let body = '';
-        answer.setEncoding('utf8').on('data', (text: string) => {
-          body += text;
-        });
-        answer.on('end', () => {
-          const ok = (answer.statusCode ?? 500) < 300;
-          if (ok) resolve();
-          else reject(new Error(`direct I/O cannot be turned ${on ? 'on' : 'off'}: ${body}`));
-        });
-      },
-    );
-    call.on('error', reject).end(JSON.stringify({ on }));
-  });
-
 export const nbdloop: Server = {
   name: 'nbdloop',
   role: 'ours',
@@ -58,7 +37,10 @@ export const nbdloop: Server = {
     const port = site.setup.transport === 'tcp' ? await freePort() : 0;
     const daemon = await Daemon.start(process.execPath, daemonArguments(site, port));
     const server = await serving(daemon, site, port);
-    const toggleDirect = (on: boolean) => setDirect(controlPath(site), on);
+    const control = new ControlClient(controlPath(site));
+    const toggleDirect = async (on: boolean) => {
+      await control.directIo(0, on);
+    };
     try {
       if (site.setup.direct) await toggleDirect(true);
     } catch (error) {

@@ -47,7 +47,7 @@ test('a run that failed is an error, not a figure', async (t) => {
 });
 
 test('an NBD URI, a file and a loop device take the engine that fits', async (t) => {
-  const options = { runtime: 3, seed: 7, direct: false, signal: new AbortController().signal };
+  const options = { runtime: 3, seed: 7, direct: false };
   const uri = 'nbd+unix:///loop0?socket=/run/x.sock';
   t.ok(fioArguments(uri, load, options).includes(`--uri=${uri}`));
   t.ok(fioArguments(uri, load, options).includes('--numjobs=2'));
