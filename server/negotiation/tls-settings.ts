@@ -1,0 +1,83 @@
+/** What the server's side of TLS is made of, read once from files: certificates, pre-shared keys, or both. */
+
+import { readFileSync } from 'node:fs';
+import { createSecureContext, type TlsOptions } from 'node:tls';
+import { type PskKeys, parsePskFile } from './psk-file.js';
+
+/** Paths, as the command line gives them. */
+export interface TlsFiles {
+  /** PEM, the server's certificate and the chain behind it. */
+  readonly cert?: string | undefined;
+  /** PEM, its private key. */
+  readonly key?: string | undefined;
+  /** PEM; when given, a client must show a certificate that one of these authorities signed. */
+  readonly ca?: string | undefined;
+  /** Pre-shared keys in GnuTLS's format, a `user:hexkey` a line. */
+  readonly psk?: string | undefined;
+}
+
+/** A setting that cannot work; the message is one sentence for the user. */
+export class TlsSettingsError extends Error {
+  override readonly name = 'TlsSettingsError';
+  constructor(
+    readonly errno: 'EINVAL' | 'EACCES' | 'ENOENT' | 'EIO',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Undefined when no file is named. Throws TlsSettingsError when the files are not there or do not fit. */
+export const loadTls = (files: TlsFiles): TlsOptions | undefined => {
+  const { cert, key, ca, psk } = files;
+  if (cert === undefined && key === undefined && ca === undefined && psk === undefined) return undefined;
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TlsSettingsError('EINVAL', 'A TLS certificate and its private key must be given together.');
+  }
+  if (ca !== undefined && cert === undefined) {
+    throw new TlsSettingsError('EINVAL', 'To verify TLS clients the server needs a certificate of its own.');
+  }
+  const options: TlsOptions = {
+    minVersion: 'TLSv1.2',
+    ...(cert !== undefined && key !== undefined && { cert: read(cert), key: read(key) }),
+    ...(ca !== undefined && { ca: read(ca), requestCert: true, rejectUnauthorized: true }),
+    ...(psk !== undefined && pskOptions(parsePsk(psk), cert === undefined ? 'only PSK' : 'also PSK')),
+  };
+  try {
+    createSecureContext(options);
+  } catch (error) {
+    const named = [cert, key, ca].filter((path) => path !== undefined).join(', ');
+    throw new TlsSettingsError('EINVAL', `TLS cannot use ${named}: ${reason(error)} (EINVAL).`);
+  }
+  return options;
+};
+
+/** Suites with SHA-256 come first: in TLS 1.3 a pre-shared key without a hash of its own is bound to that one. */
+const PSK_SUITES = 'TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE+PSK+AESGCM:PSK+AESGCM';
+const CERTIFICATE_SUITES = 'TLS_AES_256_GCM_SHA384:HIGH:!aNULL:!MD5:!RC4';
+
+const pskOptions = (keys: PskKeys, use: 'only PSK' | 'also PSK'): TlsOptions => ({
+  pskCallback: (_socket, identity) => keys.get(identity) ?? null,
+  ciphers: use === 'only PSK' ? PSK_SUITES : `${PSK_SUITES}:${CERTIFICATE_SUITES}`,
+});
+
+const parsePsk = (path: string): PskKeys => {
+  const parsed = parsePskFile(read(path).toString('utf8'));
+  if ('line' in parsed) {
+    throw new TlsSettingsError('EINVAL', `Line ${parsed.line} of ${path} is not 'user:hexkey' (EINVAL).`);
+  }
+  if (parsed.size === 0) throw new TlsSettingsError('EINVAL', `${path} holds no key (EINVAL).`);
+  return parsed;
+};
+
+const read = (path: string): Buffer => {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : 'EIO';
+    const errno = code === 'ENOENT' || code === 'EACCES' ? code : 'EIO';
+    throw new TlsSettingsError(errno, `${path} cannot be read (${code}).`);
+  }
+};
+
+const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
