@@ -41,7 +41,7 @@ const MACHINES = {
 };
 
 export const SUITES: readonly Suite[] = [
-  { name: 'unit', jobs: 2, fileTimeout: 120, tools: {} },
+  { name: 'unit', jobs: 2, fileTimeout: 120, tools: { openssl: 'openssl' } },
   { name: 'model', jobs: 1, fileTimeout: 300, tools: { spin: 'spin', gcc: 'gcc' } },
   { name: 'interop', jobs: 1, fileTimeout: 300, tools: CLIENTS },
   { name: 'stress', jobs: 1, fileTimeout: 300, tools: { fio: 'fio' } },
