@@ -1,0 +1,104 @@
+/** nbdloopd's options: a definition for commander, from which --help, man page and completions are made too. */
+
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { packageVersion } from '../version.js';
+
+/** The options as given; what is absent takes the daemon's defaults. */
+export interface DaemonFlags {
+  readonly device: readonly string[];
+  readonly listen: readonly ListenAddress[];
+  readonly unix?: string;
+  readonly control?: string;
+  readonly stateDir?: string;
+  readonly reactors?: number;
+  readonly maxConnections?: number;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsCa?: string;
+  readonly tlsPsk?: string;
+  readonly tlsRequire?: true;
+  readonly logLevel: string;
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+}
+
+export const DEFAULT_PORT = 10_809;
+const DEFAULT_LISTEN: readonly ListenAddress[] = [{ host: '127.0.0.1', port: DEFAULT_PORT }];
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
+
+export function nbdloopdProgram(): Command {
+  return new Command('nbdloopd')
+    .description(
+      'Serves files as block devices over NBD, with the semantics of the Linux loop device. Without --device, ' +
+        '--control and --state-dir it makes a sparse disk of 1 GiB in ./data and serves that.',
+    )
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'nbdloopd: ')) })
+    .option('--device <file>', 'bind this file at start; repeatable: loop0, loop1, ...', collect, [])
+    .addOption(
+      new Option('--listen <host:port>', 'listen for NBD over TCP, or "none"; repeatable')
+        .argParser(collectListen)
+        .default(undefined, `127.0.0.1:${DEFAULT_PORT}`),
+    )
+    .option('--unix <path>', 'listen for NBD on this Unix socket (default: nbd.sock in the run directory)')
+    .option('--control <path>', 'control socket (default: control.sock in the run directory)')
+    .option('--state-dir <dir>', 'where the state for a restart is kept')
+    .option(
+      '--reactors <n>',
+      'threads that serve connections (default: one for two processors)',
+      between(1, 16),
+    )
+    .option('--max-connections <n>', 'connections at a time', between(1, 65_536))
+    .option('--tls-cert <file>', 'certificate chain of the server, PEM')
+    .option('--tls-key <file>', 'its private key, PEM')
+    .option('--tls-ca <file>', 'ask clients for a certificate of these authorities, PEM')
+    .option('--tls-psk <file>', 'pre-shared keys, a line each: user:hexkey')
+    .option('--tls-require', 'refuse clients that do not use TLS')
+    .addOption(
+      new Option('--log-level <level>', 'least level that is logged').choices(LOG_LEVELS).default('info'),
+    )
+    .allowExcessArguments(false);
+}
+
+export function daemonFlags(program: Command, words: readonly string[]): DaemonFlags {
+  const { listen, ...rest } = program
+    .parse(words, { from: 'user' })
+    .opts<Omit<DaemonFlags, 'listen'> & { listen?: Listen }>();
+  return { ...rest, listen: listen === undefined ? DEFAULT_LISTEN : listen === 'none' ? [] : listen };
+}
+
+type Listen = readonly ListenAddress[] | 'none';
+
+const collect = (value: string, before: readonly string[]): string[] => [...before, value];
+
+function collectListen(text: string, before: Listen | undefined): Listen {
+  if (text === 'none') {
+    if (before !== undefined) throw new InvalidArgumentError('It is "none" or an address, not both.');
+    return 'none';
+  }
+  if (before === 'none') throw new InvalidArgumentError('It is "none" or an address, not both.');
+  return [...(before ?? []), listenAddress(text)];
+}
+
+/** `host:port`, `[v6]:port`, `:port` (any address), or `host`. */
+export function listenAddress(text: string): ListenAddress {
+  const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]\s]*))(?::(\d{1,5}))?$/.exec(text);
+  const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
+  if (text === '' || match === null || port > 65_535) throw new InvalidArgumentError('It is not HOST:PORT.');
+  return { host: match[1] ?? (match[2] === '' || match[2] === undefined ? '::' : match[2]), port };
+}
+
+const between =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most) {
+      throw new InvalidArgumentError(`It is not a whole number from ${least} to ${most}.`);
+    }
+    return value;
+  };

@@ -1,0 +1,45 @@
+/** Attaching a device to the kernel as /dev/nbdN: what every way of doing it offers. */
+
+import type { ErrnoName } from '../errno.js';
+
+/** What to attach, and how. Device N becomes /dev/nbdN. */
+export interface AttachTarget {
+  readonly device: number;
+  /** Name of the export, `loopN`. */
+  readonly exportName: string;
+  /** Logical block size, bytes, 512 to 4096. */
+  readonly blockSize: number;
+  /** Sockets between kernel and daemon. */
+  readonly connections: number;
+  /** Seconds after which the kernel gives up a request and its socket; 0: never. */
+  readonly timeout: number;
+  /** Seconds that the kernel waits for a new connection when all are dead. */
+  readonly deadTimeout: number;
+  /** The kernel lets go at the last close of the node. */
+  readonly disconnectOnClose: boolean;
+}
+
+/**
+ * One way into the kernel. Nothing here may open the node or wait for its I/O on a thread of the daemon: the
+ * requests that such a call waits for are answered by this process.
+ */
+export interface Attacher {
+  readonly method: 'nbd-client' | 'netlink';
+  /** Why it can't work on this machine, or null. */
+  obstacle(): Promise<Obstacle | null>;
+  attach(target: AttachTarget): Promise<void>;
+  /** Disconnects at once, whoever uses the node: callers look for users first. */
+  detach(device: number): Promise<void>;
+  /** True when the kernel's device now has `size` bytes; false where this way cannot tell the kernel. */
+  resize(device: number, size: number): Promise<boolean>;
+  /** False where this way cannot change it on an attached device. */
+  disconnectOnClose(device: number, on: boolean): Promise<boolean>;
+}
+
+export interface Obstacle {
+  readonly errno: ErrnoName;
+  readonly message: string;
+}
+
+/** Where an NBD client on this machine reaches the daemon. */
+export type Endpoint = { readonly unix: string } | { readonly host: string; readonly port: number };

@@ -1,0 +1,120 @@
+/** Attaches with the stock nbd-client, which connects to our own listener like any other client. */
+
+import { access } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LoopError } from '../errno.js';
+import type { Attacher, AttachTarget, Endpoint, Obstacle } from './attach.js';
+import { lastLine, runCommand } from './command.js';
+import { isConnected, nodeExists, nodePath } from './sysfs.js';
+
+const PROGRAM = 'nbd-client';
+/** nbd-client and modprobe are killed after this, milliseconds. */
+const PROGRAM_TIMEOUT_MS = 30_000;
+/** How long the kernel may take to let go after a disconnect, milliseconds. */
+const RELEASE_TIMEOUT_MS = 5000;
+
+export class NbdClientAttacher implements Attacher {
+  readonly method = 'nbd-client';
+  /** modprobe is tried once; its failure is told each time. */
+  #module: Promise<Obstacle | null> | undefined;
+
+  /** `endpoint` is where nbd-client finds this daemon; undefined when it listens nowhere. */
+  constructor(readonly endpoint: () => Endpoint | undefined) {}
+
+  async obstacle(): Promise<Obstacle | null> {
+    if (process.geteuid?.() !== 0)
+      return { errno: 'EPERM', message: 'attaching to the kernel needs a daemon that runs as root' };
+    if (this.endpoint() === undefined) {
+      return {
+        errno: 'EOPNOTSUPP',
+        message: 'nbd-client has nothing to connect to: this daemon listens nowhere',
+      };
+    }
+    if (!(await isInstalled(PROGRAM))) {
+      return { errno: 'ENOENT', message: 'attaching needs nbd-client, which is not installed' };
+    }
+    if (nodeExists(0)) return null;
+    this.#module ??= loadModule();
+    return this.#module;
+  }
+
+  async attach(target: AttachTarget): Promise<void> {
+    const obstacle = await this.obstacle();
+    if (obstacle !== null) throw new LoopError(obstacle.errno, `${target.exportName}: ${obstacle.message}`);
+    if (target.connections !== 1) {
+      throw new LoopError(
+        'EINVAL',
+        `${target.exportName}: nbd-client knows one connection only, not ${target.connections}`,
+      );
+    }
+    const endpoint = this.endpoint();
+    if (endpoint === undefined) return;
+    const node = nodePath(target.device);
+    const where = 'unix' in endpoint ? ['-u', endpoint.unix] : [endpoint.host, String(endpoint.port)];
+    const parameters = [
+      '-N',
+      target.exportName,
+      '-b',
+      String(target.blockSize),
+      '-t',
+      String(target.timeout),
+    ];
+    const { status, output } = await runCommand(PROGRAM, [...where, node, ...parameters], PROGRAM_TIMEOUT_MS);
+    if (status !== 0 || !isConnected(target.device)) {
+      throw new LoopError(
+        'EIO',
+        `${target.exportName}: nbd-client did not attach ${node}: ${lastLine(output)}`,
+      );
+    }
+  }
+
+  async detach(device: number): Promise<void> {
+    const node = nodePath(device);
+    const { status, output } = await runCommand(PROGRAM, ['-d', node], PROGRAM_TIMEOUT_MS);
+    if (status !== 0)
+      throw new LoopError('EIO', `${node}: nbd-client did not detach it: ${lastLine(output)}`);
+    const deadline = Date.now() + RELEASE_TIMEOUT_MS;
+    while (isConnected(device)) {
+      if (Date.now() > deadline) throw new LoopError('EBUSY', `${node}: the kernel does not let go of it`);
+      await sleep(5);
+    }
+  }
+
+  /** The size that a client negotiated stays. */
+  async resize(): Promise<boolean> {
+    return false;
+  }
+
+  async disconnectOnClose(): Promise<boolean> {
+    return false;
+  }
+}
+
+async function loadModule(): Promise<Obstacle | null> {
+  const missing = (why: string): Obstacle => ({
+    errno: 'ENODEV',
+    message: `this kernel has no nbd module: ${why}`,
+  });
+  try {
+    const { status, output } = await runCommand('modprobe', ['nbd'], PROGRAM_TIMEOUT_MS);
+    if (nodeExists(0)) return null;
+    return missing(status === 0 ? 'modprobe nbd made no device' : lastLine(output));
+  } catch {
+    return missing('modprobe is not installed');
+  }
+}
+
+async function isInstalled(program: string): Promise<boolean> {
+  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  for (const directory of directories) {
+    if (
+      await access(join(directory, program)).then(
+        () => true,
+        () => false,
+      )
+    )
+      return true;
+  }
+  return false;
+}

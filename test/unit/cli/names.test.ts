@@ -1,0 +1,72 @@
+import t from 'tap';
+import { deviceNumber, listedName, shownName } from '../../../driver/cli/device-name.js';
+import { CliError, sentenceOf } from '../../../driver/cli/fail.js';
+import { daemonFlags, listenAddress, nbdloopdProgram } from '../../../driver/cli/nbdloopd-program.js';
+import { quantile } from '../../../driver/cli/top.js';
+import { humanBytes, humanCount, humanSeconds } from '../../../driver/cli/units.js';
+import { exportUris } from '../../../driver/control/uris.js';
+
+t.test('a device is named in every way that it is shown', async (t) => {
+  const addresses = { unix: ['/run/a b/n.sock'], tcp: [{ host: '::', port: 10_809 }], tls: false };
+  const shown = [
+    '3',
+    'loop3',
+    'nbd3',
+    '/dev/nbd3',
+    ...exportUris(addresses, 'loop3'),
+    ...exportUris({ ...addresses, tls: true }, 'loop3'),
+  ];
+  for (const word of shown) t.equal(deviceNumber(word), 3, word);
+  for (const word of ['foo', '', 'loop', 'loop3p1', '/dev/sda', 'nbd://host/', 'loop-1', '99999999']) {
+    t.throws(
+      () => deviceNumber(word),
+      { errno: 'ENODEV', message: /failed to use device: No such device/ },
+      word,
+    );
+  }
+  t.throws(() => deviceNumber('/dev/loop3'), { errno: 'ENODEV', message: /kernel's own/ });
+});
+
+t.test('an attached device is its node; another one is listed by name and shown by URI', async (t) => {
+  const device = { name: 'loop3', node: null, uris: ['nbd+unix:///loop3?socket=/n', 'nbd://h/loop3'] };
+  t.equal(listedName(device), 'loop3');
+  t.equal(shownName(device), 'nbd+unix:///loop3?socket=/n');
+  t.equal(listedName({ ...device, node: '/dev/nbd3' }), '/dev/nbd3');
+  t.equal(shownName({ ...device, node: '/dev/nbd3' }), '/dev/nbd3');
+});
+
+t.test('an error is one sentence with its errno name once', async (t) => {
+  t.equal(sentenceOf(new CliError('ENXIO', 'loop0: not bound')), 'loop0: not bound (ENXIO)');
+  t.equal(sentenceOf(new CliError('ENXIO', 'a: b (ENXIO)')), 'a: b (ENXIO)');
+  t.equal(sentenceOf(Object.assign(new Error('no'), { code: 'EACCES' })), 'no (EACCES)');
+});
+
+t.test('listen addresses', async (t) => {
+  t.strictSame(listenAddress('10.0.0.1:5'), { host: '10.0.0.1', port: 5 });
+  t.strictSame(listenAddress('[::1]:5'), { host: '::1', port: 5 });
+  t.strictSame(listenAddress('host'), { host: 'host', port: 10_809 });
+  t.strictSame(listenAddress(':0'), { host: '::', port: 0 });
+  for (const text of ['', 'a:b', '::1:5', 'a:70000', 'a b:1'])
+    t.throws(() => listenAddress(text), { message: 'It is not HOST:PORT.' }, text);
+  const flags = (...words: string[]) => daemonFlags(nbdloopdProgram(), words);
+  t.strictSame(flags().listen, [{ host: '127.0.0.1', port: 10_809 }]);
+  t.strictSame(flags('--listen', 'none').listen, []);
+  t.strictSame(flags('--listen', 'a:1', '--listen', 'b:2').listen.length, 2);
+  t.strictSame(flags('--device', 'a', '--device', 'b').device, ['a', 'b']);
+});
+
+t.test('numbers for people', async (t) => {
+  t.strictSame([0, 1, 1023, 1024, 1536, 1 << 30].map(humanBytes), [
+    '0 B',
+    '1 B',
+    '1023 B',
+    '1 KiB',
+    '1.5 KiB',
+    '1 GiB',
+  ]);
+  t.strictSame([0, 999, 1000, 1500, 2_000_000].map(humanCount), ['0', '999', '1k', '1.5k', '2M']);
+  t.strictSame([0, 59, 61, 3600, 90_061].map(humanSeconds), ['0 s', '59 s', '1 min 1 s', '1 h', '1 d 1 h']);
+  t.equal(quantile([0, 0, 0], 0.5), null);
+  t.equal(quantile([0, 0, 98, 0, 2], 0.5), '<4 us');
+  t.equal(quantile([0, 0, 98, 0, 2], 0.99), '<16 us');
+});

@@ -1,0 +1,223 @@
+/** Loop devices without files, locks or queues: enough of the driver for tests of what stands on it. */
+import { EventEmitter } from 'node:events';
+import type {
+  ControlContext,
+  ControlledAttachments,
+  ControlledDevice,
+  ControlledLoops,
+  LoopConfigFields,
+  LoopStatusFields,
+} from '../../../driver/control/context.js';
+import { exportUris } from '../../../driver/control/uris.js';
+import { LoopError } from '../../../driver/errno.js';
+import { LockOrder } from '../../../driver/locks/lock-order.js';
+import { SHARED_BYTES } from '../../../driver/queue/slots.js';
+
+const UNBOUND = {
+  state: 'unbound',
+  openers: 0,
+  file: null,
+  size: 0,
+  offset: 0,
+  sizeLimit: 0,
+  blockSize: 512,
+  readOnly: false,
+  autoclear: false,
+  partscan: false,
+  directIo: false,
+  backingInode: null,
+  backingDevice: null,
+  dioAlignment: 512,
+  generation: 0,
+} as const satisfies Omit<LoopStatusFields, 'number' | 'name'>;
+
+/** Every file has a mebibyte, and the inode 7 on device 0xfe00 unless told. */
+export class FakeDevice implements ControlledDevice {
+  readonly queue = { shared: new SharedArrayBuffer(SHARED_BYTES) };
+  readonly name: string;
+  readonly calls: unknown[] = [];
+  status: LoopStatusFields;
+
+  constructor(readonly number: number) {
+    this.name = `loop${number}`;
+    this.status = { number, name: this.name, ...UNBOUND };
+  }
+
+  async loopConfigure(config: LoopConfigFields): Promise<void> {
+    this.calls.push(['configure', config]);
+    if (this.status.file !== null)
+      throw new LoopError('EBUSY', `${this.name} is bound to ${this.status.file}`);
+    if (config.file.includes('missing'))
+      throw new LoopError('EBADF', `${this.name}: ${config.file}: no such file`);
+    const { offset = 0, sizeLimit = 0, ...rest } = config;
+    this.#set({
+      ...rest,
+      state: 'bound',
+      size: 1 << 20,
+      offset: Number(offset),
+      sizeLimit: Number(sizeLimit),
+      backingInode: 7,
+      backingDevice: 0xfe00,
+    });
+  }
+
+  async loopChangeFd(file: string): Promise<void> {
+    this.#bound();
+    this.#set({ file });
+  }
+
+  async loopClrFd(options: { force?: boolean } = {}): Promise<'cleared' | 'deferred'> {
+    this.calls.push(['clear', options.force ?? false]);
+    this.#bound();
+    if (this.status.openers > 0 && options.force !== true) {
+      this.#set({ autoclear: true });
+      return 'deferred';
+    }
+    this.#set({ ...UNBOUND, openers: this.status.openers });
+    return 'cleared';
+  }
+
+  async loopSetStatus(settings: { autoclear?: boolean; partscan?: boolean }): Promise<void> {
+    this.calls.push(['settings', settings]);
+    this.#bound();
+    const { autoclear = this.status.autoclear, partscan = this.status.partscan } = settings;
+    this.#set({ autoclear, partscan });
+  }
+
+  async loopGetStatus(): Promise<LoopStatusFields> {
+    this.#bound();
+    return this.status;
+  }
+
+  async describe(): Promise<LoopStatusFields> {
+    return this.status;
+  }
+
+  async loopSetCapacity(): Promise<void> {
+    this.calls.push(['capacity']);
+    this.#bound();
+  }
+
+  async loopSetDio(on: boolean): Promise<void> {
+    this.#bound();
+    this.#set({ directIo: on });
+  }
+
+  async loopSetBlockSize(bytes: number): Promise<void> {
+    this.#bound();
+    this.#set({ blockSize: bytes });
+  }
+
+  #bound(): void {
+    if (this.status.file === null) throw new LoopError('ENXIO', `${this.name} is not bound to a file`);
+  }
+
+  #set(change: Partial<LoopStatusFields>): void {
+    this.status = { ...this.status, ...change };
+  }
+}
+
+export class FakeLoops implements ControlledLoops {
+  readonly all: FakeDevice[] = [];
+  readonly events = new EventEmitter();
+
+  async ctlAdd(number = -1): Promise<number> {
+    const added = number < 0 ? this.all.length : number;
+    if (this.all.some((device) => device.number === added))
+      throw new LoopError('EEXIST', `loop${added} exists`);
+    this.all.push(new FakeDevice(added));
+    return added;
+  }
+
+  async ctlRemove(number: number): Promise<void> {
+    const device = this.device(number);
+    if (device.status.file !== null) throw new LoopError('EBUSY', `loop${number} is bound`);
+    this.all.splice(this.all.indexOf(device), 1);
+  }
+
+  async ctlGetFree(): Promise<number> {
+    return this.all.find((device) => device.status.file === null)?.number ?? this.ctlAdd();
+  }
+
+  async findAndConfigure(config: LoopConfigFields): Promise<LoopStatusFields> {
+    const device = this.device(await this.ctlGetFree());
+    await device.loopConfigure(config);
+    return device.status;
+  }
+
+  device(number: number): FakeDevice {
+    const found = this.all.find((device) => device.number === number);
+    if (found === undefined) throw new LoopError('ENODEV', `there is no device loop${number}`);
+    return found;
+  }
+
+  devices(): readonly FakeDevice[] {
+    return this.all;
+  }
+}
+
+/** A kernel that attaches anything; `used` holds the devices that somebody uses. */
+export class FakeAttachments implements ControlledAttachments {
+  readonly attached = new Set<number>();
+  readonly used = new Set<number>();
+  readonly calls: unknown[] = [];
+
+  node(device: number): string | null {
+    return this.attached.has(device) ? `/dev/nbd${device}` : null;
+  }
+
+  async attach(device: number): Promise<string> {
+    this.attached.add(device);
+    return `/dev/nbd${device}`;
+  }
+
+  async detach(device: number, options: { force?: boolean } = {}): Promise<void> {
+    this.calls.push(['detach', device]);
+    if (!this.attached.has(device))
+      throw new LoopError('ENXIO', `loop${device} is not attached to the kernel`);
+    if (this.used.has(device) && options.force !== true)
+      throw new LoopError('EBUSY', `loop${device} is in use`);
+    this.attached.delete(device);
+  }
+
+  async inUse(device: number): Promise<boolean> {
+    return this.used.has(device);
+  }
+
+  async resized(device: number, size: number): Promise<void> {
+    this.calls.push(['resized', device, size]);
+  }
+
+  async disconnectOnClose(device: number, on: boolean): Promise<boolean> {
+    this.calls.push(['disconnectOnClose', device, on]);
+    return true;
+  }
+}
+
+export interface FakeContext extends ControlContext {
+  readonly loops: FakeLoops;
+  readonly attachments: FakeAttachments;
+  readonly logged: string[];
+}
+
+export function fakeContext(): FakeContext {
+  const order = new LockOrder();
+  const logged: string[] = [];
+  return {
+    loops: new FakeLoops(),
+    attachments: new FakeAttachments(),
+    logged,
+    log: { error: (_fields, message) => logged.push(message), info: () => undefined },
+    uris: (name) =>
+      exportUris({ unix: ['/run/n.sock'], tcp: [{ host: '127.0.0.1', port: 10_809 }], tls: false }, name),
+    daemon: () => ({
+      version: '1.2.3',
+      pid: 42,
+      startedAt: '2026-01-01T00:00:00Z',
+      listeners: [],
+      connections: 3,
+      reactors: 1,
+    }),
+    lockdep: () => order.snapshot(),
+  };
+}
