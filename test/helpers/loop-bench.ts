@@ -76,3 +76,10 @@ export async function isPending(promise: Promise<unknown>): Promise<boolean> {
   const later = new Promise((resolve) => setTimeout(resolve, 30, pending));
   return (await Promise.race([promise.catch(() => undefined), later])) === pending;
 }
+
+/** The errno name that an operation fails with, or 'none'. */
+export const errnoOf = (operation: Promise<unknown>): Promise<string> =>
+  operation.then(
+    () => 'none',
+    (error: { errno?: string }) => error.errno ?? String(error),
+  );
