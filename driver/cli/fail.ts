@@ -1,7 +1,5 @@
 /** The one error printer: a sentence with the errno name on stderr, and the exit status. */
 
-import { ControlError } from '../control/client.js';
-
 /** A mistake found on this side of the socket. */
 export class CliError extends Error {
   override readonly name = 'CliError';
@@ -22,11 +20,20 @@ export function printError(program: string, error: unknown): void {
 export function sentenceOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const errno = errnoOf(error);
-  return errno === undefined || error.message.includes(errno) ? error.message : `${error.message} (${errno})`;
+  const sentence = plain(error.message);
+  return errno === undefined || sentence.includes(errno) ? sentence : `${sentence} (${errno})`;
 }
 
+/** Node says "EACCES: permission denied, mkdir '/x'": that is "/x: mkdir: permission denied". */
+function plain(message: string): string {
+  const [, what, call, path] = /^E[A-Z0-9]+: (.*?), (\w+)(?: '(.*?)'.*)?$/.exec(message) ?? [];
+  if (what === undefined) return message.replace(/\.$/, '');
+  return `${path === undefined ? '' : `${path}: `}${call}: ${what}`;
+}
+
+/** Ours carry the name in `errno`; Node's own in `code`, and a number in `errno`. */
 export function errnoOf(error: unknown): string | undefined {
-  if (error instanceof ControlError || error instanceof CliError) return error.errno;
+  if (error instanceof Error && 'errno' in error && typeof error.errno === 'string') return error.errno;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }

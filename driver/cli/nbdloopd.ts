@@ -1,0 +1,95 @@
+#!/usr/bin/env node
+/** nbdloopd: the daemon's program. Options, start, signals; the rest is driver/daemon.ts. */
+
+import type { Daemon, DaemonOptions } from '../daemon.js';
+import { packageVersion } from '../version.js';
+import { CliError, runProgram } from './fail.js';
+import { type DaemonFlags, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
+import { humanBytes } from './units.js';
+
+const PROGRAM = 'nbdloopd';
+/** Requests in flight have this long to finish after SIGTERM, milliseconds. */
+const DRAIN_MS = 4000;
+/** After this the process ends whatever is left, milliseconds. */
+const DEADLINE_MS = 4800;
+
+runProgram(PROGRAM, async () => {
+  const flags = daemonFlags(nbdloopdProgram(), process.argv.slice(2));
+  const { startDaemon } = await loadDaemon();
+  const ended = endOnSignal();
+  const daemon = await startDaemon(optionsOf(flags));
+  process.stdout.write(greeting(daemon));
+  await ended;
+  await drain(daemon);
+  return 0;
+});
+
+/** Every system call of the data path goes through koffi: without it there is nothing to serve with. */
+async function loadDaemon(): Promise<typeof import('../daemon.js')> {
+  try {
+    await import('koffi');
+  } catch (error) {
+    const detail = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
+    throw new CliError(
+      'ENOSYS',
+      `koffi, which makes the system calls, cannot be loaded on this machine: ${detail}`,
+    );
+  }
+  return import('../daemon.js');
+}
+
+function optionsOf(flags: DaemonFlags): DaemonOptions {
+  const { device, tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire, ...rest } = flags;
+  if ([tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire].some((given) => given !== undefined)) {
+    throw new CliError('EOPNOTSUPP', 'TLS is not offered by this version');
+  }
+  const demonstrate = flags.control === undefined && flags.stateDir === undefined;
+  return { ...rest, devices: device, demonstrate };
+}
+
+/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
+function endOnSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = (): void => {
+      if (asked) process.exit(1);
+      asked = true;
+      resolve();
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+}
+
+async function drain(daemon: Daemon): Promise<void> {
+  const deadline = setTimeout(() => process.exit(0), DEADLINE_MS);
+  deadline.unref();
+  await daemon.drain(DRAIN_MS);
+  process.exit(0);
+}
+
+/** Where it serves what, and the two lines that attach the first device. */
+function greeting(daemon: Daemon): string {
+  const devices = daemon.loops.devices().map((device) => device.snapshot());
+  const [first] = devices;
+  const lines = [
+    `${PROGRAM} ${packageVersion()}, process ${process.pid}, control socket ${daemon.controlPath}`,
+  ];
+  for (const { name, file, size } of devices) {
+    lines.push(`${name}: ${file} (${humanBytes(size)})`, ...daemon.uris(name).map((uri) => `  ${uri}`));
+  }
+  if (first === undefined)
+    lines.push(
+      'no device yet; nbdlosetup -f --show FILE adds one',
+      ...daemon.uris('').map((uri) => `  ${uri}`),
+    );
+  else {
+    const [socket = ''] = daemon.addresses.unix;
+    lines.push(
+      'To attach it, as root:',
+      '  modprobe nbd',
+      `  nbd-client -unix ${socket} -N ${first.name} /dev/nbd${first.number}`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}

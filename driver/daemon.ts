@@ -1,0 +1,216 @@
+/** The composition root: loop devices, NBD server, control API, and their life from start to drain. */
+
+import { mkdir, open, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { destination, pino } from 'pino';
+import { NbdServer } from '../server/server.js';
+import { type Claim, claimSocket } from './control/claim.js';
+import { CONTROL_SOCKET, defaultRunDirectory, NBD_SOCKET } from './control/run-directory.js';
+import { type Addresses, exportUris } from './control/uris.js';
+import { LoopError } from './errno.js';
+import { Attachments } from './kernel/attachments.js';
+import { NbdClientAttacher } from './kernel/nbd-client.js';
+import { LockOrder } from './locks/lock-order.js';
+import { LoopExports } from './loop/exports.js';
+import { LoopControl } from './loop/loop-control.js';
+import { packageVersion } from './version.js';
+
+/** What the daemon is asked to do; absent fields take the defaults of DESIGN section 7. */
+export interface DaemonOptions {
+  /** Files to bind at start, in order. */
+  readonly devices: readonly string[];
+  /** TCP addresses; port 0 is any free one. */
+  readonly listen: readonly { readonly host: string; readonly port: number }[];
+  /** NBD over a Unix socket at this path. */
+  readonly unix?: string;
+  readonly control?: string;
+  readonly stateDir?: string;
+  /** Threads that serve connections. */
+  readonly reactors?: number;
+  readonly maxConnections?: number;
+  readonly logLevel: string;
+  /** Without files, make a sparse disk and serve that. */
+  readonly demonstrate: boolean;
+}
+
+/** A daemon that serves. */
+export interface Daemon {
+  readonly loops: LoopControl;
+  readonly addresses: Addresses;
+  readonly controlPath: string;
+  uris(name: string): readonly string[];
+  /** Refuses new work, lets requests in flight finish, closes everything. Within `timeoutMs`. Idempotent. */
+  drain(timeoutMs: number): Promise<void>;
+}
+
+const DEMONSTRATION_BYTES = 1024 ** 3;
+const DATA_PATH = new URL('./queue/queue-rq.js', import.meta.url);
+
+/**
+ * Starts everything, or nothing: what was begun is undone before a failure is thrown, as an error with an errno
+ * and a sentence. NBD clients are served before the control API loads, which takes longer.
+ */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const undo: (() => Promise<void> | void)[] = [];
+  try {
+    return await start(options, undo);
+  } catch (error) {
+    for (const step of undo.reverse()) await step();
+    throw error;
+  }
+}
+
+async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[]): Promise<Daemon> {
+  const log = pino({ level: options.logLevel, base: null }, destination({ fd: 2, sync: true }));
+  const paths = await socketPaths(options);
+  const claims: Claim[] = [];
+  for (const path of new Set([paths.control, paths.unix])) {
+    const claim = await claimSocket(path);
+    claims.push(claim);
+    undo.push(() => claim.release());
+  }
+
+  const order = new LockOrder({ onReport: (report) => log.error({ lockdep: report.text }, report.message) });
+  const loops: LoopControl = new LoopControl({ order, log, onThaw: () => server.wake() });
+  const reactors = options.reactors ?? Math.max(1, Math.floor(availableParallelism() / 2));
+  const server: NbdServer = new NbdServer({
+    exports: new LoopExports(loops, log),
+    log,
+    dataPath: DATA_PATH,
+    reactors,
+    limits: options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections },
+    onFailure: (error) => {
+      // Its connections are gone and no thread serves new ones: whoever supervises us starts afresh.
+      log.fatal({ err: error }, 'a reactor failed');
+      process.exit(1);
+    },
+  });
+  undo.push(() => server.drain(0));
+
+  await bindFiles(loops, options);
+  const addresses = await listen(server, options, paths.unix);
+  const uris = (name: string): readonly string[] => exportUris(addresses, name);
+  const attachments = new Attachments([new NbdClientAttacher(() => ({ unix: paths.unix }))], (device) =>
+    loops.device(device).describe(),
+  );
+  const startedAt = new Date().toISOString();
+  const { listenControl } = await import('./control/server.js');
+  const control = await listenControl(
+    {
+      loops,
+      attachments,
+      log,
+      uris,
+      lockdep: () => order.snapshot(),
+      daemon: () => ({
+        version: packageVersion(),
+        pid: process.pid,
+        startedAt,
+        listeners: uris(''),
+        connections: server.connections().length,
+        reactors,
+      }),
+    },
+    paths.control,
+  );
+
+  let drained: Promise<void> | undefined;
+  const drain = async (timeoutMs: number): Promise<void> => {
+    log.info({ connections: server.connections().length }, 'draining');
+    await Promise.all([server.drain(timeoutMs), control.close()]);
+    for (const claim of claims) claim.release();
+  };
+  return {
+    loops,
+    addresses,
+    controlPath: paths.control,
+    uris,
+    drain: (timeoutMs) => {
+      drained ??= drain(timeoutMs);
+      return drained;
+    },
+  };
+}
+
+/** The sockets' paths, absolute, in directories that exist. */
+async function socketPaths(options: DaemonOptions): Promise<{ control: string; unix: string }> {
+  const inRunDirectory = async (name: string): Promise<string> => {
+    const directory = defaultRunDirectory();
+    await ownDirectory(directory);
+    return join(directory, name);
+  };
+  const named = async (path: string | undefined, name: string): Promise<string> => {
+    if (path === undefined) return inRunDirectory(name);
+    await mkdir(dirname(resolve(path)), { recursive: true, mode: 0o700 });
+    return resolve(path);
+  };
+  return {
+    control: await named(options.control, CONTROL_SOCKET),
+    unix: await named(options.unix, NBD_SOCKET),
+  };
+}
+
+/** In a directory that somebody else made, somebody else could put another daemon's sockets. */
+async function ownDirectory(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const { uid, mode } = await stat(directory);
+  if (uid !== process.getuid?.() || (mode & 0o022) !== 0) {
+    throw new LoopError(
+      'EPERM',
+      `${directory} is not ours alone; name other places with --unix and --control`,
+    );
+  }
+}
+
+async function bindFiles(loops: LoopControl, options: DaemonOptions): Promise<void> {
+  const files = options.devices.map((file) => resolve(file));
+  if (files.length === 0 && options.demonstrate) files.push(await demonstrationDisk());
+  for (const file of files) await loops.findAndConfigure({ file });
+}
+
+/** A sparse disk in ./data, made once. */
+async function demonstrationDisk(): Promise<string> {
+  const file = resolve('data', 'disk.img');
+  await mkdir(dirname(file), { recursive: true });
+  const handle = await open(file, 'a');
+  try {
+    if ((await handle.stat()).size === 0) await handle.truncate(DEMONSTRATION_BYTES);
+  } finally {
+    await handle.close();
+  }
+  return file;
+}
+
+async function listen(server: NbdServer, options: DaemonOptions, unix: string): Promise<Addresses> {
+  await server.listenUnix(unix);
+  const tcp: { host: string; port: number }[] = [];
+  for (const { host, port } of options.listen) {
+    try {
+      const address = await server.listenTcp(host, port);
+      tcp.push({ host, port: address.port });
+    } catch (error) {
+      throw listenError(error, host, port);
+    }
+  }
+  return { unix: [unix], tcp, tls: false };
+}
+
+function listenError(error: unknown, host: string, port: number): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const where = `${host}:${port}`;
+  switch (code) {
+    case 'EADDRINUSE':
+      return new LoopError(
+        code,
+        `another program listens on ${where}; choose another address with --listen, or none`,
+      );
+    case 'EACCES':
+      return new LoopError(code, `not allowed to listen on ${where}`);
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new LoopError('EADDRNOTAVAIL', `${where} is no address of this machine`);
+    default:
+      return error;
+  }
+}
