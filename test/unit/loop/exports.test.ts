@@ -1,0 +1,66 @@
+import t from 'tap';
+import { LoopExports } from '../../../driver/loop/exports.js';
+import { errnoOf, LoopBench, MIB } from '../../helpers/loop-bench.js';
+
+t.test('exports are named after their devices', async (t) => {
+  await using bench = new LoopBench();
+  const exports = new LoopExports(bench.control);
+  t.same(exports.list(), []);
+  t.equal(exports.find(''), undefined);
+  await bench.device(2);
+  const device = await bench.device(10);
+  t.same(
+    exports.list().map(({ name }) => name),
+    ['loop2', 'loop10'],
+  );
+  for (const name of ['loop', 'loop3', 'loop02', 'loop-2', 'Loop2', 'loop2 ', 'loop2\n', 'loop1e1', 'disk']) {
+    t.equal(exports.find(name), undefined, JSON.stringify(name));
+  }
+  t.equal(exports.find('loop10')?.name, 'loop10');
+  t.equal(exports.find(''), undefined, 'nothing is bound, and there is no loop0');
+  await bench.device(0);
+  t.equal(exports.find('')?.name, 'loop0');
+  await device.loopConfigure({ file: bench.file('disk.img') });
+  t.equal(exports.find('')?.name, 'loop10', 'the lowest bound device is the default');
+});
+
+t.test('what a client is told', async (t) => {
+  await using bench = new LoopBench();
+  const device = await bench.device();
+  const loop0 = new LoopExports(bench.control).find('loop0');
+  t.match(loop0?.info(), { name: 'loop0', size: 0, readOnly: false, description: 'loop0: no backing file' });
+  const file = bench.file('disk.img');
+  await device.loopConfigure({ file, readOnly: true });
+  t.same(loop0?.info(), {
+    name: 'loop0',
+    description: `loop0: ${file}`,
+    size: MIB,
+    readOnly: true,
+    blockSizes: { minimum: 512, preferred: 4096, maximum: 32 * MIB },
+    fastZero: true,
+  });
+  await device.loopSetBlockSize(4096);
+  t.equal(loop0?.info().blockSizes.minimum, 4096);
+});
+
+t.test('a session counts as one opener, until it is released, once', async (t) => {
+  await using bench = new LoopBench();
+  const device = await bench.bound({ autoclear: true });
+  const loop0 = new LoopExports(bench.control).find('loop0');
+  const session = await loop0?.open();
+  t.equal(session?.info.size, MIB);
+  t.equal(session?.device, 0);
+  t.equal(session?.shared, device.queue.shared);
+  t.equal(device.openers, 1);
+  await Promise.all([session?.release(), session?.release()]);
+  await session?.release();
+  t.match(device.snapshot(), { openers: 0, state: 'unbound' });
+});
+
+t.test('an export whose device was removed is ENXIO', async (t) => {
+  await using bench = new LoopBench();
+  await bench.device();
+  const loop0 = new LoopExports(bench.control).find('loop0');
+  await bench.control.ctlRemove(0);
+  t.equal(await errnoOf(loop0?.open() ?? Promise.resolve()), 'ENXIO');
+});
