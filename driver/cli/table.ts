@@ -26,10 +26,14 @@ export function formatTable(
   if (options.format === 'json') return json(columns, rows, options.title);
   if (rows.length === 0) return '';
   const encode = options.format === 'raw' ? rawCell : (text: string) => alignedCell(text, options.unicode);
-  const lines = rows.map((row) => row.map((cell) => encode(textOf(cell))));
-  if (options.headings) lines.unshift(columns.map((column) => column.name));
+  const all = [
+    columns.map((column) => column.name),
+    ...rows.map((row) => row.map((cell) => encode(textOf(cell)))),
+  ];
+  const lines = options.headings ? all : all.slice(1);
   if (options.format === 'raw') return lines.map((cells) => `${cells.join(' ')}\n`).join('');
-  const widths = columns.map((_, at) => Math.max(...lines.map((cells) => displayWidth(cells[at] ?? ''))));
+  // A heading that is not printed still has its width.
+  const widths = columns.map((_, at) => Math.max(...all.map((cells) => displayWidth(cells[at] ?? ''))));
   return lines.map((cells) => `${alignedLine(columns, cells, widths)}\n`).join('');
 }
 

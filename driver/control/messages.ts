@@ -94,7 +94,7 @@ export interface ConfigureRequest {
 export interface FindRequest extends ConfigureRequest {
   /**
    * Refuse (EEXIST) a file whose range another device already serves; a device that serves exactly this range
-   * in the same mode is returned instead of a new one.
+   * is returned instead of a new one, unless it is read-only and writing is wanted.
    */
   readonly noOverlap?: boolean;
 }

@@ -9,8 +9,8 @@ export class OverlapError extends Error {
 }
 
 /**
- * Returns the device that already serves exactly this range in this mode, so that it can be used again; undefined
- * when nothing overlaps. Throws EEXIST when another device serves a part of it, or all of it in another mode.
+ * Returns the device that already serves exactly this range, so that it can be used again; undefined when nothing
+ * overlaps. Throws EEXIST when another device serves a part of it, or all of it read-only where writing is wanted.
  * A file that can't be examined overlaps nothing: configuring it gives the better error.
  */
 export async function reusable(
@@ -27,9 +27,8 @@ export async function reusable(
     if (wanted.start !== served.start || wanted.end !== served.end) {
       throw new OverlapError(`${config.file}: overlapping loop device exists: ${device.name}`);
     }
-    if (device.readOnly !== (config.readOnly ?? false)) {
-      const mode = device.readOnly ? 'read-only' : 'read-write';
-      throw new OverlapError(`${config.file}: overlapping ${mode} loop device exists: ${device.name}`);
+    if (device.readOnly && config.readOnly !== true) {
+      throw new OverlapError(`${config.file}: overlapping read-only loop device exists: ${device.name}`);
     }
     return device;
   }

@@ -140,8 +140,17 @@ t.test('with noOverlap a range of a file is served once', async (t) => {
 
   t.match(await find({ offset: 4096, sizeLimit: 8192 }), { status: 200, body: { number: 0 } });
   t.match(await find({ offset: 4096, sizeLimit: 8192, readOnly: true }), {
+    status: 200,
+    body: { number: 0 },
+  });
+  device.status = { ...device.status, readOnly: true };
+  t.match(await find({ offset: 4096, sizeLimit: 8192, readOnly: true }), {
+    status: 200,
+    body: { number: 0 },
+  });
+  t.match(await find({ offset: 4096, sizeLimit: 8192 }), {
     status: 409,
-    body: { errno: 'EEXIST' },
+    body: { errno: 'EEXIST', message: /read-only/ },
   });
   t.match(await find({}), { status: 409, body: { errno: 'EEXIST', message: /loop0/ } });
   t.match(await find({ offset: 12_287 }), { status: 409, body: { errno: 'EEXIST' } });

@@ -1,0 +1,63 @@
+import { once } from 'node:events';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import t from 'tap';
+import { ControlClient } from '../../driver/control/client.js';
+import { type DaemonOptions, startDaemon } from '../../driver/daemon.js';
+import { TempDir } from '../helpers/temp.js';
+
+const options = (dir: TempDir, more: Partial<DaemonOptions> = {}): DaemonOptions => ({
+  devices: [],
+  listen: [],
+  unix: dir.file('run', 'n.sock'),
+  control: dir.file('run', 'c.sock'),
+  logLevel: 'silent',
+  demonstrate: false,
+  ...more,
+});
+
+t.test('a demonstration makes a sparse disk in ./data once, and serves it', async (t) => {
+  using dir = new TempDir();
+  const before = process.cwd();
+  process.chdir(dir.path);
+  t.teardown(() => process.chdir(before));
+  for (const round of ['made', 'used again']) {
+    const listen = [{ host: '127.0.0.1', port: 0 }];
+    const daemon = await startDaemon(options(dir, { demonstrate: true, listen }));
+    const device = await new ControlClient(daemon.controlPath).device(0);
+    t.match(device, { state: 'bound', file: dir.file('data', 'disk.img'), size: 1024 ** 3 }, round);
+    t.match(daemon.uris('loop0'), [
+      /^nbd\+unix:\/\/\/loop0\?socket=.*n\.sock$/,
+      /^nbd:\/\/127\.0\.0\.1:\d+\/loop0$/,
+    ]);
+    await Promise.all([daemon.drain(1000), daemon.drain(1000)]);
+    t.strictSame(readdirSync(dir.file('run')), [], 'nothing is left in the run directory');
+  }
+  t.ok(statSync(dir.file('data', 'disk.img')).blocks < 16, 'the disk is sparse');
+});
+
+t.test('a start that fails leaves nothing behind, and can be made again', async (t) => {
+  using dir = new TempDir();
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  t.teardown(() => other.close());
+  const { port } = other.address() as { port: number };
+  await t.rejects(startDaemon(options(dir, { listen: [{ host: '127.0.0.1', port }] })), {
+    name: 'LoopError',
+    errno: 'EADDRINUSE',
+    message: new RegExp(`127\\.0\\.0\\.1:${port}.*--listen`),
+  });
+  t.strictSame(readdirSync(dir.file('run')), []);
+  await t.rejects(startDaemon(options(dir, { listen: [{ host: '192.0.2.1', port: 0 }] })), {
+    name: 'LoopError',
+    errno: 'EADDRNOTAVAIL',
+  });
+  await t.rejects(startDaemon(options(dir, { devices: [dir.file('missing')] })), {
+    errno: 'EBADF',
+    message: /missing/,
+  });
+  t.strictSame(readdirSync(dir.file('run')), []);
+  const daemon = await startDaemon(options(dir));
+  await daemon.drain(1000);
+  t.notOk(existsSync(dir.file('data')), 'no disk was asked for');
+});
