@@ -1,0 +1,157 @@
+import type { Duplex } from 'node:stream';
+import type { Backend } from '../backend.js';
+import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+import { Next } from './connection.js';
+import type { Input } from './input.js';
+import type { Output, Sink } from './output.js';
+import { Session, Status } from './session.js';
+
+/** Memory that the streams of a thread use in turns. */
+export interface StreamMemory {
+  readonly input: Input;
+  readonly out: Output;
+}
+
+export interface StreamConnectionOptions {
+  readonly stream: Duplex;
+  readonly backend: Backend;
+  readonly mode: ReplyMode;
+  readonly contexts: readonly NegotiatedContext[];
+  readonly minimumBlock: number;
+  readonly readOnly: boolean;
+  /** Received already, by whoever negotiated. */
+  readonly leftover: Uint8Array;
+  /** Called once, when the stream is closed. */
+  readonly onClose: (reason: string) => void;
+}
+
+/**
+ * A stream in the transmission phase, on Node's event loop: what `Connection` is to a socket on a reactor, for
+ * the connections a reactor can't serve because Node holds their keys (TLS).
+ *
+ * Bounded memory: the stream's own buffers; what was received and not served, at most a request and a payload
+ * that is written whole; and one output that the peer has not taken, during which nothing is read or served.
+ */
+export class StreamConnection implements Sink {
+  readonly #memory: StreamMemory;
+  readonly #stream: Duplex;
+  readonly #session: Session;
+  #next: Next = Next.RUN;
+  #reason = '';
+  #isDraining = false;
+  /** Received, not served. */
+  #stash: Uint8Array;
+  /** The session could go on with what is stashed; else it needs more bytes first. */
+  #isRunnable: boolean;
+
+  constructor(memory: StreamMemory, options: StreamConnectionOptions) {
+    const { stream, leftover, onClose } = options;
+    this.#memory = memory;
+    this.#stream = stream;
+    this.#session = new Session({ ...options, out: memory.out, zeroCopy: undefined });
+    this.#stash = leftover;
+    this.#isRunnable = leftover.length > 0;
+    stream.on('readable', () => this.#goOn(Next.RECEIVE));
+    stream.on('end', () => this.#goOn(Next.RECEIVE));
+    stream.on('drain', () => this.#goOn(Next.SEND));
+    stream.on('error', () => this.#cut('the connection was reset'));
+    stream.once('close', () => {
+      this.#next = Next.END;
+      onClose(this.#reason || 'the client closed the connection');
+    });
+    this.#runSoon();
+  }
+
+  /** The device may have thawed. */
+  wake(): void {
+    this.#goOn(Next.THAW);
+  }
+
+  /** Serves what was received, then ends. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#goOn(Next.RECEIVE);
+  }
+
+  /** Ends now. */
+  drop(reason: string): void {
+    this.#cut(reason);
+  }
+
+  /** Takes a turn if that is what the connection waits for. */
+  #goOn(awaited: Next): void {
+    if (this.#next === awaited) this.#turn();
+  }
+
+  #runSoon(): void {
+    setImmediate(() => this.#goOn(Next.RUN));
+  }
+
+  /** One share of work; decides what the connection waits for next. */
+  #turn(): void {
+    const received = this.#isRunnable ? 0 : this.#receive();
+    if (received === 0 && !this.#isRunnable) {
+      this.#next = Next.RECEIVE;
+      if (this.#stream.readableEnded) this.#finish('the client closed the connection');
+      else if (this.#isDraining) this.#finish('the server is draining');
+      return;
+    }
+    this.#serve(received);
+    if (this.#next === Next.RUN) this.#runSoon();
+  }
+
+  /** Copies what is there behind what is stashed; bytes. */
+  #receive(): number {
+    const { input } = this.#memory;
+    const room = input.bytes.length - this.#stash.length;
+    const available = Math.min(this.#stream.readableLength, room);
+    // Reading nothing asks the stream for more: 'readable' follows.
+    const bytes: Buffer | null = this.#stream.read(available > 0 ? available : undefined);
+    if (bytes === null) return 0;
+    input.bytes.set(bytes, this.#stash.length);
+    return bytes.length;
+  }
+
+  #serve(received: number): void {
+    const { input, out } = this.#memory;
+    input.bytes.set(this.#stash);
+    const end = this.#stash.length + received;
+    out.sink = this;
+    const served = this.#session.serve(input, 0, end);
+    const isTaken = out.flush();
+    this.#stash = input.bytes.slice(served, end);
+    const { status } = this.#session;
+    this.#isRunnable = status !== Status.OPEN;
+    if (status === Status.FINISHED) this.#finish('the client disconnected');
+    else if (status === Status.BROKEN) this.#cut('the client broke the protocol');
+    else if (this.#next !== Next.END) this.#next = this.#after(status, isTaken);
+  }
+
+  #after(status: Status, isTaken: boolean): Next {
+    if (!isTaken || this.#stream.writableNeedDrain) return Next.SEND;
+    if (status === Status.PARKED) return Next.THAW;
+    if (status !== Status.OPEN || this.#stream.readableLength > 0) return Next.RUN;
+    return this.#isDraining ? Next.RUN : Next.RECEIVE;
+  }
+
+  /** Lets the peer have what it was sent, says goodbye, and closes. */
+  #finish(reason: string): void {
+    this.#reason ||= reason;
+    this.#next = Next.END;
+    this.#stream.end(() => this.#stream.destroy());
+  }
+
+  #cut(reason: string): void {
+    this.#reason ||= reason;
+    this.#next = Next.END;
+    this.#stream.destroy();
+  }
+
+  /* Sink */
+
+  /** The bytes are copied: the stream holds on to them until they are encrypted and sent. */
+  flush(out: Output): boolean {
+    if (this.#next === Next.END) return false;
+    return this.#stream.write(Buffer.from(out.bytes.subarray(0, out.length)));
+  }
+}
