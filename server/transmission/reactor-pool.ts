@@ -28,8 +28,8 @@ interface Thread {
   connections: number;
 }
 
+/** What a wake writes. Its address is taken at each use: nothing else would keep it from being collected. */
 const ONE = new BigUint64Array([1n]);
-const ONE_ADDRESS = addressOf(ONE);
 
 export interface ReactorPoolOptions {
   /** Threads, 1 to 16; each is a lane of every device. */
@@ -138,6 +138,6 @@ export class ReactorPool {
   }
 
   #wake(thread: Thread): void {
-    if (Atomics.exchange(thread.wakeWord, 0, 1) === 0) write(thread.wakeFd, ONE_ADDRESS, 8);
+    if (Atomics.exchange(thread.wakeWord, 0, 1) === 0) write(thread.wakeFd, addressOf(ONE), 8);
   }
 }
