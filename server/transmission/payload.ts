@@ -11,7 +11,8 @@ export class Payload implements Replied {
   cookieHigh = 0;
   cookieLow = 0;
   /** The request's own, for the reply. */
-  offset = 0;
+  offsetHigh = 0;
+  offsetLow = 0;
   /** Where the next piece goes, bytes. */
   position = 0;
   /** Bytes still to come. */
@@ -24,7 +25,8 @@ export class Payload implements Replied {
     this.active = true;
     this.cookieHigh = request.cookieHigh;
     this.cookieLow = request.cookieLow;
-    this.offset = request.offset;
+    this.offsetHigh = request.offsetHigh;
+    this.offsetLow = request.offsetLow;
     this.position = request.offset;
     this.remaining = request.length;
     this.fua = (request.flags & CmdFlag.FUA) !== 0;

@@ -102,7 +102,8 @@ export class Reactor {
     let ended = false;
     for (let i = 0; i < this.#connections.length; i++) {
       const connection = this.#connections[i] as Connection;
-      if (connection.next === Next.RUN || this.#polls.isReady(i + 1)) connection.turn();
+      const isDropped = connection.next === Next.END;
+      if (!isDropped && (connection.next === Next.RUN || this.#polls.isReady(i + 1))) connection.turn();
       if (this.#isDraining && connection.next === Next.RECEIVE) connection.next = Next.END;
       if (connection.next === Next.END) ended = true;
     }

@@ -148,9 +148,7 @@ export class Session {
       case Cmd.WRITE:
         return this.#write(input, body, end);
       case Cmd.DISC:
-        this.#settle();
-        this.status = Status.FINISHED;
-        return body;
+        return this.#disconnect(body);
       default:
         return this.#command(body);
     }
@@ -284,7 +282,7 @@ export class Session {
     const flaw = this.#flaw(request);
     if (flaw !== 0) return this.#expectPayload(body, flaw);
     if (body + length > end) {
-      return length <= WHOLE_WRITE ? WAIT : this.#expectPayload(body, 0);
+      return length <= WHOLE_WRITE ? WAIT : this.#beginSlices(body);
     }
     const backend = this.#backend;
     if (!this.#out.room(PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
@@ -296,6 +294,16 @@ export class Session {
     this.#replies.plain(request, errno);
     this.#turn -= length + TURN_REQUEST;
     return body + length;
+  }
+
+  /** The whole range is admitted before the first piece is written: a range that is refused leaves no trace. */
+  #beginSlices(body: number): number {
+    const { offset, length } = this.#request;
+    const backend = this.#backend;
+    if (!backend.enter()) return this.#wait(Status.PARKED);
+    const errno = backend.admit('write', offset, length);
+    backend.exit();
+    return this.#expectPayload(body, errno);
   }
 
   /** From here on `#receivePayload` has the word; with an errno the payload is drained. */
@@ -392,9 +400,13 @@ export class Session {
   }
 
   /** A client that leaves properly finds its data durable: no FLUSH need come before DISC. */
-  #settle(): void {
-    if (this.#readOnly || !this.#backend.enter()) return;
-    this.#backend.flush();
-    this.#backend.exit();
+  #disconnect(body: number): number {
+    if (!this.#readOnly) {
+      if (!this.#backend.enter()) return this.#wait(Status.PARKED);
+      this.#backend.flush();
+      this.#backend.exit();
+    }
+    this.status = Status.FINISHED;
+    return body;
   }
 }

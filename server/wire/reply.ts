@@ -9,8 +9,9 @@ import { Magic, Size } from './constants.js';
 export interface Replied {
   readonly cookieHigh: number;
   readonly cookieLow: number;
-  /** Bytes; extended replies repeat it. */
-  readonly offset: number;
+  /** The two halves of the offset, which extended replies repeat: as a Number it may be inexact. */
+  readonly offsetHigh: number;
+  readonly offsetLow: number;
 }
 
 const TWO_TO_32 = 4294967296;
@@ -54,7 +55,8 @@ export function putExtendedHeader(
   to: Replied,
 ): number {
   putChunkStart(view, at, Magic.EXTENDED_REPLY, flags, type, to);
-  putUint64(view, at + 16, to.offset);
+  view.setUint32(at + 16, to.offsetHigh);
+  view.setUint32(at + 20, to.offsetLow);
   putUint64(view, at + 24, length);
   return Size.EXTENDED_REPLY;
 }

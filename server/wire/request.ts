@@ -17,7 +17,8 @@ export class Request {
   cookieLow = 0;
   /** Bytes. */
   offset = 0;
-  /** The low 32 bits of `offset`: enough for every alignment check. */
+  /** The offset's two halves: exact, and the low one is enough for every alignment check. */
+  offsetHigh = 0;
   offsetLow = 0;
   /** Bytes: of the range, or of the payload where the command says so. */
   length = 0;
@@ -47,6 +48,7 @@ function decodeCommon(view: DataView, at: number, into: Request): void {
   into.type = view.getUint16(at + 6);
   into.cookieHigh = view.getUint32(at + 8);
   into.cookieLow = view.getUint32(at + 12);
+  into.offsetHigh = view.getUint32(at + 16);
   into.offsetLow = view.getUint32(at + 20);
-  into.offset = view.getUint32(at + 16) * TWO_TO_32 + into.offsetLow;
+  into.offset = into.offsetHigh * TWO_TO_32 + into.offsetLow;
 }

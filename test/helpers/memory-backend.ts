@@ -1,82 +1,190 @@
-/** A device in memory: a Backend without a file, for tests of the transmission phase. */
+/** A Backend over a buffer, with holes; it throws where a session breaks the contract of `server/backend.ts`. */
 import { constants } from 'node:os';
-import koffi from 'koffi';
-import type { Access, Backend, Errno } from '../../server/backend.js';
-import { addressOf } from '../../server/transmission/sockets.js';
+import { addressOf, memcpy, memset } from '../../driver/io/file-calls.js';
+import type { Access, Backend, Errno, ZeroMode } from '../../server/backend.js';
 
-const memcpy = koffi.load('libc.so.6').func('void *memcpy(uintptr_t to, uintptr_t from, size_t count)') as (
-  to: number,
-  from: number,
-  count: number,
-) => unknown;
+const { EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
+
+/** Holes are whole pages, as most file systems have them. */
+export const PAGE = 4096;
 
 export class MemoryBackend implements Backend {
-  readonly content: Uint8Array;
-  readonly #address: number;
-  /** A frozen device counts nobody in. */
+  isBound = true;
   isFrozen = false;
-  /** Requests counted in and not yet out. */
-  inFlight = 0;
-  /** In place of success of every transfer, when not 0. */
-  fault: Errno = 0;
-  flushes = 0;
+  readOnly = false;
+  /** Present size of the device, bytes. */
+  size: number;
+  /** Bytes the file has; what lies past them reads as zeroes. */
+  fileSize: number;
+  /** Calls so far, e.g. 'write 0 4096'. */
+  readonly log: string[] = [];
+  /** What is in the pipes, by descriptor of the end that is written. */
+  readonly pipes = new Map<number, Buffer>();
+  readonly content: Buffer;
+  readonly #isHole: boolean[];
+  readonly #address: number;
+  #inside = 0;
 
+  /** All of it is a hole. */
   constructor(size: number) {
-    this.content = new Uint8Array(new ArrayBuffer(size));
+    this.size = size;
+    this.fileSize = size;
+    this.content = Buffer.from(new ArrayBuffer(size));
     this.#address = addressOf(this.content);
+    this.#isHole = Array.from({ length: Math.ceil(size / PAGE) }, () => true);
+  }
+
+  /** Puts bytes there as if they had been written long ago. */
+  fill(offset: number, bytes: Uint8Array): void {
+    this.content.set(bytes, offset);
+    this.#mark(offset, bytes.length, false);
+  }
+
+  /** Requests that are counted in. */
+  get inFlight(): number {
+    return this.#inside;
+  }
+
+  /** Flushes so far. */
+  get flushes(): number {
+    return this.log.filter((call) => call === 'flush').length;
   }
 
   enter(): boolean {
-    if (!this.isFrozen) this.inFlight++;
-    return !this.isFrozen;
+    if (this.isFrozen) return false;
+    this.#inside++;
+    return true;
   }
 
   exit(): void {
-    this.inFlight--;
+    this.#expectInside();
+    this.#inside--;
   }
 
   admit(access: Access, offset: number, length: number): Errno {
-    if (offset + length <= this.content.length) return 0;
-    return access === 'write' ? constants.errno.ENOSPC : constants.errno.EINVAL;
+    this.#expectInside();
+    if (!this.isBound) return EIO;
+    if (access === 'write' && this.readOnly) return EPERM;
+    if (offset + length > this.size) return access === 'write' ? ENOSPC : EINVAL;
+    return 0;
   }
 
   read(address: number, offset: number, length: number): Errno {
-    if (this.fault === 0) memcpy(address, this.#address + offset, length);
-    return this.fault;
+    this.#note('read', offset, length);
+    const there = Math.max(0, Math.min(length, this.fileSize - offset));
+    if (there > 0) memcpy(address, this.#address + offset, there);
+    if (there < length) memset(address + there, 0, length - there);
+    return 0;
   }
 
-  fillPipe(): number {
-    return -constants.errno.ENOTSUP;
+  fillPipe(pipe: number, offset: number, length: number): number {
+    this.#note('fillPipe', offset, length);
+    if (this.pipes.get(pipe)?.length !== 0) return -ENOTSUP;
+    const there = Math.max(0, Math.min(length, this.fileSize - offset));
+    this.pipes.set(pipe, Buffer.from(this.content.subarray(offset, offset + there)));
+    return there;
   }
 
   write(address: number, offset: number, length: number): Errno {
-    if (this.fault === 0) memcpy(this.#address + offset, address, length);
-    return this.fault;
+    this.#note('write', offset, length);
+    memcpy(this.#address + offset, address, length);
+    this.#mark(offset, length, false);
+    return 0;
   }
 
   flush(): Errno {
-    this.flushes++;
-    return this.fault;
+    this.#expectInside();
+    this.log.push('flush');
+    return this.isBound ? 0 : EIO;
   }
 
   trim(offset: number, length: number): Errno {
-    return this.writeZeroes(offset, length);
-  }
-
-  writeZeroes(offset: number, length: number): Errno {
+    this.#note('trim', offset, length);
     this.content.fill(0, offset, offset + length);
+    this.#mark(offset, length, true);
     return 0;
   }
 
-  cache(): Errno {
+  writeZeroes(offset: number, length: number, how: ZeroMode): Errno {
+    this.#note(`writeZeroes${how.punch ? ' punch' : ''}${how.fast ? ' fast' : ''}`, offset, length);
+    this.content.fill(0, offset, offset + length);
+    this.#mark(offset, length, how.punch);
     return 0;
   }
 
-  extent(_offset: number, length: number): number {
-    return length;
+  cache(offset: number, length: number): Errno {
+    this.#note('cache', offset, length);
+    return 0;
   }
 
-  isData(): boolean {
-    return true;
+  extent(offset: number, length: number): number {
+    this.#expectRange(offset, length);
+    const isHole = this.#holeAt(offset);
+    let end = offset;
+    while (end < offset + length && this.#holeAt(end) === isHole) end = (Math.floor(end / PAGE) + 1) * PAGE;
+    const run = Math.min(length, end - offset);
+    return isHole ? -run : run;
   }
+
+  isData(offset: number, length: number): boolean {
+    return this.extent(offset, length) === length;
+  }
+
+  #holeAt(offset: number): boolean {
+    return this.#isHole[Math.floor(offset / PAGE)] ?? true;
+  }
+
+  /** A hole grows by the pages that are wholly in the range, data by every page that it touches. */
+  #mark(offset: number, length: number, isHole: boolean): void {
+    const first = isHole ? Math.ceil(offset / PAGE) : Math.floor(offset / PAGE);
+    const end = isHole ? Math.floor((offset + length) / PAGE) : Math.ceil((offset + length) / PAGE);
+    if (first < end) this.#isHole.fill(isHole, first, end);
+  }
+
+  #note(call: string, offset: number, length: number): void {
+    this.#expectRange(offset, length);
+    this.log.push(`${call} ${offset} ${length}`);
+  }
+
+  #expectRange(offset: number, length: number): void {
+    this.#expectInside();
+    if (!this.isBound) throw new Error('used while not bound');
+    if (length <= 0 || offset < 0 || offset + length > this.size) {
+      throw new Error(`a range that was not admitted: ${offset} ${length}`);
+    }
+  }
+
+  #expectInside(): void {
+    if (this.#inside <= 0) throw new Error('used without being counted in');
+  }
+}
+
+/** Operations that a fault can be put in the way of. */
+export type Faulty = 'read' | 'write' | 'flush' | 'trim' | 'writeZeroes' | 'cache' | 'fillPipe';
+
+/** A Backend that does what another does, except where a fault says otherwise. */
+export class FaultyBackend implements Backend {
+  /** Linux errno to fail with instead; 0 lets the call through. */
+  fault: (operation: Faulty, offset: number, length: number) => Errno = () => 0;
+
+  constructor(private readonly inner: Backend) {}
+
+  enter = (): boolean => this.inner.enter();
+  exit = (): void => this.inner.exit();
+  admit = (access: Access, offset: number, length: number): Errno => this.inner.admit(access, offset, length);
+  read = (address: number, offset: number, length: number): Errno =>
+    this.fault('read', offset, length) || this.inner.read(address, offset, length);
+  fillPipe = (pipe: number, offset: number, length: number): number =>
+    -this.fault('fillPipe', offset, length) || this.inner.fillPipe(pipe, offset, length);
+  write = (address: number, offset: number, length: number): Errno =>
+    this.fault('write', offset, length) || this.inner.write(address, offset, length);
+  flush = (): Errno => this.fault('flush', 0, 0) || this.inner.flush();
+  trim = (offset: number, length: number): Errno =>
+    this.fault('trim', offset, length) || this.inner.trim(offset, length);
+  writeZeroes = (offset: number, length: number, how: ZeroMode): Errno =>
+    this.fault('writeZeroes', offset, length) || this.inner.writeZeroes(offset, length, how);
+  cache = (offset: number, length: number): Errno =>
+    this.fault('cache', offset, length) || this.inner.cache(offset, length);
+  extent = (offset: number, length: number): number => this.inner.extent(offset, length);
+  isData = (offset: number, length: number): boolean => this.inner.isData(offset, length);
 }

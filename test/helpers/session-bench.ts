@@ -1,0 +1,166 @@
+/** A transmission session in memory, fed and read like a connection does it. */
+import type { Backend } from '../../server/backend.js';
+import type { NegotiatedContext, ReplyMode } from '../../server/negotiation/outcome.js';
+import { Input } from '../../server/transmission/input.js';
+import { Output, type Sink } from '../../server/transmission/output.js';
+import { Session, Status, type ZeroCopy } from '../../server/transmission/session.js';
+import type { Pipe } from '../../server/transmission/sockets.js';
+import { FaultyBackend, MemoryBackend } from './memory-backend.js';
+import { type Ask, encodeAsk, type Reply, ReplyReader } from './transmission-client.js';
+
+export interface BenchOptions {
+  readonly mode?: ReplyMode;
+  /** Bytes of the device. */
+  readonly size?: number;
+  readonly contexts?: readonly NegotiatedContext[];
+  readonly minimumBlock?: number;
+  /** The session's, as on a read-only listener. */
+  readonly readOnly?: boolean;
+  /** Replies may go through a pipe in memory. */
+  readonly zeroCopy?: boolean;
+  /** Bytes received at most at once. */
+  readonly inputBytes?: number;
+  readonly outputBytes?: number;
+}
+
+export const ALLOCATION: readonly NegotiatedContext[] = [{ id: 1, name: 'base:allocation' }];
+
+export class SessionBench implements Sink, ZeroCopy {
+  readonly memory: MemoryBackend;
+  readonly backend: FaultyBackend;
+  readonly session: Session;
+  readonly mode: ReplyMode;
+  /** The peer takes nothing: what is sent is kept for it. */
+  isBlocked = false;
+  /** Largest number of bytes that waited for the peer at once. */
+  mostKept = 0;
+
+  readonly #reader: ReplyReader;
+  readonly #out: Output;
+  readonly #input: Input;
+  #unserved: Buffer = Buffer.alloc(0);
+  #sent: Buffer[] = [];
+  #kept: Buffer[] = [];
+  #lastPipe = 0;
+
+  constructor(options: BenchOptions = {}) {
+    this.mode = options.mode ?? 'simple';
+    this.memory = new MemoryBackend(options.size ?? 1 << 20);
+    this.backend = new FaultyBackend(this.memory);
+    this.#reader = new ReplyReader(this.mode);
+    this.#out = new Output(options.outputBytes ?? 1 << 20);
+    this.#input = new Input(options.inputBytes ?? 1 << 20);
+    this.session = new Session({
+      backend: this.backend satisfies Backend,
+      out: this.#out,
+      mode: this.mode,
+      contexts: options.contexts ?? [],
+      minimumBlock: options.minimumBlock ?? 1,
+      readOnly: options.readOnly ?? false,
+      zeroCopy: options.zeroCopy ? this : undefined,
+    });
+  }
+
+  /** Sends requests and returns the replies that came; replies to requests sent before come first. */
+  ask(...asks: readonly Ask[]): Reply[] {
+    this.#reader.expect(...asks);
+    return this.send(Buffer.concat(asks.map((ask) => encodeAsk(this.mode, ask))));
+  }
+
+  /** Sends one request, which must be answered at once. */
+  askOne(ask: Ask): Reply {
+    const replies = this.ask(ask);
+    const [reply] = replies;
+    if (reply === undefined || replies.length > 1)
+      throw new Error(`${replies.length} replies to one request`);
+    return reply;
+  }
+
+  /** Requests whose bytes `send` will bring, in pieces. */
+  expect(...asks: readonly Ask[]): void {
+    this.#reader.expect(...asks);
+  }
+
+  /** Sends bytes and returns the replies that came. */
+  send(bytes: Buffer): Reply[] {
+    this.#unserved = Buffer.concat([this.#unserved, bytes]);
+    this.#serve();
+    return this.#received();
+  }
+
+  /** Looks again, as after a thaw. */
+  again(): Reply[] {
+    return this.send(Buffer.alloc(0));
+  }
+
+  /** The peer takes what was kept for it, and more from here on. */
+  unblock(): Reply[] {
+    this.isBlocked = false;
+    this.#sent.push(...this.#kept.splice(0));
+    return this.again();
+  }
+
+  /** Requests without a whole reply. */
+  get unanswered(): number {
+    return this.#reader.unanswered;
+  }
+
+  /** Bytes of the stream that were not served. */
+  get unserved(): number {
+    return this.#unserved.length;
+  }
+
+  #serve(): void {
+    const { bytes } = this.#input;
+    while (this.#kept.length === 0) {
+      const end = Math.min(this.#unserved.length, bytes.length);
+      bytes.set(this.#unserved.subarray(0, end));
+      this.#out.sink = this;
+      const served = this.session.serve(this.#input, 0, end);
+      this.#out.flush();
+      this.#unserved = this.#unserved.subarray(served);
+      if (this.memory.inFlight !== 0) throw new Error('a request is still counted in');
+      const { status } = this.session;
+      if (status === Status.YIELD) continue;
+      if (status !== Status.OPEN || served === 0 || this.#unserved.length === 0) return;
+    }
+  }
+
+  #received(): Reply[] {
+    return this.#reader.read(Buffer.concat(this.#sent.splice(0)));
+  }
+
+  #take(bytes: Buffer): boolean {
+    if (!this.isBlocked) {
+      this.#sent.push(bytes);
+      return true;
+    }
+    this.#kept.push(bytes);
+    const kept = this.#kept.reduce((sum, { length }) => sum + length, 0);
+    this.mostKept = Math.max(this.mostKept, kept);
+    return false;
+  }
+
+  flush(out: Output): boolean {
+    return this.#take(Buffer.from(out.bytes.subarray(0, out.length)));
+  }
+
+  pipe(length: number): Pipe {
+    const writeEnd = ++this.#lastPipe;
+    this.memory.pipes.set(writeEnd, Buffer.alloc(0));
+    return { readEnd: writeEnd, writeEnd, capacity: length };
+  }
+
+  sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): boolean {
+    const head = Buffer.from(out.bytes.subarray(0, out.length));
+    out.length = 0;
+    const content = this.memory.pipes.get(pipe.writeEnd);
+    if (content?.length !== count) throw new Error('the pipe holds something else');
+    this.memory.pipes.delete(pipe.writeEnd);
+    return this.#take(Buffer.concat([head, content, Buffer.alloc(zeroes)]));
+  }
+
+  discard(pipe: Pipe): void {
+    this.memory.pipes.delete(pipe.writeEnd);
+  }
+}

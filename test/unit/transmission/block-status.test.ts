@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import t from 'tap';
+import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
+import { PAGE } from '../../helpers/memory-backend.js';
+import { ALLOCATION, SessionBench } from '../../helpers/session-bench.js';
+import type { Run } from '../../helpers/transmission-client.js';
+
+const { BLOCK_STATUS } = Cmd;
+const SIZE = 1 << 20;
+const DATA = 0;
+const HOLE = 3;
+
+for (const mode of ['structured', 'extended'] as const) {
+  /** Data in the pages of `data`, holes elsewhere. */
+  const bench = (data: readonly (readonly [page: number, pages: number])[], contexts = ALLOCATION) => {
+    const made = new SessionBench({ mode, size: SIZE, contexts });
+    for (const [page, pages] of data) made.memory.fill(page * PAGE, randomBytes(pages * PAGE));
+    return made;
+  };
+  const status = (on: SessionBench, offset: number, length: number, flags = 0): readonly Run[] | undefined =>
+    on.askOne({ type: BLOCK_STATUS, flags, offset, length }).extents.get(1);
+
+  t.test(`${mode}: data and holes in order`, async (t) => {
+    const device = bench([
+      [1, 2],
+      [10, 1],
+    ]);
+    t.strictSame(status(device, 0, SIZE), [
+      [4096n, HOLE],
+      [8192n, DATA],
+      [28672n, HOLE],
+      [4096n, DATA],
+      [BigInt(SIZE - 11 * PAGE), HOLE],
+    ]);
+    t.strictSame(
+      status(device, 5000, 10_000),
+      [
+        [7288n, DATA],
+        [2712n, HOLE],
+      ],
+      'extents begin and end with the range',
+    );
+  });
+
+  t.test(`${mode}: with REQ_ONE there is one extent, not past the range`, async (t) => {
+    const device = bench([[1, 2]]);
+    t.strictSame(status(device, 0, SIZE, CmdFlag.REQ_ONE), [[4096n, HOLE]]);
+    t.strictSame(status(device, 4096, 100, CmdFlag.REQ_ONE), [[100n, DATA]]);
+  });
+
+  t.test(`${mode}: of very many extents the first are told, and the client asks again`, async (t) => {
+    const striped = Array.from({ length: 32 }, (_, index) => [2 * index, 1] as const);
+    const device = bench(striped);
+    device.memory.size = 8 << 20;
+    t.equal(status(device, 0, SIZE)?.length, 64, '64 of 64');
+    const many = new SessionBench({ mode, size: 4 << 20, contexts: ALLOCATION });
+    for (let page = 0; page < 1024; page += 2) many.memory.fill(page * PAGE, randomBytes(PAGE));
+    let at = 0;
+    let asked = 0;
+    while (at < 4 << 20) {
+      const runs = status(many, at, (4 << 20) - at) ?? [];
+      t.ok(runs.length > 0 && runs.length <= 256);
+      for (const [length, flags] of runs) {
+        if (flags !== ((at / PAGE) % 2 === 0 ? DATA : HOLE) || length !== 4096n) t.fail(`extent at ${at}`);
+        at += Number(length);
+      }
+      asked++;
+    }
+    t.equal(asked, 4);
+  });
+
+  t.test(`${mode}: each selected context has a chunk under its id`, async (t) => {
+    const contexts = [
+      { id: 7, name: 'base:allocation' },
+      { id: 1, name: 'base:allocation' },
+    ];
+    const { extents } = bench([[0, 1]], contexts).askOne({ type: BLOCK_STATUS, offset: 0, length: 8192 });
+    const runs = [
+      [4096n, DATA],
+      [4096n, HOLE],
+    ];
+    t.strictSame(
+      [...extents],
+      [
+        [7, runs],
+        [1, runs],
+      ],
+    );
+  });
+
+  t.test(`${mode}: refused past the end, while unbound, and without a context`, async (t) => {
+    const device = bench([]);
+    t.equal(device.askOne({ type: BLOCK_STATUS, offset: 0, length: SIZE + 1 }).error, WireErrno.EINVAL);
+    device.memory.isBound = false;
+    t.equal(device.askOne({ type: BLOCK_STATUS, offset: 0, length: 512 }).error, WireErrno.EIO);
+    const without = bench([], []);
+    t.equal(without.askOne({ type: BLOCK_STATUS, offset: 0, length: 512 }).error, WireErrno.EINVAL);
+  });
+}
+
+t.test('a run of more than 4 GiB is one extent in extended replies and pieces in compact ones', async (t) => {
+  const extended = new SessionBench({ mode: 'extended', size: 1 << 16, contexts: ALLOCATION });
+  extended.memory.size = 2 ** 42;
+  const whole = extended.askOne({ type: BLOCK_STATUS, offset: 65536, length: 2 ** 41 });
+  t.strictSame(whole.extents.get(1), [[2n ** 41n, HOLE]]);
+  const compact = new SessionBench({ mode: 'structured', size: 1 << 16, contexts: ALLOCATION });
+  compact.memory.size = 2 ** 42;
+  const part = compact.askOne({ type: BLOCK_STATUS, offset: 65536, length: 0xffff_ffff });
+  const runs = part.extents.get(1) ?? [];
+  t.ok(runs.every(([length, flags]) => length <= 0xffff_ffffn && flags === HOLE));
+  t.equal(
+    runs.reduce((sum, [length]) => sum + length, 0n),
+    0xffff_ffffn,
+  );
+});
