@@ -3,7 +3,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import t, { type Test } from 'tap';
 import { StreamHost } from '../../../server/transmission/stream-host.js';
 import { Cmd, CmdFlag } from '../../../server/wire/constants.js';
-import { MemoryBackend } from '../../helpers/memory-backend.js';
+import { FaultyBackend, MemoryBackend } from '../../helpers/memory-backend.js';
 
 const MIB = 1 << 20;
 
@@ -27,6 +27,7 @@ const request = (
 
 interface Served {
   readonly backend: MemoryBackend;
+  readonly faulty: FaultyBackend;
   readonly host: StreamHost;
   readonly near: Duplex;
   readonly far: Duplex;
@@ -37,7 +38,8 @@ interface Served {
 
 const serve = (t: Test, { size = 8 * MIB, leftover = Buffer.alloc(0) } = {}): Served => {
   const backend = new MemoryBackend(size);
-  const host = new StreamHost({ attach: () => backend });
+  const faulty = new FaultyBackend(backend);
+  const host = new StreamHost({ attach: () => faulty });
   const [far, near] = duplexPair();
   const opened = {
     info: {
@@ -79,7 +81,7 @@ const serve = (t: Test, { size = 8 * MIB, leftover = Buffer.alloc(0) } = {}): Se
     kept = kept.subarray(length);
     return bytes;
   };
-  return { backend, host, near, far, closed, read };
+  return { backend, faulty, host, near, far, closed, read };
 };
 
 /** Asserts a simple reply without data. */
@@ -155,10 +157,10 @@ t.test('what is not a request ends the connection', async (t) => {
 
 t.test('an error of the device is answered and the connection stays', async (t) => {
   const served = serve(t);
-  served.backend.fault = 5;
+  served.faulty.fault = () => 5;
   served.near.write(request(Cmd.READ, 1, 0, 4096));
   await reply(t, served, 1, 5);
-  served.backend.fault = 0;
+  served.faulty.fault = () => 0;
   served.near.write(request(Cmd.READ, 2, 0, 4096));
   await reply(t, served, 2);
 });
