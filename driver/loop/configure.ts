@@ -39,7 +39,7 @@ async function bindUnder(core: LoopCore, file: BackingFile, config: LoopConfig):
     throw new LoopError('EBUSY', `${core.name} can't take ${config.file}: ${reason}.`);
   }
   validateFile(core, file);
-  const wanted = checkedConfig(core.name, config);
+  const wanted = checkedConfig(core.name, config, file.dioAlignment);
   const binding: Binding = {
     ...wanted,
     readOnly: wanted.readOnly || !file.writable,

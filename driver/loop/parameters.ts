@@ -40,12 +40,16 @@ const CONFIG_KEYS: Keys<LoopConfig> = {
 };
 const SETTINGS_KEYS: Keys<LoopSettings> = { offset: true, sizeLimit: true, autoclear: true, partscan: true };
 
-/** Checks a configuration but for its file. Throws EINVAL (flag, block size) or EOVERFLOW, in that order. */
-export function checkedConfig(name: string, config: LoopConfig): Parameters {
+/**
+ * Checks a configuration but for its file. Throws EINVAL (flag, block size) or EOVERFLOW, in that order.
+ *
+ * The default block size is a sector, or with direct I/O what that needs (loop.c: `loop_default_blocksize`).
+ */
+export function checkedConfig(name: string, config: LoopConfig, dioAlignment: number): Parameters {
   const flags = checkedFlags(name, config, CONFIG_KEYS);
-  const blockSize = config.blockSize === undefined ? SECTOR : checkedBlockSize(name, config.blockSize);
+  const ordinary = config.directIo ? Math.min(dioAlignment, MAX_BLOCK_SIZE) : SECTOR;
   return {
-    blockSize,
+    blockSize: config.blockSize === undefined ? ordinary : checkedBlockSize(name, config.blockSize),
     ...checkedWindow(name, config, { offset: 0n, sizeLimit: 0n }),
     readOnly: flags('readOnly'),
     autoclear: flags('autoclear'),

@@ -13,7 +13,7 @@ export interface LoopConfig {
   readonly offset?: number | bigint;
   /** Most bytes of the file that the device shows: 0 (no limit) to 2^63 - 1. */
   readonly sizeLimit?: number | bigint;
-  /** A power of two, 512 (default) to 4096. */
+  /** A power of two, 512 to 4096. Default: 512, or with `directIo` what that needs. */
   readonly blockSize?: number;
   readonly readOnly?: boolean;
   readonly autoclear?: boolean;

@@ -123,6 +123,14 @@ t.test('read-only by wish', async (t) => {
   t.equal(new Int32Array(device.queue.shared)[Word.FLAGS], LoFlag.READ_ONLY);
 });
 
+t.test('read-only where the file cannot be written', async (t) => {
+  await using bench = new LoopBench();
+  const device = await bench.device();
+  // An attribute of sysfs that even root can't open for writing; it is a regular file of one page.
+  await device.loopConfigure({ file: '/sys/kernel/uevent_seqnum' });
+  t.match(device.snapshot(), { readOnly: true, size: 4096 });
+});
+
 t.test('symbolic links are resolved, and the inode is told', async (t) => {
   await using bench = new LoopBench();
   const file = bench.file('disk.img');

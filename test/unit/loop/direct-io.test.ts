@@ -102,6 +102,9 @@ t.test('a block size below the alignment of the disk is EINVAL', { skip }, async
     await device.loopSetBlockSize(512);
     t.match(device.snapshot(), { directIo: false, blockSize: 512 });
     await device.loopClrFd();
+    await device.loopConfigure({ file: mounted.file, directIo: true });
+    t.match(device.snapshot(), { directIo: true, blockSize: 4096 }, 'the block size that direct I/O needs');
+    await device.loopClrFd();
   } finally {
     mounted.unmount();
   }
