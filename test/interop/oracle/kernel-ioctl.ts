@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
 import koffi from 'koffi';
-import { errnoName } from '../../driver/errno.js';
+import { errnoName } from '../../../driver/errno.js';
 
 const libc = koffi.load('libc.so.6');
 const ioctlCall = libc.func('int ioctl(int fd, unsigned long request, ...)');
