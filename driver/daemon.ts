@@ -10,6 +10,7 @@ import { CONTROL_SOCKET, defaultRunDirectory, NBD_SOCKET } from './control/run-d
 import { type Addresses, exportUris } from './control/uris.js';
 import { LoopError } from './errno.js';
 import { Attachments } from './kernel/attachments.js';
+import { endProcess } from './kernel/exit.js';
 import { NbdClientAttacher } from './kernel/nbd-client.js';
 import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
@@ -43,6 +44,8 @@ export interface Daemon {
   /** Refuses new work, lets requests in flight finish, closes everything. Within `timeoutMs`. Idempotent. */
   drain(timeoutMs: number): Promise<void>;
 }
+
+export { endProcess };
 
 const DEMONSTRATION_BYTES = 1024 ** 3;
 const DATA_PATH = new URL('./queue/queue-rq.js', import.meta.url);
@@ -83,7 +86,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     onFailure: (error) => {
       // Its connections are gone and no thread serves new ones: whoever supervises us starts afresh.
       log.fatal({ err: error }, 'a reactor failed');
-      process.exit(1);
+      endProcess(1);
     },
   });
   undo.push(() => server.drain(0));

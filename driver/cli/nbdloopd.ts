@@ -15,13 +15,15 @@ const DEADLINE_MS = 4800;
 
 runProgram(PROGRAM, async () => {
   const flags = daemonFlags(nbdloopdProgram(), process.argv.slice(2));
-  const { startDaemon } = await loadDaemon();
-  const ended = endOnSignal();
+  const { startDaemon, endProcess } = await loadDaemon();
+  const asked = signalled(endProcess);
   const daemon = await startDaemon(optionsOf(flags));
   process.stdout.write(greeting(daemon));
-  await ended;
-  await drain(daemon);
-  return 0;
+  await asked;
+  // Whatever is left then is cut: a service manager would kill us next.
+  setTimeout(() => endProcess(0), DEADLINE_MS).unref();
+  await daemon.drain(DRAIN_MS);
+  return endProcess(0);
 });
 
 /** Every system call of the data path goes through koffi: without it there is nothing to serve with. */
@@ -48,24 +50,17 @@ function optionsOf(flags: DaemonFlags): DaemonOptions {
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
-function endOnSignal(): Promise<void> {
+function signalled(endProcess: (status: number) => never): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false;
+    let signals = 0;
     const onSignal = (): void => {
-      if (asked) process.exit(1);
-      asked = true;
-      resolve();
+      signals += 1;
+      if (signals === 1) resolve();
+      else endProcess(1);
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
   });
-}
-
-async function drain(daemon: Daemon): Promise<void> {
-  const deadline = setTimeout(() => process.exit(0), DEADLINE_MS);
-  deadline.unref();
-  await daemon.drain(DRAIN_MS);
-  process.exit(0);
 }
 
 /** Where it serves what, and the two lines that attach the first device. */
