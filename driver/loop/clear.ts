@@ -36,10 +36,17 @@ export async function loopClrFd(core: LoopCore, wish: Wish): Promise<ClearOutcom
 /**
  * An opener is gone. When it was the last of a bound device with autoclear, the device is cleared just as by open,
  * clr_fd, close, now that openMutex is dropped.
+ *
+ * A deferred close waits for that. One in the style of the kernel (suspend, resume) does not: the clear waits for
+ * I/O, which its caller may be holding up.
  */
-export async function loRelease(core: LoopCore): Promise<void> {
+export async function loRelease(core: LoopCore, options: { readonly deferred: boolean }): Promise<void> {
   const left = await closeOpener(core);
-  if (left !== undefined) await autoclear(core, left);
+  if (left === undefined) return;
+  if (options.deferred) return autoclear(core, left);
+  void core.host.order
+    .detached(`autoclear ${core.name}`, () => autoclear(core, left))
+    .catch((error: unknown) => core.host.report(core, error));
 }
 
 async function autoclear(core: LoopCore, file: BackingFile): Promise<void> {

@@ -49,9 +49,12 @@ export class LoopDevice {
     return this.#core.task('open', () => loOpen(this.#core, { deferred: options.deferred ?? true }));
   }
 
-  /** Counts an opener out; the last close of a device with autoclear clears it before this resolves. */
-  loRelease(): Promise<void> {
-    return this.#core.task('release', () => loRelease(this.#core));
+  /**
+   * Counts an opener out; the last close of a device with autoclear clears it before this resolves, or, with
+   * `deferred: false`, on its own time.
+   */
+  loRelease(options: { readonly deferred?: boolean } = {}): Promise<void> {
+    return this.#core.task('release', () => loRelease(this.#core, { deferred: options.deferred ?? true }));
   }
 
   /** Binds a file. EBADF, EBUSY, EINVAL, EOVERFLOW. */
