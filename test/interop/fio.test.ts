@@ -41,7 +41,6 @@ t.test('mixed block sizes and a mix of reads and writes verify over TCP', { skip
       ...VERIFY,
       rw: 'randrw',
       bsrange: '512-256k',
-      bs_unaligned: true,
       size: '48m',
       fsync: 64,
     }),
