@@ -21,7 +21,7 @@ export const Word = {
   BLOCK_SIZE: 4,
   /** Alignment in bytes that direct I/O needs of memory, offset and length. */
   DIO_ALIGN: 5,
-  /** Grows at every change of the backing file: what a thread learned of a file is void when this moves. */
+  /** Grows at every change of these words and numbers: what a thread learned of a file is void when this moves. */
   FILE_GENERATION: 6,
 } as const;
 
