@@ -4,7 +4,8 @@ import { mkdir, open, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { destination, pino } from 'pino';
-import { NbdServer } from '../server/server.js';
+import { loadTls, type TlsFiles } from '../server/negotiation/tls-settings.js';
+import { NbdServer, type ServerLimits, type ServerTls } from '../server/server.js';
 import { type Claim, claimSocket } from './control/claim.js';
 import { CONTROL_SOCKET, defaultRunDirectory, NBD_SOCKET } from './control/run-directory.js';
 import { type Addresses, exportUris } from './control/uris.js';
@@ -17,12 +18,24 @@ import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
 import { packageVersion } from './version.js';
 
+/** Files, and whether clients may do without. */
+interface TlsSettings extends TlsFiles {
+  readonly isRequired: boolean;
+}
+
+/** Port 0 is any free one. */
+interface TcpAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What the daemon is asked to do; absent fields take the defaults of DESIGN section 7. */
 export interface DaemonOptions {
   /** Files to bind at start, in order. */
   readonly devices: readonly string[];
-  /** TCP addresses; port 0 is any free one. */
-  readonly listen: readonly { readonly host: string; readonly port: number }[];
+  readonly listen: readonly TcpAddress[];
+  /** The same for clients that may only read. */
+  readonly listenRo?: readonly TcpAddress[];
   /** NBD over a Unix socket at this path. */
   readonly unix?: string;
   readonly control?: string;
@@ -30,6 +43,12 @@ export interface DaemonOptions {
   /** Threads that serve connections. */
   readonly reactors?: number;
   readonly maxConnections?: number;
+  readonly maxConnectionsPerPeer?: number;
+  /** Seconds from accept to the end of the handshake. */
+  readonly handshakeTimeout?: number;
+  /** Networks whose clients are served over TCP; empty: all. */
+  readonly allow?: readonly string[];
+  readonly tls?: TlsSettings;
   readonly logLevel: string;
   /** Without files, make a sparse disk and serve that. */
   readonly demonstrate: boolean;
@@ -66,6 +85,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[]): Promise<Daemon> {
   const log = pino({ level: options.logLevel, base: null }, destination({ fd: 2, sync: true }));
+  const tls = tlsOf(options);
   const paths = await socketPaths(options);
   const claims: Claim[] = [];
   for (const path of new Set([paths.control, paths.unix])) {
@@ -82,7 +102,9 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     log,
     dataPath: DATA_PATH,
     reactors,
-    limits: options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections },
+    limits: limitsOf(options),
+    allow: options.allow ?? [],
+    tls,
     onFailure: (error) => {
       // Its connections are gone and no thread serves new ones: whoever supervises us starts afresh.
       log.fatal({ err: error }, 'a reactor failed');
@@ -133,6 +155,24 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
       drained ??= drain(timeoutMs);
       return drained;
     },
+  };
+}
+
+function tlsOf({ tls }: DaemonOptions): ServerTls | undefined {
+  const { isRequired = false, ...files } = tls ?? {};
+  const loaded = loadTls(files);
+  if (loaded !== undefined) return { options: loaded, isRequired };
+  if (isRequired) throw new LoopError('EINVAL', 'TLS cannot be required without a certificate or a key file');
+  return undefined;
+}
+
+/** What is given; the server has defaults for the rest. */
+function limitsOf(options: DaemonOptions): Partial<ServerLimits> {
+  const { maxConnections, maxConnectionsPerPeer, handshakeTimeout } = options;
+  return {
+    ...(maxConnections !== undefined && { maxConnections }),
+    ...(maxConnectionsPerPeer !== undefined && { maxConnectionsPerPeer }),
+    ...(handshakeTimeout !== undefined && { handshakeTimeout: handshakeTimeout * 1000 }),
   };
 }
 
@@ -188,15 +228,19 @@ async function demonstrationDisk(): Promise<string> {
 async function listen(server: NbdServer, options: DaemonOptions, unix: string): Promise<Addresses> {
   await server.listenUnix(unix);
   const tcp: { host: string; port: number }[] = [];
-  for (const { host, port } of options.listen) {
+  const wanted = [
+    ...options.listen.map((address) => ({ ...address, access: 'read-write' as const })),
+    ...(options.listenRo ?? []).map((address) => ({ ...address, access: 'read-only' as const })),
+  ];
+  for (const { host, port, access } of wanted) {
     try {
-      const address = await server.listenTcp(host, port);
+      const address = await server.listenTcp(host, port, access);
       tcp.push({ host, port: address.port });
     } catch (error) {
       throw listenError(error, host, port);
     }
   }
-  return { unix: [unix], tcp, tls: false };
+  return { unix: [unix], tcp, tls: options.tls?.isRequired === true };
 }
 
 function listenError(error: unknown, host: string, port: number): unknown {

@@ -24,7 +24,7 @@ export class AllowList {
     const longest = isIPv4(address) ? 32 : 128;
     const length = prefix === undefined ? longest : Number(prefix);
     if (isIP(address) === 0 || length > longest) {
-      throw new RangeError(`'${entry}' is not an address or a network such as 10.0.0.0/8 (EINVAL).`);
+      throw new RangeError(`'${entry}' is not an address or a network such as 10.0.0.0/8`);
     }
     this.#list.addSubnet(address, length, family(address));
   }

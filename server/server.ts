@@ -1,13 +1,18 @@
-/** Listens, accepts, and sees a connection through its handshake to the reactor that serves it. */
+/** Listens, accepts, and sees a connection through its handshake to the thread that serves it. */
 import { chmod } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { ExportTable } from './export.js';
-import { negotiate } from './negotiation/negotiate.js';
+import { type Handshake, type ServerTls, shakeHands } from './handshake.js';
 import { DEFAULT_LIMITS, type NegotiationOptions } from './negotiation/options.js';
 import type { NegotiatedContext, TransmissionOutcome } from './negotiation/outcome.js';
+import { type ConnectionInfo, type Peer, Peers } from './peers.js';
 import { ReactorPool } from './transmission/reactor-pool.js';
 import { duplicate } from './transmission/sockets.js';
+import { StreamHost } from './transmission/stream-host.js';
 import { TransmissionFlag } from './wire/constants.js';
+
+export type { ServerTls } from './handshake.js';
+export type { ConnectionInfo } from './peers.js';
 
 /** What the server writes its log to; pino's loggers are such. */
 export interface ServerLog {
@@ -40,82 +45,84 @@ export interface NbdServerOptions {
   /** Reactor threads, 1 to 16. */
   readonly reactors: number;
   readonly limits?: Partial<ServerLimits>;
+  /** Addresses and networks that may connect over TCP; absent or empty: all. */
+  readonly allow?: readonly string[];
+  readonly tls?: ServerTls | undefined;
   /** A reactor died of a bug of ours. */
   readonly onFailure: (error: Error) => void;
 }
 
-export interface ConnectionInfo {
-  readonly id: number;
-  /** 'HOST:PORT', or 'unix'. */
-  readonly peer: string;
-  /** The export's name; empty during the handshake. */
-  readonly export: string;
-}
+/** What clients of a listener may do with any export. */
+export type ListenerAccess = 'read-write' | 'read-only';
 
 const CONTEXTS: readonly NegotiatedContext[] = [{ id: 1, name: 'base:allocation' }];
+/** Milliseconds of silence after which TCP asks whether the peer is still there. */
+const KEEP_ALIVE_DELAY = 60_000;
 
-interface Peer {
-  readonly id: number;
-  readonly name: string;
-  /** What `maxConnectionsPerPeer` counts. */
-  readonly address: string | undefined;
-  exportName: string;
+interface Accepted {
+  readonly socket: Socket;
+  readonly transport: 'tcp' | 'unix';
+  readonly access: ListenerAccess;
 }
 
 export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #limits: ServerLimits;
   readonly #reactors: ReactorPool;
+  /** Serves TLS; there once a listener is. */
+  readonly #streams: Promise<StreamHost> | undefined;
   readonly #listeners = new Set<Server>();
-  readonly #peers = new Map<number, Peer>();
-  readonly #perAddress = new Map<string, number>();
-  readonly #draining = new AbortController();
-  #lastId = 0;
+  readonly #peers: Peers;
+  readonly #handshakes = new Set<AbortController>();
+  #isDraining = false;
 
+  /** Throws RangeError for an entry of `allow` that is neither an address nor a network. */
   constructor(options: NbdServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
+    this.#peers = new Peers({ ...this.#limits, allow: options.allow ?? [] });
     this.#reactors = new ReactorPool(options);
+    this.#streams = options.tls && StreamHost.load(options.dataPath);
   }
 
   /** Listens on an address. Rejects with Node's system error (EADDRINUSE, EACCES, EADDRNOTAVAIL, ...). */
-  async listenTcp(host: string, port: number): Promise<AddressInfo> {
-    const listener = await this.#listen({ host, port });
+  async listenTcp(host: string, port: number, access: ListenerAccess = 'read-write'): Promise<AddressInfo> {
+    const listener = await this.#listen({ host, port }, 'tcp', access);
     return listener.address() as AddressInfo;
   }
 
   /** Listens on a Unix socket at a path where nothing is. `mode`: of the socket's file. */
-  async listenUnix(path: string, mode = 0o600): Promise<void> {
-    await this.#listen({ path });
+  async listenUnix(path: string, mode = 0o600, access: ListenerAccess = 'read-write'): Promise<void> {
+    await this.#listen({ path }, 'unix', access);
     await chmod(path, mode);
   }
 
   /** To be called after a thaw: requests that found the device frozen are looked at again. */
   wake(): void {
     this.#reactors.wake();
+    void this.#streams?.then((streams) => streams.wake());
   }
 
   connections(): ConnectionInfo[] {
-    return [...this.#peers.values()].map(({ id, name, exportName }) => ({
-      id,
-      peer: name,
-      export: exportName,
-    }));
+    return this.#peers.list();
   }
 
   /**
    * Stops accepting, answers what was received, ends every connection, then the threads. Connections that take
-   * longer than `timeout` milliseconds are cut.
+   * longer than `timeout` milliseconds are cut. Handshakes hear ERR_SHUTDOWN until the rest is over.
    */
   async drain(timeout: number): Promise<void> {
-    this.#draining.abort('the server is draining');
+    this.#isDraining = true;
     for (const listener of this.#listeners) listener.close();
-    await this.#reactors.close(timeout);
+    const streams = await this.#streams;
+    await Promise.all([this.#reactors.close(timeout), streams?.close(timeout)]);
+    for (const handshake of this.#handshakes) handshake.abort('the server is draining');
   }
 
-  async #listen(where: ListenOptions): Promise<Server> {
-    await this.#reactors.ready();
-    const listener = createServer({ noDelay: true, keepAlive: true }, (socket) => void this.#accept(socket));
+  async #listen(where: ListenOptions, transport: 'tcp' | 'unix', access: ListenerAccess): Promise<Server> {
+    await Promise.all([this.#reactors.ready(), this.#streams]);
+    const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY };
+    const listener = createServer(options, (socket) => void this.#accept({ socket, transport, access }));
     await new Promise<void>((resolve, reject) => {
       listener.once('error', reject);
       listener.listen(where, () => {
@@ -128,85 +135,93 @@ export class NbdServer {
     return listener;
   }
 
-  async #accept(socket: Socket): Promise<void> {
+  async #accept({ socket, transport, access }: Accepted): Promise<void> {
+    const { log } = this.#options;
     socket.on('error', () => {}); // what it means is told by the handshake's outcome
-    const peer = this.#admit(socket);
-    if (peer === undefined) {
+    const peer = this.#peers.enter(socket, transport);
+    if ('refused' in peer) {
+      log.warn({ reason: peer.refused }, 'refused a connection');
       socket.destroy();
       return;
     }
-    const { log } = this.#options;
     try {
-      const outcome = await negotiate(socket, this.#negotiationOptions());
-      if (outcome.kind === 'transmission') {
-        this.#handOver(socket, peer, outcome);
+      const handshake = await this.#shakeHands(socket, access);
+      if (handshake.outcome.kind === 'transmission') {
+        await this.#handOver(socket, peer, handshake, handshake.outcome);
         return;
       }
-      log.debug({ peer: peer.name, outcome }, 'handshake ended without an export');
+      log.debug({ peer: peer.name, outcome: handshake.outcome }, 'handshake ended without an export');
     } catch (error) {
       log.error({ error, peer: peer.name }, 'handshake failed');
     }
     socket.destroy();
-    this.#forget(peer);
+    peer.leave();
   }
 
-  #negotiationOptions(): NegotiationOptions {
-    const deadline = AbortSignal.timeout(this.#limits.handshakeTimeout);
+  /** At the deadline, and at the end of a drain, the socket goes, whatever the handshake waits for. */
+  async #shakeHands(socket: Socket, access: ListenerAccess): Promise<Handshake> {
+    const controller = new AbortController();
+    controller.signal.addEventListener('abort', () => socket.destroy());
+    const deadline = setTimeout(
+      () => controller.abort('the handshake took too long'),
+      this.#limits.handshakeTimeout,
+    );
+    this.#handshakes.add(controller);
+    try {
+      const options = this.#negotiationOptions(access, controller.signal);
+      return await shakeHands(socket, this.#options.tls?.options, options);
+    } finally {
+      clearTimeout(deadline);
+      this.#handshakes.delete(controller);
+    }
+  }
+
+  #negotiationOptions(access: ListenerAccess, signal: AbortSignal): NegotiationOptions {
+    const { exports, tls } = this.#options;
     return {
-      exports: this.#options.exports,
-      tls: 'off',
-      readOnly: false,
+      exports,
+      tls: tls === undefined ? 'off' : tls.isRequired ? 'required' : 'optional',
+      readOnly: access === 'read-only',
       contexts: CONTEXTS,
       limits: DEFAULT_LIMITS,
-      draining: () => this.#draining.signal.aborted,
-      signal: AbortSignal.any([deadline, this.#draining.signal]),
+      draining: () => this.#isDraining,
+      signal,
     };
   }
 
-  /** Nothing is awaited between the outcome and the end of Node's socket: no byte is read in between. */
-  #handOver(socket: Socket, peer: Peer, outcome: TransmissionOutcome): void {
+  /** Nothing but settled promises is awaited since the outcome: no byte of a plain socket was read in between. */
+  async #handOver(
+    socket: Socket,
+    peer: Peer,
+    { secure }: Handshake,
+    outcome: TransmissionOutcome,
+  ): Promise<void> {
     const { opened, mode, contexts, leftover } = outcome;
     const { log } = this.#options;
-    const fd = duplicate(descriptorOf(socket));
-    socket.destroy();
-    const release = (reason: string): void => {
-      log.info({ peer: peer.name, export: opened.info.name, reason }, 'disconnected');
-      this.#forget(peer);
+    const about = { peer: peer.name, export: opened.info.name };
+    const onClose = (reason: string): void => {
+      log.info({ ...about, reason }, 'disconnected');
+      peer.leave();
       void opened.release();
     };
-    if (fd < 0) {
-      release('no descriptor could be had for it');
+    peer.exportName = opened.info.name;
+    log.info({ ...about, mode, tls: secure?.getProtocol() ?? 'none' }, 'connected');
+    if (this.#isDraining) {
+      socket.destroy();
+      onClose('the server is draining');
       return;
     }
-    peer.exportName = opened.info.name;
-    log.info({ peer: peer.name, export: opened.info.name, mode }, 'connected');
     const minimumBlock = outcome.blockSizesNegotiated ? opened.info.blockSizes.minimum : 1;
     const readOnly = (outcome.transmissionFlags & TransmissionFlag.READ_ONLY) !== 0;
-    this.#reactors.adopt({ fd, opened, mode, contexts, minimumBlock, readOnly, leftover }, release);
-  }
-
-  /** Counts a connection in; undefined when a limit refuses it. */
-  #admit(socket: Socket): Peer | undefined {
-    const address = socket.remoteAddress;
-    const { maxConnections, maxConnectionsPerPeer } = this.#limits;
-    const fromAddress = address === undefined ? 0 : (this.#perAddress.get(address) ?? 0);
-    if (this.#peers.size >= maxConnections || fromAddress >= maxConnectionsPerPeer) {
-      this.#options.log.warn({ peer: address ?? 'unix' }, 'refused a connection: too many');
-      return undefined;
+    const adopted = { opened, mode, contexts, minimumBlock, readOnly, leftover };
+    if (secure !== undefined) {
+      (await this.#streams)?.adopt({ ...adopted, stream: secure }, onClose);
+      return;
     }
-    if (address !== undefined) this.#perAddress.set(address, fromAddress + 1);
-    const name = address === undefined ? 'unix' : `${address}:${socket.remotePort}`;
-    const peer: Peer = { id: ++this.#lastId, name, address, exportName: '' };
-    this.#peers.set(peer.id, peer);
-    return peer;
-  }
-
-  #forget({ id, address }: Peer): void {
-    this.#peers.delete(id);
-    if (address === undefined) return;
-    const left = (this.#perAddress.get(address) ?? 1) - 1;
-    if (left > 0) this.#perAddress.set(address, left);
-    else this.#perAddress.delete(address);
+    const fd = duplicate(descriptorOf(socket));
+    socket.destroy();
+    if (fd >= 0) this.#reactors.adopt({ ...adopted, fd }, onClose);
+    else onClose('no descriptor could be had for it');
   }
 }
 

@@ -7,11 +7,17 @@ import { packageVersion } from '../version.js';
 export interface DaemonFlags {
   readonly device: readonly string[];
   readonly listen: readonly ListenAddress[];
+  /** Listeners whose clients can only read. */
+  readonly listenRo: readonly ListenAddress[];
   readonly unix?: string;
   readonly control?: string;
   readonly stateDir?: string;
   readonly reactors?: number;
   readonly maxConnections?: number;
+  readonly maxConnectionsPerPeer?: number;
+  /** Seconds. */
+  readonly handshakeTimeout?: number;
+  readonly allow: readonly string[];
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsCa?: string;
@@ -45,6 +51,11 @@ export function nbdloopdProgram(): Command {
         .argParser(collectListen)
         .default(undefined, `127.0.0.1:${DEFAULT_PORT}`),
     )
+    .addOption(
+      new Option('--listen-ro <host:port>', 'the same for clients that may only read; repeatable')
+        .argParser(collectAddress)
+        .default([], 'none'),
+    )
     .option('--unix <path>', 'listen for NBD on this Unix socket (default: nbd.sock in the run directory)')
     .option('--control <path>', 'control socket (default: control.sock in the run directory)')
     .option('--state-dir <dir>', 'where the state for a restart is kept')
@@ -53,7 +64,18 @@ export function nbdloopdProgram(): Command {
       'threads that serve connections (default: one for two processors)',
       between(1, 16),
     )
-    .option('--max-connections <n>', 'connections at a time', between(1, 65_536))
+    .option('--max-connections <n>', 'connections at a time (default: 1024)', between(1, 65_536))
+    .option(
+      '--max-connections-per-peer <n>',
+      'of those, from one TCP address (default: 512)',
+      between(1, 65_536),
+    )
+    .option(
+      '--handshake-timeout <seconds>',
+      'a client that has not chosen an export by then is dropped (default: 10)',
+      between(1, 3600),
+    )
+    .option('--allow <network>', 'serve only TCP clients in this network, CIDR; repeatable', collect, [])
     .option('--tls-cert <file>', 'certificate chain of the server, PEM')
     .option('--tls-key <file>', 'its private key, PEM')
     .option('--tls-ca <file>', 'ask clients for a certificate of these authorities, PEM')
@@ -73,6 +95,11 @@ export function daemonFlags(program: Command, words: readonly string[]): DaemonF
 }
 
 type Listen = readonly ListenAddress[] | 'none';
+
+const collectAddress = (text: string, before: readonly ListenAddress[]): ListenAddress[] => [
+  ...before,
+  listenAddress(text),
+];
 
 const collect = (value: string, before: readonly string[]): string[] => [...before, value];
 

@@ -42,11 +42,9 @@ async function loadDaemon(): Promise<typeof import('../daemon.js')> {
 
 function optionsOf(flags: DaemonFlags): DaemonOptions {
   const { device, tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire, ...rest } = flags;
-  if ([tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire].some((given) => given !== undefined)) {
-    throw new CliError('EOPNOTSUPP', 'TLS is not offered by this version');
-  }
+  const tls = { cert: tlsCert, key: tlsKey, ca: tlsCa, psk: tlsPsk, isRequired: tlsRequire === true };
   const demonstrate = flags.control === undefined && flags.stateDir === undefined;
-  return { ...rest, devices: device, demonstrate };
+  return { ...rest, devices: device, tls, demonstrate };
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
@@ -78,6 +76,7 @@ function greeting(daemon: Daemon): string {
       'no device yet; nbdlosetup -f --show FILE adds one',
       ...daemon.uris('').map((uri) => `  ${uri}`),
     );
+  else if (daemon.addresses.tls) lines.push('Clients must use TLS.');
   else {
     const [socket = ''] = daemon.addresses.unix;
     lines.push(

@@ -3,7 +3,7 @@
 export interface Addresses {
   readonly unix: readonly string[];
   readonly tcp: readonly { readonly host: string; readonly port: number }[];
-  /** True where clients must use TLS over TCP. */
+  /** True where clients must use TLS. */
   readonly tls: boolean;
 }
 
@@ -13,7 +13,8 @@ export function exportUris({ unix, tcp, tls }: Addresses, name: string): string[
   const path = encodeURIComponent(name);
   return [
     ...unix.map(
-      (socket) => `nbd+unix:///${path}?socket=${encodeURI(socket).replace(/[?#&+]/g, encodeURIComponent)}`,
+      (socket) =>
+        `${scheme}+unix:///${path}?socket=${encodeURI(socket).replace(/[?#&+]/g, encodeURIComponent)}`,
     ),
     ...tcp.map(({ host, port }) => `${scheme}://${reachable(host)}:${port}/${path}`),
   ];

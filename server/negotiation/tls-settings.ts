@@ -20,7 +20,8 @@ export interface TlsFiles {
 export class TlsSettingsError extends Error {
   override readonly name = 'TlsSettingsError';
   constructor(
-    readonly errno: 'EINVAL' | 'EACCES' | 'ENOENT' | 'EIO',
+    /** errno name. */
+    readonly errno: string,
     message: string,
   ) {
     super(message);
@@ -32,10 +33,10 @@ export const loadTls = (files: TlsFiles): TlsOptions | undefined => {
   const { cert, key, ca, psk } = files;
   if (cert === undefined && key === undefined && ca === undefined && psk === undefined) return undefined;
   if ((cert === undefined) !== (key === undefined)) {
-    throw new TlsSettingsError('EINVAL', 'A TLS certificate and its private key must be given together.');
+    throw new TlsSettingsError('EINVAL', 'a TLS certificate and its private key must be given together');
   }
   if (ca !== undefined && cert === undefined) {
-    throw new TlsSettingsError('EINVAL', 'To verify TLS clients the server needs a certificate of its own.');
+    throw new TlsSettingsError('EINVAL', 'to verify TLS clients the server needs a certificate of its own');
   }
   const options: TlsOptions = {
     minVersion: 'TLSv1.2',
@@ -47,7 +48,7 @@ export const loadTls = (files: TlsFiles): TlsOptions | undefined => {
     createSecureContext(options);
   } catch (error) {
     const named = [cert, key, ca].filter((path) => path !== undefined).join(', ');
-    throw new TlsSettingsError('EINVAL', `TLS cannot use ${named}: ${reason(error)} (EINVAL).`);
+    throw new TlsSettingsError('EINVAL', `TLS cannot use ${named}: ${reason(error)}`);
   }
   return options;
 };
@@ -64,9 +65,9 @@ const pskOptions = (keys: PskKeys, use: 'only PSK' | 'also PSK'): TlsOptions => 
 const parsePsk = (path: string): PskKeys => {
   const parsed = parsePskFile(read(path).toString('utf8'));
   if ('line' in parsed) {
-    throw new TlsSettingsError('EINVAL', `Line ${parsed.line} of ${path} is not 'user:hexkey' (EINVAL).`);
+    throw new TlsSettingsError('EINVAL', `line ${parsed.line} of ${path} is not 'user:hexkey'`);
   }
-  if (parsed.size === 0) throw new TlsSettingsError('EINVAL', `${path} holds no key (EINVAL).`);
+  if (parsed.size === 0) throw new TlsSettingsError('EINVAL', `${path} holds no key`);
   return parsed;
 };
 
@@ -74,9 +75,8 @@ const read = (path: string): Buffer => {
   try {
     return readFileSync(path);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : 'EIO';
-    const errno = code === 'ENOENT' || code === 'EACCES' ? code : 'EIO';
-    throw new TlsSettingsError(errno, `${path} cannot be read (${code}).`);
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'EIO';
+    throw new TlsSettingsError(code, `${path} cannot be read`);
   }
 };
 

@@ -17,7 +17,8 @@ const DAEMON_USERS = ['driver/cli/nbdloopd.ts', 'driver/index.ts'];
 const CLI_MAY_USE = ['driver/control/client.ts', 'driver/control/messages.ts', 'driver/version.ts'];
 /** The types of one message that another module owns. */
 const LOCKDEP_MESSAGES = 'driver/locks/snapshot.ts';
-const SEAMS = ['server/backend.ts', 'server/export.ts'];
+/** What a handshake agrees on is the third seam: negotiation ends with it, transmission begins with it. */
+const SEAMS = ['server/backend.ts', 'server/export.ts', 'server/negotiation/outcome.ts'];
 
 const RULES: readonly Rule[] = [
   {

@@ -1,0 +1,47 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket, TlsOptions } from 'node:tls';
+import { acceptTls } from './negotiation/accept-tls.js';
+import { negotiate, negotiateOverTls } from './negotiation/negotiate.js';
+import type { NegotiationOptions } from './negotiation/options.js';
+import type { ClosedOutcome, NegotiationOutcome, StartTlsOutcome } from './negotiation/outcome.js';
+
+/** TLS on every listener. */
+export interface ServerTls {
+  /** From `loadTls`. */
+  readonly options: TlsOptions;
+  /** Clients must use it before anything else. */
+  readonly isRequired: boolean;
+}
+
+/** How the handshake of a socket ended, and the stream that goes on: the socket itself, or TLS over it. */
+export interface Handshake {
+  readonly outcome: Exclude<NegotiationOutcome, StartTlsOutcome>;
+  readonly secure: TLSSocket | undefined;
+}
+
+/** The whole handshake of an accepted socket, through STARTTLS if the client asks. Rejects only for our own bugs. */
+export const shakeHands = async (
+  socket: Socket,
+  tls: TlsOptions | undefined,
+  options: NegotiationOptions,
+): Promise<Handshake> => {
+  const outcome = await negotiate(socket, options);
+  if (outcome.kind !== 'starttls') return { outcome, secure: undefined };
+  // Only a policy that offers TLS lets STARTTLS succeed.
+  if (tls === undefined) throw new Error('STARTTLS was acknowledged without TLS');
+  let secure: TLSSocket;
+  try {
+    secure = await acceptTls(socket, tls, options.signal);
+  } catch (error) {
+    return { outcome: tlsFailure(error), secure: undefined };
+  }
+  secure.on('error', () => {}); // what it means is told by the outcome, or by the end of the stream
+  const resumed = await negotiateOverTls(secure, options, outcome);
+  if (resumed.kind === 'starttls') throw new Error('TLS was started in TLS');
+  return { outcome: resumed, secure };
+};
+
+const tlsFailure = (error: unknown): ClosedOutcome => ({
+  kind: 'closed',
+  reason: `TLS failed: ${error instanceof Error ? error.message : String(error)}`,
+});

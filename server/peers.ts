@@ -1,0 +1,74 @@
+/** Who is connected: admission, names for the log, and the list that status commands show. */
+import type { Socket } from 'node:net';
+import { AllowList } from './allow-list.js';
+import { ConnectionLimits } from './connection-limits.js';
+
+export interface PeerOptions {
+  /** Connections at a time, handshakes included. */
+  readonly maxConnections: number;
+  /** Connections at a time from one address; Unix sockets do not count. */
+  readonly maxConnectionsPerPeer: number;
+  /** Addresses and networks that may connect over TCP; empty: all. */
+  readonly allow: readonly string[];
+}
+
+export interface ConnectionInfo {
+  readonly id: number;
+  /** 'HOST:PORT', or 'unix'. */
+  readonly peer: string;
+  /** The export's name; empty during the handshake. */
+  readonly export: string;
+}
+
+export interface Peer {
+  readonly id: number;
+  readonly name: string;
+  /** Set once the handshake is over. */
+  exportName: string;
+  /** Counts it out; idempotent. */
+  readonly leave: () => void;
+}
+
+export class Peers {
+  readonly #peers = new Map<number, Peer>();
+  readonly #limits: ConnectionLimits;
+  readonly #allowList: AllowList;
+  #lastId = 0;
+
+  /** Throws RangeError for an entry of `allow` that is neither an address nor a network. */
+  constructor({ maxConnections, maxConnectionsPerPeer, allow }: PeerOptions) {
+    this.#limits = new ConnectionLimits({ total: maxConnections, perPeer: maxConnectionsPerPeer });
+    this.#allowList = new AllowList(allow);
+  }
+
+  /** Counts an accepted socket in, or says why it may not stay. */
+  enter(socket: Socket, transport: 'tcp' | 'unix'): Peer | { readonly refused: string } {
+    // A TCP peer that is gone already has no address either.
+    const address = transport === 'unix' ? undefined : (socket.remoteAddress ?? '');
+    if (address !== undefined && !this.#allowList.admits(address)) {
+      return { refused: `${address || 'a peer without an address'} is not on the allow-list` };
+    }
+    const leave = this.#limits.enter(address);
+    if (leave === undefined) return { refused: `too many connections (from ${address ?? 'unix'})` };
+    const id = ++this.#lastId;
+    const peer: Peer = {
+      id,
+      name: address === undefined ? 'unix' : `${address}:${socket.remotePort}`,
+      exportName: '',
+      leave: () => {
+        this.#peers.delete(id);
+        leave();
+      },
+    };
+    this.#peers.set(id, peer);
+    return peer;
+  }
+
+  list(): ConnectionInfo[] {
+    return [...this.#peers.values()].map(({ id, name, exportName }) => ({
+      id,
+      peer: name,
+      export: exportName,
+    }));
+  }
+}
