@@ -12,8 +12,8 @@ export interface Sample extends ClientRun {
   readonly serverCpu: number | undefined;
   /** KiB: the most that was resident during the run. */
   readonly peak: number | undefined;
-  /** O_DIRECT was turned on or off this often. */
-  readonly toggles: number | undefined;
+  /** O_DIRECT was turned on or off this often a second. */
+  readonly toggleRate: number | undefined;
 }
 
 export interface MeasureOptions {
@@ -49,7 +49,7 @@ export const measure = async (
     const client = await runClient(server, workload, options);
     const serverCpu = pid === undefined ? undefined : treeCpu(pid) - cpuBefore;
     stop.abort();
-    return { ...client, serverCpu, peak: await watching, toggles: await toggling };
+    return { ...client, serverCpu, peak: await watching, toggleRate: await toggling };
   } finally {
     stop.abort();
     await Promise.allSettled([watching, toggling]);
@@ -78,20 +78,22 @@ const watchPeak = async (pid: number, signal: AbortSignal): Promise<number> => {
   return peak;
 };
 
-/** Turns O_DIRECT on and off until aborted, and leaves it off. How often it did. */
+/** Turns O_DIRECT on and off until aborted, and leaves it off. How often a second it did. */
 const toggle = async (server: RunningServer, workload: Workload, signal: AbortSignal): Promise<number> => {
   if (server.toggleDirect === undefined) throw new Error('this server cannot turn O_DIRECT on and off');
   const interval = 1000 / (workload.togglesPerSecond ?? 1);
+  const begin = performance.now();
   let done = 0;
-  let next = performance.now();
+  let next = begin;
   while (!signal.aborted) {
     done += 1;
     await server.toggleDirect(done % 2 === 1);
     next += interval;
     await pause(Math.max(next - performance.now(), 0), signal);
   }
+  const seconds = (performance.now() - begin) / 1000;
   await server.toggleDirect(false);
-  return done;
+  return done / seconds;
 };
 
 const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>

@@ -84,9 +84,7 @@ export const summarize = (result: ServerResult, cores: number): Summary | undefi
       (sample) => sample.clientCpu + (sample.serverCpu ?? 0),
       () => cores,
     ),
-    toggleRate: medianOf(samples, ({ toggles, seconds }) =>
-      toggles === undefined ? undefined : toggles / seconds,
-    ),
+    toggleRate: medianOf(samples, ({ toggleRate }) => toggleRate),
   };
 };
 

@@ -56,7 +56,7 @@ const toSample = (client: ClientRun): Sample => ({
   ...client,
   serverCpu: undefined,
   peak: undefined,
-  toggles: undefined,
+  toggleRate: undefined,
 });
 
 const toResult = ({ name, role }: Server, samples: Sample[], failure?: string): ServerResult => ({

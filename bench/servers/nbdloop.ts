@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ControlClient } from '../../driver/control/client.js';
 import { Daemon } from '../system/process.js';
-import { freePort, type Server, type Site, serving, socketPath } from './server.js';
+import { freePort, listening, type Server, type Site, serving, socketPath, starting } from './server.js';
 
 /** The daemon as compiled beside this file. */
 const PROGRAM = fileURLToPath(new URL('../../driver/cli/nbdloopd.js', import.meta.url));
@@ -42,6 +42,8 @@ export const nbdloop: Server = {
       await control.directIo(0, on);
     };
     try {
+      // It serves clients before the control socket is there.
+      await listening(starting(daemon), { path: controlPath(site) });
       if (site.setup.direct) await toggleDirect(true);
     } catch (error) {
       await server.stop();

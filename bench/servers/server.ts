@@ -72,32 +72,50 @@ export const uriOf = (site: Site, port: number): string => {
 const withOptions = (uri: string, options: readonly string[]): string =>
   options.length === 0 ? uri : `${uri}?${options.join('&')}`;
 
+/** What is told of a server that may still be starting. */
+interface Starting {
+  readonly alive: () => boolean;
+  readonly says: () => string;
+}
+
 /** Resolves once the server accepts connections; an error that quotes it where it ended instead. */
-export const accepting = async (
-  server: { alive: () => boolean; says: () => string },
-  site: Site,
-  port: number,
-) => {
-  const target = site.setup.transport === 'tcp' ? { host: '127.0.0.1', port } : { path: socketPath(site) };
-  for (let waited = 0; waited < 10_000; waited += 20) {
+export const accepting = (server: Starting, site: Site, port: number): Promise<void> =>
+  listening(
+    server,
+    site.setup.transport === 'tcp' ? { host: '127.0.0.1', port } : { path: socketPath(site) },
+  );
+
+type Address = { readonly path: string } | { readonly host: string; readonly port: number };
+
+/** The same for any address of the server's. */
+export const listening = async (server: Starting, target: Address): Promise<void> => {
+  for (let waited = 0; waited < START_LIMIT_MS; waited += 20) {
     if (!server.alive()) throw new Error(`it ended at its start: ${server.says()}`);
     if (await connects(target)) return;
     await sleep(20);
   }
-  throw new Error('it accepts no connection after 10 s');
+  throw new Error(`it accepts no connection after ${START_LIMIT_MS / 1000} s`);
 };
 
-export const connects = (target: { path: string } | { host: string; port: number }): Promise<boolean> =>
+/** A hang limit. */
+const START_LIMIT_MS = 20_000;
+
+const connects = (target: Address): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = netConnect(target);
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
     socket.once('connect', () => socket.destroy());
   });
 
+export const starting = (daemon: Daemon): Starting => ({
+  alive: () => daemon.running,
+  says: () => daemon.lastWords,
+});
+
 /** The `RunningServer` of a daemon in the foreground, once it accepts. */
 export const serving = async (daemon: Daemon, site: Site, port: number): Promise<RunningServer> => {
   try {
-    await accepting({ alive: () => daemon.running, says: () => daemon.lastWords }, site, port);
+    await accepting(starting(daemon), site, port);
   } catch (error) {
     await daemon.stop();
     throw error;

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Captured {
   readonly stdout: string;
   readonly stderr: string;
-  /** Exit status; -1 after a signal. */
-  readonly status: number;
+  /** Exit status; undefined after a signal. */
+  readonly status: number | undefined;
 }
 
 export interface CaptureOptions {
@@ -37,7 +37,7 @@ export const capture = (
       stderr += text;
     });
     child.on('error', reject);
-    child.on('close', (code) => resolve({ stdout, stderr, status: code ?? -1 }));
+    child.on('close', (code) => resolve({ stdout, stderr, status: code ?? undefined }));
   });
 
 /** Like `capture`, and a status other than 0 is an error that quotes the program's last words. */
@@ -47,6 +47,8 @@ export const run = async (
   options: CaptureOptions,
 ): Promise<string> => {
   const { stdout, stderr, status } = await capture(program, args, options);
+  if (status === undefined)
+    throw new Error(`${program} was killed, after ${options.timeout / 1000} s at the latest`);
   if (status !== 0) throw new Error(`${program} ended with status ${status}: ${lastLine(stderr || stdout)}`);
   return stdout;
 };

@@ -16,7 +16,7 @@ const sample = (requests: number): Sample => ({
   clients: 1,
   serverCpu: requests * 5,
   peak: 70_000,
-  toggles: undefined,
+  toggleRate: undefined,
 });
 
 const [workload = WORKLOADS[0] as (typeof WORKLOADS)[number]] = selectWorkloads(['read-4k-qd16']);

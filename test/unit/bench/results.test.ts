@@ -12,7 +12,7 @@ const sample = (requests: number, serverCpu: number, clientCpu = 500_000): Sampl
   clients: 1,
   serverCpu,
   peak: 60_000,
-  toggles: undefined,
+  toggleRate: undefined,
 });
 
 const result = (server: string, role: ServerResult['role'], samples: Sample[]): ServerResult => ({
