@@ -64,7 +64,12 @@ function addAttach(program: Command): void {
   }
   daemonCommand(program, 'attach', 'attach a device to the kernel as /dev/nbdN, and print that')
     .argument('<device>', 'loopN')
-    .addOption(new Option('--by <method>', 'how').choices(['nbd-client', 'netlink']))
+    .addOption(
+      new Option('--by <method>', 'the way into the kernel; the best that works here unless named').choices([
+        'nbd-client',
+        'netlink',
+      ]),
+    )
     .option('--connections <n>', 'sockets between kernel and daemon, 1 to 16', wholeNumber)
     .option('--timeout <seconds>', 'a request that takes longer fails; 0: never', wholeNumber)
     .option('--dead-timeout <seconds>', 'how long the kernel waits for a new daemon', wholeNumber)

@@ -1,0 +1,17 @@
+# fish completion for nbdloopd; made by packaging/generate
+complete -c nbdloopd -f
+complete -c nbdloopd -s V -l version -d 'print the version'
+complete -c nbdloopd -l device -r -F -d 'bind this file at start; repeatable: loop0, loop1, ...'
+complete -c nbdloopd -l listen -x -d 'listen for NBD over TCP, or "none"; repeatable (default: 127.0.0.1:10809)'
+complete -c nbdloopd -l unix -r -F -d 'listen for NBD on this Unix socket (default: nbd.sock in the run directory)'
+complete -c nbdloopd -l control -r -F -d 'control socket (default: control.sock in the run directory)'
+complete -c nbdloopd -l state-dir -r -F -d 'where the state for a restart is kept'
+complete -c nbdloopd -l reactors -x -d 'threads that serve connections (default: one for two processors)'
+complete -c nbdloopd -l max-connections -x -d 'connections at a time'
+complete -c nbdloopd -l tls-cert -r -F -d 'certificate chain of the server, PEM'
+complete -c nbdloopd -l tls-key -r -F -d 'its private key, PEM'
+complete -c nbdloopd -l tls-ca -r -F -d 'ask clients for a certificate of these authorities, PEM'
+complete -c nbdloopd -l tls-psk -r -F -d 'pre-shared keys, a line each: user:hexkey'
+complete -c nbdloopd -l tls-require -d 'refuse clients that do not use TLS'
+complete -c nbdloopd -l log-level -x -a 'trace debug info warn error silent' -d 'least level that is logged (default: info)'
+complete -c nbdloopd -s h -l help -d 'print this help'

@@ -1,0 +1,23 @@
+/** Every generated file by its path from the project's root. A test compares them with what is in the repository. */
+
+import { packageVersion } from '../../driver/version.js';
+import { bashCompletion } from './bash.js';
+import { fishCompletion } from './fish.js';
+import { manPage } from './man.js';
+import { programDocs } from './model.js';
+import { SECTIONS } from './sections.js';
+import { zshCompletion } from './zsh.js';
+
+export function generatedFiles(): ReadonlyMap<string, string> {
+  const programs = programDocs();
+  const files = new Map<string, string>();
+  for (const program of programs) {
+    const { name } = program;
+    const others = programs.map((other) => other.name).filter((other) => other !== name);
+    files.set(`packaging/man/${name}.8`, manPage(program, SECTIONS[name] ?? [], others, packageVersion()));
+    files.set(`packaging/completions/bash/${name}`, bashCompletion(program));
+    files.set(`packaging/completions/zsh/_${name}`, zshCompletion(program));
+    files.set(`packaging/completions/fish/${name}.fish`, fishCompletion(program));
+  }
+  return files;
+}

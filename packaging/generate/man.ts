@@ -1,0 +1,55 @@
+/** A man page in roff's man macros. */
+
+import type { OptionSpec } from '../../driver/cli/getopt.js';
+import { optionUsage } from '../../driver/cli/losetup-help.js';
+import type { ProgramDoc } from './model.js';
+import type { Section } from './sections.js';
+
+/** Section 8 pages of this project refer to each other. */
+export function manPage(
+  program: ProgramDoc,
+  sections: readonly Section[],
+  others: readonly string[],
+  version: string,
+): string {
+  const lines = [
+    `.TH ${program.name.toUpperCase()} 8 "" "nbdloop ${version}" "System Administration"`,
+    '.SH NAME',
+    `${text(program.name)} \\- ${text(lowerFirst(program.summary.replace(/\.( .*)?$/, '')))}`,
+    '.SH SYNOPSIS',
+    ...program.synopsis.flatMap((line) => ['.nf', bold(line), '.fi']),
+    '.SH DESCRIPTION',
+    text(program.summary),
+    ...(program.commands.length > 0 ? ['.SH COMMANDS', ...program.commands.flatMap(commandLines)] : []),
+    '.SH OPTIONS',
+    ...program.options.flatMap(optionLines),
+    ...sections.flatMap(({ title, paragraphs }) => [`.SH ${title}`, ...paragraphs.flatMap(paragraphLines)]),
+    '.SH SEE ALSO',
+    [...others.map((name) => `.BR ${name} (8)`), '.BR losetup (8)', '.BR nbd-client (8)'].join(',\n'),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function commandLines({ name, summary, options }: ProgramDoc['commands'][number]): string[] {
+  return ['.TP', bold(name), text(summary), '.RS', ...options.flatMap(optionLines), '.RE'];
+}
+
+function optionLines(option: OptionSpec): string[] {
+  return ['.TP', bold(optionUsage(option).trim()), text(sentence(option.help))];
+}
+
+function paragraphLines(paragraph: string): string[] {
+  if (!paragraph.startsWith('    ')) return ['.PP', text(paragraph)];
+  return ['.PP', '.RS', '.nf', text(paragraph.trim()), '.fi', '.RE'];
+}
+
+const bold = (words: string): string => `\\fB${text(words)}\\fR`;
+const sentence = (help: string): string => `${help.charAt(0).toUpperCase()}${help.slice(1)}.`;
+const lowerFirst = (words: string): string => words.charAt(0).toLowerCase() + words.slice(1);
+
+/** roff takes a backslash, a dash, and a dot or quote at a line's start for its own. */
+const text = (words: string): string =>
+  words
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replace(/^(?=[.'])/, '\\&');
