@@ -1,4 +1,4 @@
-/** Every generated file by its path from the project's root. A test compares them with what is in the repository. */
+/** Every generated file by its path in dist/packaging. */
 
 import { packageVersion } from '../../driver/version.js';
 import { bashCompletion } from './bash.js';
@@ -14,10 +14,10 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   for (const program of programs) {
     const { name } = program;
     const others = programs.map((other) => other.name).filter((other) => other !== name);
-    files.set(`packaging/man/${name}.8`, manPage(program, SECTIONS[name] ?? [], others, packageVersion()));
-    files.set(`packaging/completions/bash/${name}`, bashCompletion(program));
-    files.set(`packaging/completions/zsh/_${name}`, zshCompletion(program));
-    files.set(`packaging/completions/fish/${name}.fish`, fishCompletion(program));
+    files.set(`man/${name}.8`, manPage(program, SECTIONS[name] ?? [], others, packageVersion()));
+    files.set(`completions/bash/${name}`, bashCompletion(program));
+    files.set(`completions/zsh/_${name}`, zshCompletion(program));
+    files.set(`completions/fish/${name}.fish`, fishCompletion(program));
   }
   return files;
 }
