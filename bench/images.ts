@@ -22,6 +22,8 @@ export interface ImageOptions {
   readonly diskSize: number;
   /** Which media the workloads need. */
   readonly media: ReadonlySet<'memory' | 'disk'>;
+  /** Whether something is copied in. */
+  readonly copies: boolean;
   readonly tls: boolean;
   readonly signal: AbortSignal;
   readonly progress: (says: string) => void;
@@ -38,8 +40,8 @@ export const makeImages = async (options: ImageOptions): Promise<Images> => {
   if (media.has('memory')) {
     options.progress('filling the image in memory');
     await fill(images.memory, options.memorySize, options.signal);
-    await fill(images.source, options.memorySize, options.signal);
   }
+  if (options.copies) await fill(images.source, options.memorySize, options.signal);
   if (media.has('disk')) {
     options.progress('filling the image on disk');
     await fill(images.disk, options.diskSize, options.signal);

@@ -68,6 +68,7 @@ const measureAll = (options: Options, signal: AbortSignal): Promise<Report> =>
       media: new Set(
         workloads.filter(({ load }) => load.client !== 'guest').map(({ setup }) => setup.medium),
       ),
+      copies: workloads.some(({ load }) => load.client === 'nbdcopy'),
       tls: workloads.some(({ setup }) => setup.tls),
       signal,
       progress,
@@ -89,6 +90,7 @@ const checkAll = (options: Options, names: readonly string[], signal: AbortSigna
       ...directories,
       ...sizes,
       media: new Set(['memory']),
+      copies: false,
       tls: false,
       signal,
       progress,

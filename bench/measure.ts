@@ -17,7 +17,6 @@ export interface Sample extends ClientRun {
 }
 
 export interface MeasureOptions {
-  readonly image: string;
   readonly files: CopyFiles;
   /** Seconds. */
   readonly runtime: number;
@@ -37,7 +36,7 @@ export const measure = async (
   workload: Workload,
   options: MeasureOptions,
 ): Promise<Sample> => {
-  if (workload.cold) await dropCache(options.image, options.signal);
+  if (workload.cold) await dropCache(options.files.image, options.signal);
   const { pid } = server;
   const stop = new AbortController();
   if (pid !== undefined) resetPeak(pid);

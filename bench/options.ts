@@ -40,7 +40,11 @@ export const parseOptions = (args: readonly string[]): Options =>
       'Measures nbdloop beside every other NBD server that is installed, on the same file, in turns.',
     )
     .option('--quick', 'few workloads, 2 rounds of 1 second', false)
-    .option('--only <ids>', 'workloads by id or part of one, comma-separated', names)
+    .option(
+      '--only <ids>',
+      'workloads by id or part of one, comma-separated; targets: all that have one',
+      names,
+    )
     .option('--peers <names>', 'servers to compare with, comma-separated', names)
     .option('--rounds <number>', 'rounds of each workload (default 5)', count)
     .option('--runtime <seconds>', 'of one run (default 3)', positive)

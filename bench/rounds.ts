@@ -141,8 +141,11 @@ const canRun = (server: Server, { load, togglesPerSecond }: Workload): boolean =
   (togglesPerSecond === undefined && !(server.role === 'ceiling' && load.client === 'nbdcopy'));
 
 const measureOptions = (plan: Plan, workload: Workload, seed: number): MeasureOptions => ({
-  image: plan.images[workload.setup.medium],
-  files: { source: plan.images.source, destination: `${plan.directory}/copy.img` },
+  files: {
+    image: plan.images[workload.setup.medium],
+    source: plan.images.source,
+    destination: `${plan.directory}/copy.img`,
+  },
   runtime: plan.runtime,
   seed: seed + 1,
   signal: plan.signal,

@@ -1,5 +1,6 @@
 /** What is measured. */
 import type { Setup } from './servers/server.js';
+import { TARGETS } from './targets.js';
 
 /** A load of fio's. */
 export interface FioLoad {
@@ -228,13 +229,13 @@ export const WORKLOADS: readonly Workload[] = [
 ];
 
 /**
- * Those whose id holds one of the patterns; a pattern that is an id stands for that one alone.
- * Throws on a pattern that finds none.
+ * Those whose id holds one of the patterns; a pattern that is an id stands for that one alone, and `targets` for
+ * all that have a target. Throws on a pattern that finds none.
  */
 export const selectWorkloads = (patterns: readonly string[]): Workload[] => {
   const chosen = new Set<Workload>();
   for (const pattern of patterns) {
-    const exact = WORKLOADS.filter((workload) => workload.id === pattern);
+    const exact = WORKLOADS.filter(({ id }) => id === pattern || (pattern === 'targets' && id in TARGETS));
     const found = exact.length > 0 ? exact : WORKLOADS.filter((workload) => workload.id.includes(pattern));
     if (found.length === 0) {
       throw new Error(

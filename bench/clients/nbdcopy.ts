@@ -7,6 +7,7 @@ import type { CopyLoad } from '../workloads.js';
 import type { ClientRun } from './fio.js';
 
 export interface CopyFiles {
+  readonly image: string;
   /** What `in` copies from: as large as the image. */
   readonly source: string;
   /** What `out` copies to. */
@@ -24,7 +25,7 @@ export const runCopy = async (
     drain: [address, 'null:'],
     in: [files.source, address],
   }[load.direction];
-  const { size } = await stat(files.source);
+  const { size } = await stat(files.image);
   const cpuBefore = reapedCpu();
   const begin = performance.now();
   await run('nbdcopy', args, { timeout: 120_000, signal });

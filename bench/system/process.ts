@@ -2,6 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** Administrators' programs are measured too; a user's PATH often leaves them out. */
+const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin` };
+
 export interface Captured {
   readonly stdout: string;
   readonly stderr: string;
@@ -23,6 +26,7 @@ export const capture = (
 ): Promise<Captured> =>
   new Promise((resolve, reject) => {
     const child = spawn(program, args, {
+      env,
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: options.timeout,
       killSignal: 'SIGKILL',
@@ -79,7 +83,7 @@ export class Daemon {
 
   static start(program: string, args: readonly string[]): Promise<Daemon> {
     return new Promise((resolve, reject) => {
-      const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
       child.once('error', reject);
       child.once('spawn', () => resolve(new Daemon(child)));
     });

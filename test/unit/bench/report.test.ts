@@ -106,6 +106,7 @@ test('workloads are chosen by id, or by part of one', async (t) => {
     ['read-4k-qd1'],
   );
   t.ok(selectWorkloads(['tcp']).length > 1);
+  t.same(new Set(selectWorkloads(['targets']).map(({ id }) => id)), new Set(Object.keys(TARGETS)));
   t.throws(() => selectWorkloads(['nonsense']), /No workload/);
 });
 
