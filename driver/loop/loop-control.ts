@@ -49,6 +49,8 @@ export class LoopControl {
   #sequence = 0;
 
   constructor(options: LoopControlOptions = {}) {
+    // Every client that follows the events is a listener.
+    this.events.setMaxListeners(0);
     this.order = options.order ?? new LockOrder();
     this.#log = options.log;
     this.#ctlMutex = new OrderedMutex(this.order, 'ctlMutex', 'loop-control');

@@ -1,4 +1,5 @@
 import type { LockOrder } from '../locks/lock-order.js';
+import { FreezeTimes } from './freeze-times.js';
 import { DeviceState, LaneWord, laneWord, MAX_LANES, Num, SHARED_BYTES, Word } from './slots.js';
 
 /** The device state that the data path reads. Bytes; `fd` is -1 when there is no backing file. */
@@ -35,6 +36,7 @@ const TWO_MINUTES_MS = 120_000;
  */
 export class RequestQueue {
   readonly shared = new SharedArrayBuffer(SHARED_BYTES);
+  readonly freezeTimes = new FreezeTimes();
   readonly #words = new Int32Array(this.shared);
   readonly #nums = new Float64Array(this.shared);
   readonly #order: LockOrder;
@@ -78,6 +80,7 @@ export class RequestQueue {
   async freeze(options: { signal?: AbortSignal } = {}): Promise<Frozen> {
     options.signal?.throwIfAborted();
     const acquisition = this.#order.acquiring('freeze', this.#name, { below: this.freeze });
+    const since = performance.now();
     Atomics.add(this.#words, Word.FREEZE_DEPTH, 1);
     const contended = this.inFlight > 0;
     try {
@@ -91,6 +94,7 @@ export class RequestQueue {
     return this.#frozen(() => {
       acquisition.released();
       this.#lower();
+      this.freezeTimes.record(performance.now() - since);
     });
   }
 

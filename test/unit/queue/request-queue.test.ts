@@ -136,6 +136,20 @@ t.test('state is published only while frozen', async (t) => {
   t.throws(() => frozen.publish(STATE), /not frozen/);
 });
 
+t.test('what freezes take is remembered', async (t) => {
+  const queue = newQueue();
+  t.same(queue.freezeTimes.summary(), { count: 0, p50: 0, p99: 0, max: 0 });
+  for (const wait of [0, 0, 0, 20]) {
+    const frozen = await queue.freeze();
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    frozen.thaw();
+  }
+  const { count, p50, p99, max } = queue.freezeTimes.summary();
+  t.equal(count, 4);
+  t.ok(max >= 19 && p99 === max, 'the longest');
+  t.ok(p50 > 0 && p50 <= max);
+});
+
 t.test('`await using` thaws also when the work throws', async (t) => {
   const queue = newQueue();
   await t.rejects(async () => {
