@@ -19,12 +19,14 @@ export interface ReferenceOptions {
 
 export class ReferenceSession {
   readonly content: Buffer;
+  readonly #zeroes: Buffer;
   readonly #options: ReferenceOptions;
   readonly #flags: ReadonlyMap<number, number>;
 
   constructor(options: ReferenceOptions) {
     this.#options = options;
     this.content = Buffer.alloc(options.size);
+    this.#zeroes = Buffer.alloc(options.size);
     const { FUA, DF, NO_HOLE, FAST_ZERO, REQ_ONE, PAYLOAD_LEN } = CmdFlag;
     this.#flags = new Map([
       [Cmd.READ, FUA | (options.mode === 'simple' ? 0 : DF)],
@@ -78,7 +80,8 @@ export class ReferenceSession {
       let at = offset;
       for (const [bytes, status] of runs) {
         const run = this.content.subarray(Number(at), Number(at + bytes));
-        if (status !== 0 && run.some((byte) => byte !== 0)) return `content at ${at} is said to be a hole`;
+        if (status !== 0 && !run.equals(this.#zeroes.subarray(0, run.length)))
+          return `content at ${at} is said to be a hole`;
         at += bytes;
       }
       if (at > offset + length) return `extents to ${at}, past the range`;

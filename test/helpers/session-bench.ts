@@ -100,6 +100,11 @@ export class SessionBench implements Sink, ZeroCopy {
     return this.again();
   }
 
+  /** The session ended: nothing is served any more. */
+  get isOver(): boolean {
+    return this.session.status === Status.FINISHED || this.session.status === Status.BROKEN;
+  }
+
   /** Requests without a whole reply. */
   get unanswered(): number {
     return this.#reader.unanswered;
@@ -112,7 +117,7 @@ export class SessionBench implements Sink, ZeroCopy {
 
   #serve(): void {
     const { bytes } = this.#input;
-    while (this.#kept.length === 0) {
+    while (this.#kept.length === 0 && !this.isOver) {
       const end = Math.min(this.#unserved.length, bytes.length);
       bytes.set(this.#unserved.subarray(0, end));
       this.#out.sink = this;

@@ -51,7 +51,13 @@ export type Asked = Required<Omit<Ask, 'offset' | 'length'>> & {
   readonly bytes: number;
 };
 
-/** The request at the start of `stream`: undefined when it is not all there, 'broken' without its magic. */
+/** A payload longer than this ends the session: no one could drain it. Bytes. */
+const MAX_DRAIN = 0xffff_ffff;
+
+/**
+ * The request at the start of `stream`: undefined when it is not all there, 'broken' without its magic or with a
+ * payload beyond all bounds.
+ */
 export function decodeAsk(mode: ReplyMode, stream: Buffer): Asked | 'broken' | undefined {
   const header = headerBytes(mode);
   if (stream.length < header) return undefined;
@@ -61,10 +67,24 @@ export function decodeAsk(mode: ReplyMode, stream: Buffer): Asked | 'broken' | u
   const type = stream.readUInt16BE(6);
   const length = mode === 'extended' ? stream.readBigUInt64BE(24) : BigInt(stream.readUInt32BE(24));
   const bytes = header + (hasPayload(mode, type, flags) ? Number(length) : 0);
+  if (bytes - header > MAX_DRAIN) return 'broken';
   if (stream.length < bytes) return undefined;
   const cookie = stream.readBigUInt64BE(8);
   const offset = stream.readBigUInt64BE(16);
   return { type, flags, cookie, offset, length, payload: stream.subarray(header, bytes), bytes };
+}
+
+/** The requests of a stream that are complete, up to one that ends the session. */
+export function decodeAsks(mode: ReplyMode, stream: Buffer): { asks: Asked[]; isClean: boolean } {
+  const asks: Asked[] = [];
+  for (let at = 0; ; ) {
+    const asked = decodeAsk(mode, stream.subarray(at));
+    if (asked === undefined) return { asks, isClean: true };
+    if (asked === 'broken') return { asks, isClean: false };
+    asks.push(asked);
+    at += asked.bytes;
+    if (asked.type === Cmd.DISC) return { asks, isClean: at === stream.length };
+  }
 }
 
 /** A run of the device as BLOCK_STATUS tells it: bytes and `AllocationFlag` bits. */

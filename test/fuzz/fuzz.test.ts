@@ -1,0 +1,39 @@
+import t from 'tap';
+import { readCorpus } from './corpus.js';
+import type { FuzzReport } from './engine.js';
+import { fuzzMemory, fuzzWire } from './runs.js';
+import { runInMemory } from './target.js';
+
+t.setTimeout(240_000);
+
+/** A new one each time; a failure names it. */
+const seed = Date.now() % 2 ** 32;
+const MIB = 1 << 20;
+
+/** What a failure needs to be run again: `npm run fuzz -- --run FILE` takes the bytes of `input`. */
+const findingsOf = ({ findings }: FuzzReport) =>
+  findings.map(({ kind, message, input }) => ({ kind, message, input: input.toString('hex'), seed }));
+
+t.test('every input of the corpus is answered as the protocol wants it', async (t) => {
+  const corpus = readCorpus();
+  for (const [index, input] of corpus.entries()) {
+    await t.resolves(runInMemory(input), `input ${index} of ${corpus.length}`);
+  }
+});
+
+t.test(
+  '40 s of changed inputs in memory, guided by coverage: no crash, no hang, no wrong answer',
+  async (t) => {
+    const report = await fuzzMemory({ seed, budget: 40_000, corpus: readCorpus() });
+    t.strictSame(findingsOf(report), []);
+    t.ok(report.inputs > 100, 'it ran', { inputs: report.inputs });
+  },
+);
+
+t.test('20 s of changed sessions against the daemon: no crash, no hang, nothing left behind', async (t) => {
+  const report = await fuzzWire({ seed, budget: 20_000, corpus: readCorpus() });
+  t.strictSame(findingsOf(report), []);
+  t.ok(report.inputs > 20, 'it ran', { inputs: report.inputs });
+  t.ok(report.last.descriptors <= report.first.descriptors, 'descriptors', { report });
+  t.ok(report.mostMemory < report.first.memory + 256 * MIB, 'memory', { report });
+});

@@ -1,0 +1,79 @@
+/**
+ * `npm run fuzz -- [--minutes N] [--seed N] [--only memory|wire] [--keep] [--run FILE]`
+ *
+ * Half of the time goes to negotiation and transmission in memory, guided by coverage, half to the running daemon.
+ * A finding's input is written to `fuzz-findings/`, and the exit status is 1. `--keep` adds new short inputs to
+ * the corpus; `--run` runs one input in memory and on the wire.
+ */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { keepInputs, readCorpus, writeFinding } from './corpus.js';
+import type { FuzzReport } from './engine.js';
+import { fuzzMemory, fuzzWire, type WireReport } from './runs.js';
+import { runInMemory } from './target.js';
+import { WireTarget } from './wire.js';
+
+const FINDINGS = 'fuzz-findings';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
+    only: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+    run: { type: 'string' },
+  },
+});
+
+const say = (text: string): void => console.log(text);
+
+const tell = (name: string) => (report: FuzzReport) => {
+  const { inputs, corpus, covered, events, findings } = report;
+  const reach = covered > 0 ? `${covered} characters of code, ` : '';
+  say(
+    `${name}: ${inputs} inputs, ${corpus.length} kept, ${reach}${events} events, ${findings.length} findings`,
+  );
+};
+
+function settle(name: string, report: FuzzReport): number {
+  tell(`${name}, seed ${report.seed}, ended`)(report);
+  for (const finding of report.findings) {
+    say(`${finding.kind}: ${writeFinding(FINDINGS, finding)}: ${finding.message.split('\n')[0]}`);
+  }
+  return report.findings.length;
+}
+
+async function runOne(path: string): Promise<void> {
+  const input = readFileSync(path);
+  say(`in memory: ${(await runInMemory(input)).join(', ')}`);
+  await using wire = await WireTarget.start();
+  say(`on the wire: ${(await wire.run(input)).join(', ')}`);
+  await wire.examine();
+}
+
+async function fuzz(): Promise<number> {
+  const seed = Number(values.seed);
+  const parts = values.only === undefined ? ['memory', 'wire'] : [values.only];
+  const budget = (Number(values.minutes) * 60_000) / parts.length;
+  const options = { seed, budget, corpus: readCorpus() };
+  let findings = 0;
+  if (parts.includes('memory')) {
+    const report = await fuzzMemory({ ...options, onProgress: tell('memory') });
+    findings += settle('memory', report);
+    if (values.keep) say(`${keepInputs(report.corpus)} inputs are in the corpus`);
+  }
+  if (parts.includes('wire')) {
+    const report: WireReport = await fuzzWire({ ...options, onProgress: tell('wire') });
+    findings += settle('wire', report);
+    const { first, last, mostMemory } = report;
+    say(`the daemon's descriptors: ${first.descriptors} first, ${last.descriptors} last`);
+    say(
+      `its memory in MiB: ${[first.memory, last.memory, mostMemory].map((bytes) => bytes >> 20).join(', ')}`,
+    );
+    say('(first, last, most)');
+  }
+  return findings;
+}
+
+if (values.run !== undefined) await runOne(values.run);
+else process.exitCode = (await fuzz()) === 0 ? 0 : 1;

@@ -1,0 +1,40 @@
+/** The two fuzzing runs, with a budget each. */
+import { Fuzzer, type FuzzOptions, type FuzzReport } from './engine.js';
+import { runInMemory } from './target.js';
+import { type Holdings, WireTarget } from './wire.js';
+
+export type RunOptions = Pick<FuzzOptions, 'seed' | 'budget' | 'corpus' | 'onProgress'>;
+
+/** Negotiation and transmission in memory, guided by coverage of the server's code. */
+export async function fuzzMemory(options: RunOptions): Promise<FuzzReport> {
+  using fuzzer = new Fuzzer({ ...options, target: runInMemory, coverageOf: '/dist/server/' });
+  return await fuzzer.run();
+}
+
+export interface WireReport extends FuzzReport {
+  /** What the daemon held when it had warmed up, and at the end. */
+  readonly first: Holdings;
+  readonly last: Holdings;
+  /** Bytes. */
+  readonly mostMemory: number;
+}
+
+/** Inputs between two examinations of the daemon. */
+const EXAMINE_EVERY = 100;
+
+/** The running daemon, guided by what it answers. */
+export async function fuzzWire(options: RunOptions): Promise<WireReport> {
+  await using wire = await WireTarget.start();
+  for (const input of options.corpus) await wire.run(input);
+  const first = await wire.examine();
+  let count = 0;
+  const target = async (input: Buffer): Promise<readonly string[]> => {
+    const events = await wire.run(input);
+    if (++count % EXAMINE_EVERY === 0) await wire.examine();
+    return events;
+  };
+  using fuzzer = new Fuzzer({ ...options, target });
+  const report = await fuzzer.run();
+  const last = await wire.examine();
+  return { ...report, first, last, mostMemory: wire.mostMemory };
+}
