@@ -13,6 +13,7 @@ import { LoopError } from './errno.js';
 import { Attachments } from './kernel/attachments.js';
 import { endProcess } from './kernel/exit.js';
 import { NbdClientAttacher } from './kernel/nbd-client.js';
+import type { ActivatedSocket } from './kernel/service-manager.js';
 import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
@@ -49,6 +50,8 @@ export interface DaemonOptions {
   /** Networks whose clients are served over TCP; empty: all. */
   readonly allow?: readonly string[];
   readonly tls?: TlsSettings;
+  /** Listening sockets that a service manager opened for us. */
+  readonly activated?: readonly ActivatedSocket[];
   readonly logLevel: string;
   /** Without files, make a sparse disk and serve that. */
   readonly demonstrate: boolean;
@@ -64,8 +67,11 @@ export interface Daemon {
   drain(timeoutMs: number): Promise<void>;
 }
 
+export { ServiceNotifier, takeActivatedSockets } from './kernel/service-manager.js';
 export { endProcess };
 
+/** FileDescriptorName= of an activated socket whose clients may only read. */
+const READ_ONLY_SOCKET = 'nbd-ro';
 const DEMONSTRATION_BYTES = 1024 ** 3;
 const DATA_PATH = new URL('./queue/queue-rq.js', import.meta.url);
 
@@ -88,7 +94,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const tls = tlsOf(options);
   const paths = await socketPaths(options);
   const claims: Claim[] = [];
-  for (const path of new Set([paths.control, paths.unix])) {
+  for (const path of new Set([paths.control, ...(paths.unixIsOurs ? [paths.unix] : [])])) {
     const claim = await claimSocket(path);
     claims.push(claim);
     undo.push(() => claim.release());
@@ -114,7 +120,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   undo.push(() => server.drain(0));
 
   await bindFiles(loops, options);
-  const addresses = await listen(server, options, paths.unix);
+  const addresses = await listen(server, options, paths);
   const uris = (name: string): readonly string[] => exportUris(addresses, name);
   const attachments = new Attachments([new NbdClientAttacher(() => ({ unix: paths.unix }))], (device) =>
     loops.device(device).describe(),
@@ -176,8 +182,15 @@ function limitsOf(options: DaemonOptions): Partial<ServerLimits> {
   };
 }
 
+interface SocketPaths {
+  readonly control: string;
+  readonly unix: string;
+  /** False when the service manager made it. */
+  readonly unixIsOurs: boolean;
+}
+
 /** The sockets' paths, absolute, in directories that exist. */
-async function socketPaths(options: DaemonOptions): Promise<{ control: string; unix: string }> {
+async function socketPaths(options: DaemonOptions): Promise<SocketPaths> {
   const inRunDirectory = async (name: string): Promise<string> => {
     const directory = defaultRunDirectory();
     await ownDirectory(directory);
@@ -188,9 +201,14 @@ async function socketPaths(options: DaemonOptions): Promise<{ control: string; u
     await mkdir(dirname(resolve(path)), { recursive: true, mode: 0o700 });
     return resolve(path);
   };
+  const given = options.activated?.map(({ address }) => ('unix' in address ? address.unix : undefined)) ?? [];
+  const activated = given.find(
+    (path) => path !== undefined && (options.unix === undefined || path === options.unix),
+  );
   return {
     control: await named(options.control, CONTROL_SOCKET),
-    unix: await named(options.unix, NBD_SOCKET),
+    unix: activated ?? (await named(options.unix, NBD_SOCKET)),
+    unixIsOurs: activated === undefined,
   };
 }
 
@@ -225,9 +243,16 @@ async function demonstrationDisk(): Promise<string> {
   return file;
 }
 
-async function listen(server: NbdServer, options: DaemonOptions, unix: string): Promise<Addresses> {
-  await server.listenUnix(unix);
-  const tcp: { host: string; port: number }[] = [];
+async function listen(server: NbdServer, options: DaemonOptions, paths: SocketPaths): Promise<Addresses> {
+  if (paths.unixIsOurs) await server.listenUnix(paths.unix);
+  const unix = [paths.unix];
+  const tcp: TcpAddress[] = [];
+  for (const { fd, name, address } of options.activated ?? []) {
+    const access = name === READ_ONLY_SOCKET ? 'read-only' : 'read-write';
+    await server.listenDescriptor(fd, 'unix' in address ? 'unix' : 'tcp', access);
+    if (!('unix' in address)) tcp.push(address);
+    else if (address.unix !== paths.unix) unix.push(address.unix);
+  }
   const wanted = [
     ...options.listen.map((address) => ({ ...address, access: 'read-write' as const })),
     ...(options.listenRo ?? []).map((address) => ({ ...address, access: 'read-only' as const })),
@@ -240,7 +265,7 @@ async function listen(server: NbdServer, options: DaemonOptions, unix: string): 
       throw listenError(error, host, port);
     }
   }
-  return { unix: [unix], tcp, tls: options.tls?.isRequired === true };
+  return { unix, tcp, tls: options.tls?.isRequired === true };
 }
 
 function listenError(error: unknown, host: string, port: number): unknown {

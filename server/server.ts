@@ -97,6 +97,15 @@ export class NbdServer {
     await chmod(path, mode);
   }
 
+  /** Listens on a socket that is bound already (socket activation); it is the server's from here on. */
+  async listenDescriptor(
+    fd: number,
+    transport: 'tcp' | 'unix',
+    access: ListenerAccess = 'read-write',
+  ): Promise<void> {
+    await this.#listen({ fd }, transport, access);
+  }
+
   /** To be called after a thaw: requests that found the device frozen are looked at again. */
   wake(): void {
     this.#reactors.wake();
@@ -119,7 +128,11 @@ export class NbdServer {
     for (const handshake of this.#handshakes) handshake.abort('the server is draining');
   }
 
-  async #listen(where: ListenOptions, transport: 'tcp' | 'unix', access: ListenerAccess): Promise<Server> {
+  async #listen(
+    where: ListenOptions | { fd: number },
+    transport: 'tcp' | 'unix',
+    access: ListenerAccess,
+  ): Promise<Server> {
     await Promise.all([this.#reactors.ready(), this.#streams]);
     const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY };
     const listener = createServer(options, (socket) => void this.#accept({ socket, transport, access }));

@@ -6,7 +6,8 @@ import { packageVersion } from '../version.js';
 /** The options as given; what is absent takes the daemon's defaults. */
 export interface DaemonFlags {
   readonly device: readonly string[];
-  readonly listen: readonly ListenAddress[];
+  /** Undefined when the command line does not say; empty for "none". */
+  readonly listen: readonly ListenAddress[] | undefined;
   /** Listeners whose clients can only read. */
   readonly listenRo: readonly ListenAddress[];
   readonly unix?: string;
@@ -33,7 +34,8 @@ export interface ListenAddress {
 }
 
 export const DEFAULT_PORT = 10_809;
-const DEFAULT_LISTEN: readonly ListenAddress[] = [{ host: '127.0.0.1', port: DEFAULT_PORT }];
+/** Where to listen when neither the command line nor a service manager says. */
+export const DEFAULT_LISTEN: readonly ListenAddress[] = [{ host: '127.0.0.1', port: DEFAULT_PORT }];
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
 
 export function nbdloopdProgram(): Command {
@@ -91,7 +93,7 @@ export function daemonFlags(program: Command, words: readonly string[]): DaemonF
   const { listen, ...rest } = program
     .parse(words, { from: 'user' })
     .opts<Omit<DaemonFlags, 'listen'> & { listen?: Listen }>();
-  return { ...rest, listen: listen === undefined ? DEFAULT_LISTEN : listen === 'none' ? [] : listen };
+  return { ...rest, listen: listen === 'none' ? [] : listen };
 }
 
 type Listen = readonly ListenAddress[] | 'none';

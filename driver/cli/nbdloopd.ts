@@ -4,7 +4,7 @@
 import type { Daemon, DaemonOptions } from '../daemon.js';
 import { packageVersion } from '../version.js';
 import { CliError, runProgram } from './fail.js';
-import { type DaemonFlags, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
+import { type DaemonFlags, DEFAULT_LISTEN, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
 import { humanBytes } from './units.js';
 
 const PROGRAM = 'nbdloopd';
@@ -15,11 +15,17 @@ const DEADLINE_MS = 4800;
 
 runProgram(PROGRAM, async () => {
   const flags = daemonFlags(nbdloopdProgram(), process.argv.slice(2));
-  const { startDaemon, endProcess } = await loadDaemon();
+  const { startDaemon, endProcess, takeActivatedSockets, ServiceNotifier } = await loadDaemon();
   const asked = signalled(endProcess);
-  const daemon = await startDaemon(optionsOf(flags));
+  const manager = new ServiceNotifier();
+  const activated = takeActivatedSockets();
+  // A default address is for those who start us by hand.
+  const listen = flags.listen ?? (activated.length > 0 ? [] : DEFAULT_LISTEN);
+  const daemon = await startDaemon({ ...optionsOf(flags), listen, activated });
   process.stdout.write(greeting(daemon));
+  manager.ready(`serving ${daemon.loops.devices().length} devices`);
   await asked;
+  manager.stopping();
   // Whatever is left then is cut: a service manager would kill us next.
   setTimeout(() => endProcess(0), DEADLINE_MS).unref();
   await daemon.drain(DRAIN_MS);
@@ -40,8 +46,8 @@ async function loadDaemon(): Promise<typeof import('../daemon.js')> {
   return import('../daemon.js');
 }
 
-function optionsOf(flags: DaemonFlags): DaemonOptions {
-  const { device, tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire, ...rest } = flags;
+function optionsOf(flags: DaemonFlags): Omit<DaemonOptions, 'listen'> {
+  const { device, listen: _listen, tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire, ...rest } = flags;
   const tls = { cert: tlsCert, key: tlsKey, ca: tlsCa, psk: tlsPsk, isRequired: tlsRequire === true };
   const demonstrate = flags.control === undefined && flags.stateDir === undefined;
   return { ...rest, devices: device, tls, demonstrate };

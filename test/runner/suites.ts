@@ -21,6 +21,8 @@ const CLIENTS = {
   nbdkit: 'nbdkit',
   'mkfs.ext4': 'e2fsprogs',
   openssl: 'openssl',
+  python3: 'python3-minimal',
+  'systemd-analyze': 'systemd',
   certtool: 'gnutls-bin',
 };
 

@@ -49,9 +49,9 @@ t.test('listen addresses', async (t) => {
   for (const text of ['', 'a:b', '::1:5', 'a:70000', 'a b:1'])
     t.throws(() => listenAddress(text), { message: 'It is not HOST:PORT.' }, text);
   const flags = (...words: string[]) => daemonFlags(nbdloopdProgram(), words);
-  t.strictSame(flags().listen, [{ host: '127.0.0.1', port: 10_809 }]);
+  t.equal(flags().listen, undefined);
   t.strictSame(flags('--listen', 'none').listen, []);
-  t.strictSame(flags('--listen', 'a:1', '--listen', 'b:2').listen.length, 2);
+  t.equal(flags('--listen', 'a:1', '--listen', 'b:2').listen?.length, 2);
   t.strictSame(flags('--device', 'a', '--device', 'b').device, ['a', 'b']);
 });
 

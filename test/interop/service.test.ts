@@ -1,0 +1,82 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import t from 'tap';
+import { ControlClient } from '../../driver/control/client.js';
+import { run, start } from '../helpers/process.js';
+import { makeSparseFile, TempDir } from '../helpers/temp.js';
+import { skipUnless, tool } from '../helpers/tools.js';
+
+t.setTimeout(120_000);
+
+const NBDLOOPD = resolve('dist/driver/cli/nbdloopd.js');
+
+/**
+ * A service manager in a few lines: it hands over a TCP and a Unix socket (the latter for reading only) and prints
+ * what it is told. Python, since Node cannot place descriptors at fixed numbers before an exec.
+ */
+const MANAGER = `
+import os, socket, sys
+directory, program = sys.argv[1], sys.argv[2:]
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notify.bind(directory + '/notify')
+tcp = socket.socket(); tcp.bind(('127.0.0.1', 0)); tcp.listen()
+ro = socket.socket(socket.AF_UNIX); ro.bind(directory + '/ro.sock'); ro.listen()
+child = os.fork()
+if child == 0:
+    os.dup2(os.dup(tcp.fileno()), 10); os.dup2(os.dup(ro.fileno()), 11)
+    os.dup2(10, 3); os.dup2(11, 4)
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='nbd:nbd-ro',
+                      NOTIFY_SOCKET=directory + '/notify', WATCHDOG_USEC='200000')
+    os.execvp(program[0], program)
+print('port', tcp.getsockname()[1], 'child', child, flush=True)
+while True:
+    message = notify.recv(4096).decode()
+    print(message.replace('\\n', ' '), flush=True)
+    if 'STOPPING=1' in message: break
+print('status', os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+`;
+
+t.test(
+  'a service manager’s sockets are served, and it hears of readiness, life and the end',
+  { skip: skipUnless('python3', 'nbdinfo') },
+  async (t) => {
+    using dir = new TempDir();
+    const image = makeSparseFile(dir.file('a.img'), 1 << 20);
+    const options = ['--unix', dir.file('n.sock'), '--control', dir.file('c.sock'), '--device', image];
+    await using manager = start(tool('python3'), [
+      ...['-c', MANAGER, dir.path],
+      ...[process.execPath, NBDLOOPD, ...options],
+    ]);
+    await manager.waitForOutput(/READY=1 STATUS=serving 1 devices MAINPID=\d+/);
+    await manager.waitForOutput(/WATCHDOG=1/);
+    const [, port = '', child = ''] = await manager.waitForOutput(/port (\d+) child (\d+)/);
+    const info = async (uri: string) => {
+      const { exports } = JSON.parse((await run(tool('nbdinfo'), ['--json', uri])).stdout);
+      return exports[0];
+    };
+    t.match(await info(`nbd://127.0.0.1:${port}/loop0`), { 'export-size': 1 << 20, is_read_only: false });
+    t.match(await info(`nbd+unix:///loop0?socket=${dir.file('ro.sock')}`), { is_read_only: true });
+    t.match(await info(`nbd+unix:///loop0?socket=${dir.file('n.sock')}`), { is_read_only: false });
+    const { listeners } = await new ControlClient(dir.file('c.sock')).daemon();
+    t.strictSame(listeners, [
+      `nbd+unix:///?socket=${dir.file('n.sock')}`,
+      `nbd+unix:///?socket=${dir.file('ro.sock')}`,
+      `nbd://127.0.0.1:${port}/`,
+    ]);
+    process.kill(Number(child), 'SIGTERM');
+    await manager.waitForOutput(/STOPPING=1/);
+    await manager.waitForOutput(/status 0/);
+  },
+);
+
+t.test('the systemd units are clean', { skip: skipUnless('systemd-analyze') }, async (t) => {
+  using dir = new TempDir();
+  for (const unit of ['nbdloopd.service', 'nbdloopd.socket']) {
+    // The program is where the package manager puts it; here it is wherever Node is.
+    const text = readFileSync(resolve('packaging/systemd', unit), 'utf8');
+    writeFileSync(dir.file(unit), text.replace('/usr/bin/nbdloopd', process.execPath));
+  }
+  const units = [dir.file('nbdloopd.service'), dir.file('nbdloopd.socket')];
+  const ended = await run(tool('systemd-analyze'), ['verify', '--man=no', ...units]);
+  t.match(ended, { status: 0, stdout: '', stderr: '' });
+});
