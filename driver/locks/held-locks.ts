@@ -87,12 +87,23 @@ export class HeldLock {
   }
 }
 
+/** The scope that code runs in, a link for each validator that has one. */
+interface Context {
+  readonly validator: HeldLocks;
+  readonly scope: Scope | undefined;
+  readonly outer: Context | undefined;
+}
+
+/** One for all validators: Node carries every AsyncLocalStorage that was ever used along with every promise. */
+const storage = new AsyncLocalStorage<Context | undefined>();
+
 /** The current scope of every flow of control; one instance a validator. */
 export class HeldLocks {
-  readonly #storage = new AsyncLocalStorage<Scope>();
-
   get current(): Scope | undefined {
-    return this.#storage.getStore();
+    for (let context = storage.getStore(); context !== undefined; context = context.outer) {
+      if (context.validator === this) return context.scope;
+    }
+    return undefined;
   }
 
   /** The scope that an acquire beginning now belongs to. Must be called synchronously by the acquiring code. */
@@ -101,16 +112,21 @@ export class HeldLocks {
     if (current !== undefined && !current.waiting) return current;
     const scope =
       current === undefined ? new Scope(new Task('implicit task', false)) : new Scope(current.task, current);
-    this.#storage.enterWith(scope);
+    storage.enterWith(this.#context(scope));
     return scope;
   }
 
   run<T>(scope: Scope, work: () => T): T {
-    return this.#storage.run(scope, work);
+    return storage.run(this.#context(scope), work);
   }
 
   /** Runs work outside of any task. */
   exit<T>(work: () => T): T {
-    return this.#storage.exit(work);
+    return storage.run(this.#context(undefined), work);
+  }
+
+  #context(scope: Scope | undefined): Context {
+    const present = storage.getStore();
+    return { validator: this, scope, outer: present?.validator === this ? present.outer : present };
   }
 }

@@ -1,6 +1,6 @@
 import { LoopError } from '../errno.js';
 import type { BackingFile } from '../io/backing-file.js';
-import type { LoopCore } from './loop-core.js';
+import type { Binding, LoopCore } from './loop-core.js';
 import { closeClearer, closeOpener, loOpen } from './open-release.js';
 
 /** What became of a clear: done, or left to the last close. */
@@ -10,8 +10,8 @@ export type ClearOutcome = 'cleared' | 'deferred';
 interface Wish {
   /** Now, whoever has the device open. */
   readonly force: boolean;
-  /** Only this file, and only while autoclear wants it. */
-  readonly only?: BackingFile;
+  /** Only this binding, and only while autoclear wants it. */
+  readonly only?: Binding['id'];
 }
 
 /**
@@ -22,14 +22,15 @@ interface Wish {
  */
 export async function loopClrFd(core: LoopCore, wish: Wish): Promise<ClearOutcome> {
   await loOpen(core, { deferred: false });
-  let deferred: BackingFile | undefined;
-  let left: BackingFile | undefined;
+  let deferred: Binding['id'] | undefined;
+  let left: Binding['id'] | undefined;
   try {
     deferred = await deferOrClear(core, wish);
   } finally {
+    // Also after a refusal: meanwhile this may have become the last close of what somebody else bound and used.
     left = await closeClearer(core, deferred);
+    if (left !== undefined) await autoclear(core, left);
   }
-  if (left !== undefined) await autoclear(core, left);
   return deferred === undefined || left === deferred ? 'cleared' : 'deferred';
 }
 
@@ -49,28 +50,28 @@ export async function loRelease(core: LoopCore, options: { readonly deferred: bo
     .catch((error: unknown) => core.host.report(core, error));
 }
 
-async function autoclear(core: LoopCore, file: BackingFile): Promise<void> {
+async function autoclear(core: LoopCore, binding: Binding['id']): Promise<void> {
   try {
-    await loopClrFd(core, { force: false, only: file });
+    await loopClrFd(core, { force: false, only: binding });
   } catch (error) {
     // Somebody else cleared it, or took autoclear away.
     if (!(error instanceof LoopError && error.errno === 'ENXIO')) throw error;
   }
 }
 
-/** Caller counts as an opener. Returns the file when it is left to the last close. */
-async function deferOrClear(core: LoopCore, wish: Wish): Promise<BackingFile | undefined> {
+/** Caller counts as an opener. Returns the binding when it is left to the last close. */
+async function deferOrClear(core: LoopCore, wish: Wish): Promise<Binding['id'] | undefined> {
   const decision = { deferred: undefined, rundown: undefined } as Decision;
   await core.globallyExclusive(async () => {
     const binding = core.bound();
-    if (wish.only !== undefined && (binding.file !== wish.only || !binding.autoclear)) throw noLonger(core);
+    if (wish.only !== undefined && (binding.id !== wish.only || !binding.autoclear)) throw noLonger(core);
     if (wish.force || core.openers.count === 1) {
       // In the same step as the look at the openers: who opens from here on waits until this has settled.
       core.enterState('rundown');
       decision.rundown = { file: binding.file, settle: core.transitions.begin() };
       return undefined;
     }
-    decision.deferred = binding.file;
+    decision.deferred = binding.id;
     core.setFlags({ autoclear: true, partscan: binding.partscan });
     return binding.autoclear ? undefined : 'change';
   });
@@ -85,7 +86,7 @@ interface Rundown {
 }
 
 interface Decision {
-  deferred: BackingFile | undefined;
+  deferred: Binding['id'] | undefined;
   rundown: Rundown | undefined;
 }
 

@@ -42,6 +42,7 @@ async function bindUnder(core: LoopCore, file: BackingFile, config: LoopConfig):
   const wanted = checkedConfig(core.name, config, file.dioAlignment);
   const binding: Binding = {
     ...wanted,
+    id: Symbol(file.path),
     readOnly: wanted.readOnly || !file.writable,
     file,
     size: loopSize(await file.size(), wanted),

@@ -11,6 +11,8 @@ import type { LoopEvent, LoopState, LoopStatus } from './types.js';
 
 /** What a bound device serves. Never changed, only replaced, so that every look at it sees one whole. */
 export interface Binding extends Parameters {
+  /** Which configure bound it; stays the same when the file is swapped. */
+  readonly id: symbol;
   readonly file: BackingFile;
   /** Bytes, whole sectors. */
   readonly size: number;
@@ -50,8 +52,8 @@ export class LoopCore {
   readonly queue: RequestQueue;
   /** Configure and clear in progress: what a deferred open waits for. */
   readonly transitions = new Transitions();
-  /** The file that an opener let go of while others still had the device open. */
-  releasedFile: BackingFile | undefined;
+  /** The binding that an opener let go of while others still had the device open. */
+  released: Binding['id'] | undefined;
   #state: LoopState = 'unbound';
   #binding: Binding | undefined;
   #generation = 0;

@@ -1,6 +1,5 @@
 import { LoopError } from '../errno.js';
-import type { BackingFile } from '../io/backing-file.js';
-import type { LoopCore } from './loop-core.js';
+import type { Binding, LoopCore } from './loop-core.js';
 
 /**
  * An opener, counted under openMutex alone. Throws ENXIO when the device is being removed.
@@ -15,25 +14,25 @@ export async function loOpen(core: LoopCore, options: { readonly deferred: boole
   if (options.deferred) await core.transitions.settled();
 }
 
-/** That opener is gone. Returns the file that its close was the last of, where autoclear wants it cleared. */
-export const closeOpener = (core: LoopCore): Promise<BackingFile | undefined> =>
+/** That opener is gone. Returns the binding that its close was the last of, where autoclear wants it cleared. */
+export const closeOpener = (core: LoopCore): Promise<Binding['id'] | undefined> =>
   core.openers.close((last) => {
     const binding = core.state === 'bound' ? core.binding : undefined;
-    if (last) return binding?.autoclear ? binding.file : undefined;
-    core.releasedFile = binding?.file;
+    if (last) return binding?.autoclear ? binding.id : undefined;
+    core.released = binding?.id;
     return undefined;
   });
 
 /**
- * A clear is done, whose caller counted as an opener. Its close clears only what somebody else left to it: a file
- * whose clear was deferred, or whose user closed meanwhile. A file that was bound since waits for its first user.
+ * A clear is done, whose caller counted as an opener. Its close clears only what somebody else left to it: a binding
+ * whose clear was deferred, or whose user closed meanwhile. One that was made since waits for its first user.
  */
 export const closeClearer = (
   core: LoopCore,
-  deferred: BackingFile | undefined,
-): Promise<BackingFile | undefined> =>
+  deferred: Binding['id'] | undefined,
+): Promise<Binding['id'] | undefined> =>
   core.openers.close((last) => {
     const binding = core.state === 'bound' ? core.binding : undefined;
     if (!last || !binding?.autoclear) return undefined;
-    return [deferred, core.releasedFile].includes(binding.file) ? binding.file : undefined;
+    return [deferred, core.released].includes(binding.id) ? binding.id : undefined;
   });
