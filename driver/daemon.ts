@@ -1,6 +1,6 @@
 /** The composition root: loop devices, NBD server, control API, and their life from start to drain. */
 
-import { mkdir, open, stat } from 'node:fs/promises';
+import { mkdir, open, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { destination, pino } from 'pino';
@@ -13,10 +13,15 @@ import { LoopError } from './errno.js';
 import { Attachments } from './kernel/attachments.js';
 import { endProcess } from './kernel/exit.js';
 import { NbdClientAttacher } from './kernel/nbd-client.js';
+import { KernelLink } from './kernel/netlink/kernel-link.js';
+import { NetlinkAttacher } from './kernel/netlink-attacher.js';
+import type { NetlinkHost } from './kernel/netlink-device.js';
 import type { ActivatedSocket } from './kernel/service-manager.js';
 import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
+import { recover, StateKeeper } from './state/recovery.js';
+import { StateDirectory } from './state/state-directory.js';
 import { packageVersion } from './version.js';
 
 /** Files, and whether clients may do without. */
@@ -41,6 +46,8 @@ export interface DaemonOptions {
   readonly unix?: string;
   readonly control?: string;
   readonly stateDir?: string;
+  /** At the end every device stays as it is in the kernel, for the next daemon. */
+  readonly handover?: boolean;
   /** Threads that serve connections. */
   readonly reactors?: number;
   readonly maxConnections?: number;
@@ -93,6 +100,8 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const log = pino({ level: options.logLevel, base: null }, destination({ fd: 2, sync: true }));
   const tls = tlsOf(options);
   const paths = await socketPaths(options);
+  const state = await StateDirectory.open(paths.state);
+  undo.push(() => state.close());
   const claims: Claim[] = [];
   for (const path of new Set([paths.control, ...(paths.unixIsOurs ? [paths.unix] : [])])) {
     const claim = await claimSocket(path);
@@ -103,8 +112,9 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const order = new LockOrder({ onReport: (report) => log.error({ lockdep: report.text }, report.message) });
   const loops: LoopControl = new LoopControl({ order, log, onThaw: () => server.wake() });
   const reactors = options.reactors ?? Math.max(1, Math.floor(availableParallelism() / 2));
+  const exports = new LoopExports(loops, log);
   const server: NbdServer = new NbdServer({
-    exports: new LoopExports(loops, log),
+    exports,
     log,
     dataPath: DATA_PATH,
     reactors,
@@ -119,12 +129,24 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   });
   undo.push(() => server.drain(0));
 
+  const link = new KernelLink();
+  undo.push(() => link.close());
+  const attachments = new Attachments({
+    attachers: [
+      new NetlinkAttacher({ link, log, daemonId: state.daemonId, serve: serveKernel(server, exports) }),
+      new NbdClientAttacher(() => ({ unix: paths.unix })),
+    ],
+    describe: (device) => loops.device(device).describe(),
+    onChange: () => keeper.save(),
+    log,
+  });
+  link.events.on('mounts', () => attachments.mountsChanged());
+  await recover({ state, loops, attachments, log });
+  const keeper = new StateKeeper({ state, loops, attachments, log });
   await bindFiles(loops, options);
+  await keeper.save();
   const addresses = await listen(server, options, paths);
   const uris = (name: string): readonly string[] => exportUris(addresses, name);
-  const attachments = new Attachments([new NbdClientAttacher(() => ({ unix: paths.unix }))], (device) =>
-    loops.device(device).describe(),
-  );
   const startedAt = new Date().toISOString();
   const { listenControl } = await import('./control/server.js');
   const control = await listenControl(
@@ -148,9 +170,13 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
 
   let drained: Promise<void> | undefined;
   const drain = async (timeoutMs: number): Promise<void> => {
-    log.info({ connections: server.connections().length }, 'draining');
-    await Promise.all([server.drain(timeoutMs), control.close()]);
+    const keep = options.handover === true;
+    log.info({ connections: server.connections().length, handover: keep }, 'draining');
+    await attachments.close({ keep });
+    await keeper.stop({ keep: keep ? 'all' : 'attached' });
+    await Promise.all([server.drain(timeoutMs), control.close(), link.close()]);
     for (const claim of claims) claim.release();
+    await state.close();
   };
   return {
     loops,
@@ -187,6 +213,8 @@ interface SocketPaths {
   readonly unix: string;
   /** False when the service manager made it. */
   readonly unixIsOurs: boolean;
+  /** Directory of the state for a restart. */
+  readonly state: string;
 }
 
 /** The sockets' paths, absolute, in directories that exist. */
@@ -201,16 +229,27 @@ async function socketPaths(options: DaemonOptions): Promise<SocketPaths> {
     await mkdir(dirname(resolve(path)), { recursive: true, mode: 0o700 });
     return resolve(path);
   };
+  const control = await named(options.control, CONTROL_SOCKET);
   const given = options.activated?.map(({ address }) => ('unix' in address ? address.unix : undefined)) ?? [];
   const activated = given.find(
     (path) => path !== undefined && (options.unix === undefined || path === options.unix),
   );
   return {
-    control: await named(options.control, CONTROL_SOCKET),
+    control,
     unix: activated ?? (await named(options.unix, NBD_SOCKET)),
     unixIsOurs: activated === undefined,
+    state: resolve(options.stateDir ?? control.replace(/(\.sock)?$/, '.state')),
   };
 }
+
+/** Opens an export for the kernel and serves it on a socket that needs no handshake. */
+const serveKernel =
+  (server: NbdServer, exports: LoopExports): NetlinkHost['serve'] =>
+  async (name, fd) => {
+    const found = exports.find(name);
+    if (found === undefined) throw new LoopError('ENODEV', `there is no device ${name}`);
+    return server.serveSocket(fd, await found.open());
+  };
 
 /** In a directory that somebody else made, somebody else could put another daemon's sockets. */
 async function ownDirectory(directory: string): Promise<void> {
@@ -227,7 +266,11 @@ async function ownDirectory(directory: string): Promise<void> {
 async function bindFiles(loops: LoopControl, options: DaemonOptions): Promise<void> {
   const files = options.devices.map((file) => resolve(file));
   if (files.length === 0 && options.demonstrate) files.push(await demonstrationDisk());
-  for (const file of files) await loops.findAndConfigure({ file });
+  const present = new Set(loops.devices().map((device) => device.snapshot().file));
+  for (const file of files) {
+    // The daemon before this one may have left it bound.
+    if (!present.has(await realpath(file).catch(() => file))) await loops.findAndConfigure({ file });
+  }
 }
 
 /** A sparse disk in ./data, made once. */

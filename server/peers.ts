@@ -14,7 +14,7 @@ export interface PeerOptions {
 
 export interface ConnectionInfo {
   readonly id: number;
-  /** 'HOST:PORT', or 'unix'. */
+  /** 'HOST:PORT', 'unix' or 'kernel'. */
   readonly peer: string;
   /** The export's name; empty during the handshake. */
   readonly export: string;
@@ -60,6 +60,14 @@ export class Peers {
         leave();
       },
     };
+    this.#peers.set(id, peer);
+    return peer;
+  }
+
+  /** Counts in a kernel that this machine's administrator attached: no limit applies. */
+  enterKernel(exportName: string): Peer {
+    const id = ++this.#lastId;
+    const peer: Peer = { id, name: 'kernel', exportName, leave: () => this.#peers.delete(id) };
     this.#peers.set(id, peer);
     return peer;
   }

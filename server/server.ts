@@ -1,11 +1,13 @@
 /** Listens, accepts, and sees a connection through its handshake to the thread that serves it. */
 import { chmod } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
-import type { ExportTable } from './export.js';
+import type { ExportTable, OpenedExport } from './export.js';
 import { type Handshake, type ServerTls, shakeHands } from './handshake.js';
 import { DEFAULT_LIMITS, type NegotiationOptions } from './negotiation/options.js';
 import type { NegotiatedContext, TransmissionOutcome } from './negotiation/outcome.js';
+import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
+import { DISCONNECTED } from './transmission/connection.js';
 import { ReactorPool } from './transmission/reactor-pool.js';
 import { duplicate } from './transmission/sockets.js';
 import { StreamHost } from './transmission/stream-host.js';
@@ -54,6 +56,14 @@ export interface NbdServerOptions {
 
 /** What clients of a listener may do with any export. */
 export type ListenerAccess = 'read-write' | 'read-only';
+
+/** A socket that is served without a handshake. */
+export interface ServedSocket {
+  /** `TransmissionFlag` bits that its client may rely on. */
+  readonly transmissionFlags: number;
+  /** Resolves when the socket and the export are closed: 'disconnected' when the client said so (DISC). */
+  readonly closed: Promise<'disconnected' | 'lost'>;
+}
 
 const CONTEXTS: readonly NegotiatedContext[] = [{ id: 1, name: 'base:allocation' }];
 /** Milliseconds of silence after which TCP asks whether the peer is still there. */
@@ -110,6 +120,26 @@ export class NbdServer {
   wake(): void {
     this.#reactors.wake();
     void this.#streams?.then((streams) => streams.wake());
+  }
+
+  /**
+   * Serves a connected stream socket, non-blocking, whose client needs no handshake: a kernel's nbd driver. The
+   * descriptor and the export are the server's from here on. Replies are simple; limits on connections don't apply.
+   */
+  serveSocket(fd: number, opened: OpenedExport): ServedSocket {
+    const { info } = opened;
+    const peer = this.#peers.enterKernel(info.name);
+    const closed = new Promise<'disconnected' | 'lost'>((resolve) => {
+      const leftover = new Uint8Array(0);
+      this.#reactors.adopt(
+        { fd, opened, mode: 'simple', contexts: [], minimumBlock: 1, readOnly: info.readOnly, leftover },
+        (reason) => {
+          peer.leave();
+          void opened.release().then(() => resolve(reason === DISCONNECTED ? 'disconnected' : 'lost'));
+        },
+      );
+    });
+    return { transmissionFlags: transmissionFlags(info, { mode: 'simple', readOnly: false }), closed };
   }
 
   connections(): ConnectionInfo[] {

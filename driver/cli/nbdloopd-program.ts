@@ -13,6 +13,7 @@ export interface DaemonFlags {
   readonly unix?: string;
   readonly control?: string;
   readonly stateDir?: string;
+  readonly handover?: true;
   readonly reactors?: number;
   readonly maxConnections?: number;
   readonly maxConnectionsPerPeer?: number;
@@ -60,7 +61,8 @@ export function nbdloopdProgram(): Command {
     )
     .option('--unix <path>', 'listen for NBD on this Unix socket (default: nbd.sock in the run directory)')
     .option('--control <path>', 'control socket (default: control.sock in the run directory)')
-    .option('--state-dir <dir>', 'where the state for a restart is kept')
+    .option('--state-dir <dir>', 'where the state for a restart is kept (default: beside the control socket)')
+    .option('--handover', 'when ended, leave every device attached for the next daemon')
     .option(
       '--reactors <n>',
       'threads that serve connections (default: one for two processors)',

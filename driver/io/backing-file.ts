@@ -2,6 +2,7 @@ import fs, { type BigIntStats, constants } from 'node:fs';
 import { promisify } from 'node:util';
 import { errnoName, LoopError } from '../errno.js';
 import { dioAlignmentOf } from './dio-alignment.js';
+import { lockForWriting, type WriteLock } from './file-lock.js';
 import { blockDeviceSize, setDirect } from './syscalls.js';
 
 const openFile = promisify(fs.open);
@@ -50,12 +51,14 @@ export class BackingFile {
     readonly writable: boolean,
     /** Alignment in bytes that direct I/O needs of memory, position and length: a power of two, at least 512. */
     readonly dioAlignment: number,
+    /** Keeps other daemons from writing it. */
+    private readonly lock?: WriteLock,
   ) {}
 
   /**
    * Opens a file for reading, and for writing where that is possible and wanted.
    *
-   * Throws EBADF when there is no such file or it can't be read.
+   * Throws EBADF when there is no such file or it can't be read, EBUSY when another daemon has it for writing.
    */
   static async open(path: string, options: OpenOptions): Promise<BackingFile> {
     const named = await guarded(path, () => openFile(path, O_PATH));
@@ -67,7 +70,14 @@ export class BackingFile {
         return new BackingFile(identity, named, false, false, 512);
       }
       const { fd, writable } = await guarded(identity.path, () => openNamed(named, options.readOnly));
-      return new BackingFile(identity, fd, true, writable, dioAlignmentOf(fd, identity.device));
+      const alignment = dioAlignmentOf(fd, identity.device);
+      if (!writable) return new BackingFile(identity, fd, true, writable, alignment);
+      try {
+        return new BackingFile(identity, fd, true, writable, alignment, await lockForWriting(fd, identity));
+      } catch (error) {
+        await closeFile(fd);
+        throw error;
+      }
     } finally {
       if (!handedOver) await closeFile(named);
     }
@@ -108,7 +118,11 @@ export class BackingFile {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await closeFile(this.fd);
+    try {
+      await closeFile(this.fd);
+    } finally {
+      await this.lock?.release();
+    }
   }
 }
 

@@ -7,6 +7,8 @@ export interface AttachTarget {
   readonly device: number;
   /** Name of the export, `loopN`. */
   readonly exportName: string;
+  /** Bytes. */
+  readonly size: number;
   /** Logical block size, bytes, 512 to 4096. */
   readonly blockSize: number;
   /** Sockets between kernel and daemon. */
@@ -15,8 +17,6 @@ export interface AttachTarget {
   readonly timeout: number;
   /** Seconds that the kernel waits for a new connection when all are dead. */
   readonly deadTimeout: number;
-  /** The kernel lets go at the last close of the node. */
-  readonly disconnectOnClose: boolean;
 }
 
 /**
@@ -28,6 +28,10 @@ export interface Attacher {
   /** Why it can't work on this machine, or null. */
   obstacle(): Promise<Obstacle | null>;
   attach(target: AttachTarget): Promise<void>;
+  /** Takes up a device that a daemon before this one attached; false when the kernel does not have it any more. */
+  resume(target: AttachTarget): Promise<boolean>;
+  /** Leaves everything in the kernel as it is, for a daemon that comes after this one. */
+  abandon(): void;
   /** Disconnects at once, whoever uses the node: callers look for users first. */
   detach(device: number): Promise<void>;
   /** True when the kernel's device now has `size` bytes; false where this way cannot tell the kernel. */

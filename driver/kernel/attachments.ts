@@ -2,7 +2,9 @@
 
 import { LoopError } from '../errno.js';
 import type { Attacher, AttachTarget } from './attach.js';
-import { isConnected, nodePath, usersOf } from './sysfs.js';
+import { LastClose } from './last-close.js';
+import { rescanPartitions } from './partitions.js';
+import { inUse, isConnected, nodePath, usersOf } from './sysfs.js';
 
 /** Seconds. A daemon that is slow for this long loses its socket; one that is gone may come back for as long. */
 const DEFAULT_TIMEOUT = 30;
@@ -15,28 +17,55 @@ export interface AttachOptions {
   readonly deadTimeout?: number;
 }
 
+/** How a device was attached: what a daemon that takes it up again has to know. */
+export type AttachRecord = Required<AttachOptions>;
+
 /** What the kernel has to know of a device. */
 export interface AttachableDevice {
+  readonly size: number;
   readonly blockSize: number;
   readonly autoclear: boolean;
+  readonly partscan: boolean;
+}
+
+export interface AttachmentsOptions {
+  /** The first that works here is the default. */
+  readonly attachers: readonly Attacher[];
+  readonly describe: (device: number) => Promise<AttachableDevice>;
+  /** A device was attached or detached: resolves when that is noted for a daemon that comes after this one. */
+  readonly onChange: () => Promise<void>;
+  readonly log: { error(fields: object, message: string): void };
+}
+
+interface Attached {
+  readonly attacher: Attacher;
+  readonly record: AttachRecord;
 }
 
 export class Attachments {
-  readonly #attached = new Map<number, Attacher>();
+  readonly #attached = new Map<number, Attached>();
   readonly #busy = new Set<number>();
+  readonly #lastClose: LastClose;
 
-  /** The first of `attachers` that works here is the default. */
-  constructor(
-    readonly attachers: readonly Attacher[],
-    readonly describe: (device: number) => Promise<AttachableDevice>,
-  ) {}
+  constructor(readonly options: AttachmentsOptions) {
+    this.#lastClose = new LastClose({
+      disconnectOnClose: (device, on) => this.#of(device).attacher.disconnectOnClose(device, on),
+      detach: (device) => this.detach(device),
+      onError: (device, err) => options.log.error({ err, device }, 'autoclear: the kernel side failed'),
+    });
+  }
 
   /** `/dev/nbdN`; null as soon as the kernel has let go, whoever made it. */
   node(device: number): string | null {
     if (!this.#attached.has(device)) return null;
     if (this.#busy.has(device) || isConnected(device)) return nodePath(device);
-    this.#attached.delete(device);
+    this.#forget(device);
     return null;
+  }
+
+  /** How a device is attached, or undefined. */
+  record(device: number): AttachRecord | undefined {
+    return this.node(device) === null ? undefined : this.#attached.get(device)?.record;
   }
 
   /** Returns the node. EBUSY when attached already, by whomever. */
@@ -48,54 +77,117 @@ export class Attachments {
         const whose = this.#attached.has(device) ? 'attached already' : 'in use by another NBD client';
         throw new LoopError('EBUSY', `loop${device}: ${node} is ${whose}`);
       }
-      const { blockSize, autoclear } = await this.describe(device);
-      const target: AttachTarget = {
-        device,
-        exportName: `loop${device}`,
-        blockSize,
+      const record: AttachRecord = {
+        by: attacher.method,
         connections: options.connections ?? 1,
         timeout: options.timeout ?? DEFAULT_TIMEOUT,
         deadTimeout: options.deadTimeout ?? DEFAULT_DEAD_TIMEOUT,
-        disconnectOnClose: autoclear,
       };
-      await attacher.attach(target);
-      this.#attached.set(device, attacher);
+      const described = await this.options.describe(device);
+      await attacher.attach(target(device, record, described));
+      this.#attached.set(device, { attacher, record });
+      await this.options.onChange();
+      await this.#settle(device, described);
       return node;
     });
+  }
+
+  /** Takes up a device that a daemon before this one attached. False when the kernel has let go of it. */
+  async resume(device: number, record: AttachRecord): Promise<boolean> {
+    const attacher = this.options.attachers.find(({ method }) => method === record.by);
+    if (attacher === undefined) return false;
+    const described = await this.options.describe(device);
+    if (!(await attacher.resume(target(device, record, described)))) return false;
+    this.#attached.set(device, { attacher, record });
+    if (described.autoclear) void this.#armed(device);
+    return true;
   }
 
   /** ENXIO when not attached; EBUSY while somebody uses the node, unless `force`. */
   async detach(device: number, options: { force?: boolean } = {}): Promise<void> {
     return this.#alone(device, async () => {
-      const attacher = this.#of(device);
+      const { attacher } = this.#of(device);
       if (options.force !== true) await this.#refuseUsed(device);
       await attacher.detach(device);
-      this.#attached.delete(device);
+      this.#forget(device);
+      await this.options.onChange();
     });
   }
 
-  async inUse(device: number): Promise<boolean> {
-    return (await usersOf(device, process.pid)).length > 0;
+  inUse(device: number): Promise<boolean> {
+    return inUse(device);
   }
 
   /** Best effort where the way of attaching cannot tell the kernel: it sees the size at the next attach. */
   async resized(device: number, size: number): Promise<void> {
-    await this.#of(device).resize(device, size);
+    await this.#of(device).attacher.resize(device, size);
+    await this.contentChanged(device);
   }
 
+  /** Another file or another part of it is behind the device: where partitions are wanted, they are read again. */
+  async contentChanged(device: number): Promise<void> {
+    if (this.node(device) === null) return;
+    const { partscan } = await this.options.describe(device);
+    if (partscan) await this.#rescan(device);
+  }
+
+  /** Autoclear was set or taken away. False when the device is not attached. */
   async disconnectOnClose(device: number, on: boolean): Promise<boolean> {
     if (this.node(device) === null) return false;
-    return this.#of(device).disconnectOnClose(device, on);
+    if (on) await this.#lastClose.arm(device);
+    else await this.#lastClose.disarm(device);
+    return true;
   }
 
-  #of(device: number): Attacher {
-    const attacher = this.#attached.get(device);
-    if (attacher === undefined) throw new LoopError('ENXIO', `loop${device} is not attached to the kernel`);
-    return attacher;
+  /** The mount table changed. */
+  mountsChanged(): void {
+    this.#lastClose.look();
+  }
+
+  /** Ends: idle devices are detached, those in use stay for the next daemon; with `keep` all of them. */
+  async close(options: { keep: boolean }): Promise<void> {
+    this.#lastClose.close();
+    for (const device of options.keep ? [] : [...this.#attached.keys()]) {
+      if (this.node(device) === null) continue;
+      await this.detach(device).catch((err: unknown) => {
+        this.options.log.error({ err, device }, 'the device stays attached for the next daemon');
+      });
+    }
+    for (const attacher of this.options.attachers) attacher.abandon();
+  }
+
+  /** What a fresh attachment still needs; its failure leaves the device attached. */
+  async #settle(device: number, { autoclear, partscan }: AttachableDevice): Promise<void> {
+    if (partscan) await this.#rescan(device);
+    if (autoclear) await this.#armed(device);
+  }
+
+  #armed(device: number): Promise<void> {
+    return this.#lastClose
+      .expect(device)
+      .catch((err: unknown) => this.options.log.error({ err, device }, 'autoclear: the kernel side failed'));
+  }
+
+  async #rescan(device: number): Promise<void> {
+    const failure = await rescanPartitions(device).catch((error: Error) => error.message);
+    if (failure !== undefined) {
+      this.options.log.error({ device, failure }, `${nodePath(device)}: partitions could not be read`);
+    }
+  }
+
+  #forget(device: number): void {
+    this.#attached.delete(device);
+    this.#lastClose.forget(device);
+  }
+
+  #of(device: number): Attached {
+    const attached = this.#attached.get(device);
+    if (attached === undefined) throw new LoopError('ENXIO', `loop${device} is not attached to the kernel`);
+    return attached;
   }
 
   async #choose(device: number, by: Attacher['method'] | undefined): Promise<Attacher> {
-    const candidates = this.attachers.filter((attacher) => by === undefined || attacher.method === by);
+    const candidates = this.options.attachers.filter((one) => by === undefined || one.method === by);
     let first: LoopError | undefined;
     for (const attacher of candidates) {
       const obstacle = await attacher.obstacle();
@@ -130,3 +222,13 @@ export class Attachments {
     }
   }
 }
+
+const target = (device: number, record: AttachRecord, described: AttachableDevice): AttachTarget => ({
+  device,
+  exportName: `loop${device}`,
+  size: described.size,
+  blockSize: described.blockSize,
+  connections: record.connections,
+  timeout: record.timeout,
+  deadTimeout: record.deadTimeout,
+});

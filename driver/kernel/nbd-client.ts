@@ -6,18 +6,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
 import type { Attacher, AttachTarget, Endpoint, Obstacle } from './attach.js';
 import { lastLine, runCommand } from './command.js';
-import { isConnected, nodeExists, nodePath } from './sysfs.js';
+import { moduleObstacle } from './module.js';
+import { isConnected, nodePath } from './sysfs.js';
 
 const PROGRAM = 'nbd-client';
-/** nbd-client and modprobe are killed after this, milliseconds. */
+/** nbd-client is killed after this, milliseconds. */
 const PROGRAM_TIMEOUT_MS = 30_000;
 /** How long the kernel may take to let go after a disconnect, milliseconds. */
 const RELEASE_TIMEOUT_MS = 5000;
 
 export class NbdClientAttacher implements Attacher {
   readonly method = 'nbd-client';
-  /** modprobe is tried once; its failure is told each time. */
-  #module: Promise<Obstacle | null> | undefined;
 
   /** `endpoint` is where nbd-client finds this daemon; undefined when it listens nowhere. */
   constructor(readonly endpoint: () => Endpoint | undefined) {}
@@ -34,9 +33,7 @@ export class NbdClientAttacher implements Attacher {
     if (!(await isInstalled(PROGRAM))) {
       return { errno: 'ENOENT', message: 'attaching needs nbd-client, which is not installed' };
     }
-    if (nodeExists(0)) return null;
-    this.#module ??= loadModule();
-    return this.#module;
+    return moduleObstacle();
   }
 
   async attach(target: AttachTarget): Promise<void> {
@@ -69,6 +66,13 @@ export class NbdClientAttacher implements Attacher {
     }
   }
 
+  /** nbd-client has gone with the connection: nobody can give the kernel a new one. */
+  async resume(): Promise<boolean> {
+    return false;
+  }
+
+  abandon(): void {}
+
   async detach(device: number): Promise<void> {
     const node = nodePath(device);
     const { status, output } = await runCommand(PROGRAM, ['-d', node], PROGRAM_TIMEOUT_MS);
@@ -88,20 +92,6 @@ export class NbdClientAttacher implements Attacher {
 
   async disconnectOnClose(): Promise<boolean> {
     return false;
-  }
-}
-
-async function loadModule(): Promise<Obstacle | null> {
-  const missing = (why: string): Obstacle => ({
-    errno: 'ENODEV',
-    message: `this kernel has no nbd module: ${why}`,
-  });
-  try {
-    const { status, output } = await runCommand('modprobe', ['nbd'], PROGRAM_TIMEOUT_MS);
-    if (nodeExists(0)) return null;
-    return missing(status === 0 ? 'modprobe nbd made no device' : lastLine(output));
-  } catch {
-    return missing('modprobe is not installed');
   }
 }
 

@@ -1,6 +1,6 @@
 /** What the kernel tells about /dev/nbdN, and who uses it. Reads only, never opens the node. */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
 export const nodePath = (device: number): string => `/dev/nbd${device}`;
@@ -8,6 +8,19 @@ const sysPath = (device: number): string => `/sys/block/nbd${device}`;
 
 /** True while a connection is configured: the only sign that holds also for a device that is merely open. */
 export const isConnected = (device: number): boolean => existsSync(`${sysPath(device)}/pid`);
+
+/** The backend identifier of a connected device; undefined when it has none. */
+export function backendOf(device: number): string | undefined {
+  try {
+    return readFileSync(`${sysPath(device)}/backend`, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Every device of the driver. */
+export const nbdDevices = (): number[] =>
+  readdirSync('/sys/block').flatMap((name) => (/^nbd\d+$/.test(name) ? [Number(name.slice(3))] : []));
 
 export const nodeExists = (device: number): boolean => existsSync(sysPath(device));
 
@@ -17,14 +30,35 @@ export const nodeExists = (device: number): boolean => existsSync(sysPath(device
  */
 export async function usersOf(device: number, exceptPid: number): Promise<string[]> {
   const names = [`nbd${device}`, ...(await partitionsOf(device))];
-  const [mounts, holders, swaps, processes] = await Promise.all([
+  const [lasting, processes] = await Promise.all([lastingUsersOf(device), openersOf(names, exceptPid)]);
+  return [...lasting, ...processes];
+}
+
+/** Those of them that are no passing visitors, as udev, blkid or mkfs are: mounts, devices built on it, swap. */
+export async function lastingUsersOf(device: number): Promise<string[]> {
+  const names = [`nbd${device}`, ...(await partitionsOf(device))];
+  const [mounts, fileSystems, holders, swaps] = await Promise.all([
     mountsOf(names),
+    fileSystemsOn(names),
     holdersOf(device, names),
     swapsOf(names),
-    openersOf(names, exceptPid),
   ]);
-  return [...mounts, ...holders, ...swaps, ...processes];
+  return [...(mounts.length > 0 ? mounts : fileSystems), ...holders, ...swaps];
 }
+
+/** File systems that show themselves in sysfs: also those that are mounted in another mount namespace only. */
+async function fileSystemsOn(names: readonly string[]): Promise<string[]> {
+  const types = await readdir('/sys/fs').catch(() => []);
+  return types.flatMap((type) =>
+    names
+      .filter((name) => existsSync(`/sys/fs/${type}/${name}`))
+      .map((name) => `${name} is mounted as ${type}`),
+  );
+}
+
+/** True while anything but this process uses the node or one of its partitions. */
+export const inUse = async (device: number): Promise<boolean> =>
+  (await usersOf(device, process.pid)).length > 0;
 
 async function partitionsOf(device: number): Promise<string[]> {
   const entries = await readdir(sysPath(device)).catch(() => []);

@@ -10,6 +10,9 @@ import { close, errno, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, type Pipe, recv, se
 
 const { EAGAIN, EINTR } = constants.errno;
 
+/** The reason of an end that the client asked for (DISC). */
+export const DISCONNECTED = 'the client disconnected';
+
 /** What a connection does next. */
 export const Next = {
   /** Waits for the peer to send. */
@@ -133,7 +136,7 @@ export class Connection implements Sink, ZeroCopy {
     if (served < end) this.#keep(input.bytes.subarray(served, end));
     const { status } = session;
     this.#isRunnable = status !== Status.OPEN;
-    if (status === Status.FINISHED) this.reason ||= 'the client disconnected';
+    if (status === Status.FINISHED) this.reason ||= DISCONNECTED;
     else if (status === Status.BROKEN) this.reason ||= 'the client broke the protocol';
     this.next = this.#after(status, flushed);
   }

@@ -24,6 +24,11 @@ declare module 'buffer-layout' {
     encode(value: Shape<F>, into: Buffer, offset?: number): number;
   }
 
+  export function u8<Name extends string>(property: Name): Field<Name, number>;
+  /** Without a suffix: little-endian. */
+  export function u16<Name extends string>(property: Name): Field<Name, number>;
+  export function u32<Name extends string>(property: Name): Field<Name, number>;
+  export function nu64<Name extends string>(property: Name): Field<Name, number>;
   export function u16be<Name extends string>(property: Name): Field<Name, number>;
   export function u32be<Name extends string>(property: Name): Field<Name, number>;
   /** A 64-bit number; exact up to 2^53. */

@@ -1,0 +1,97 @@
+/** Attaches by generic netlink: the kernel gets one end of socketpairs, and a reactor serves the other. */
+
+import { readFile } from 'node:fs/promises';
+import { LoopError } from '../errno.js';
+import type { Attacher, AttachTarget, Obstacle } from './attach.js';
+import { moduleObstacle } from './module.js';
+import { KernelRefusal } from './netlink/kernel-link.js';
+import { backendIdentifier, NetlinkDevice, type NetlinkHost } from './netlink-device.js';
+import { backendOf, isConnected, nodePath } from './sysfs.js';
+
+/** linux/capability.h */
+const CAP_SYS_ADMIN = 21n;
+
+export class NetlinkAttacher implements Attacher {
+  readonly method = 'netlink';
+  readonly #devices = new Map<number, NetlinkDevice>();
+
+  constructor(readonly host: NetlinkHost) {
+    host.link.events.on('linkDead', (index) => this.#devices.get(index)?.lostLink());
+  }
+
+  async obstacle(): Promise<Obstacle | null> {
+    if (!(await maySetUpDevices())) {
+      return { errno: 'EPERM', message: 'attaching to the kernel needs a daemon that runs as root' };
+    }
+    const missing = await moduleObstacle();
+    if (missing !== null) return missing;
+    try {
+      await this.host.link.status(0);
+      return null;
+    } catch (error) {
+      if (!(error instanceof KernelRefusal)) throw error;
+      // A device that does not exist is no obstacle: CONNECT makes it.
+      if (error.errno !== 'ENOENT' && error.errno !== 'EPERM') return null;
+      const why =
+        error.errno === 'EPERM' ? 'does not allow it' : 'is not to be seen in this network namespace';
+      return { errno: error.errno, message: `the netlink interface of the kernel's nbd driver ${why}` };
+    }
+  }
+
+  async attach(target: AttachTarget): Promise<void> {
+    const device = new NetlinkDevice(target, this.host);
+    await device.connect();
+    this.#devices.set(target.device, device);
+  }
+
+  async resume(target: AttachTarget): Promise<boolean> {
+    const { device } = target;
+    if (!isConnected(device) || backendOf(device) !== backendIdentifier(this.host.daemonId, device))
+      return false;
+    const resumed = new NetlinkDevice(target, this.host);
+    this.#devices.set(device, resumed);
+    resumed.resume();
+    return true;
+  }
+
+  async detach(device: number): Promise<void> {
+    await this.#of(device).disconnect();
+    this.#devices.delete(device);
+  }
+
+  async resize(device: number, size: number): Promise<boolean> {
+    await this.#reconfigure(device, { size });
+    return true;
+  }
+
+  async disconnectOnClose(device: number, on: boolean): Promise<boolean> {
+    await this.#reconfigure(device, { disconnectOnClose: on });
+    return true;
+  }
+
+  abandon(): void {
+    for (const device of this.#devices.values()) device.abandon();
+  }
+
+  async #reconfigure(device: number, change: Parameters<NetlinkDevice['reconfigure']>[0]): Promise<void> {
+    try {
+      await this.#of(device).reconfigure(change);
+    } catch (error) {
+      if (!(error instanceof KernelRefusal)) throw error;
+      throw new LoopError(error.errno, `${nodePath(device)}: the kernel refused to change it`);
+    }
+  }
+
+  #of(device: number): NetlinkDevice {
+    const found = this.#devices.get(device);
+    if (found === undefined) throw new LoopError('ENXIO', `loop${device} is not attached to the kernel`);
+    return found;
+  }
+}
+
+/** nbd asks for CAP_SYS_ADMIN. */
+async function maySetUpDevices(): Promise<boolean> {
+  const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
+  return ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
+}
