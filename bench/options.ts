@@ -16,6 +16,7 @@ export interface Options {
   readonly diskDirectory: string;
   readonly memoryDirectory: string;
   readonly list: boolean;
+  readonly profile: boolean;
   readonly check: readonly string[] | undefined;
   readonly minutes: number;
 }
@@ -55,6 +56,7 @@ export const parseOptions = (args: readonly string[]): Options =>
     .option('--disk-directory <path>', 'where the image on a real disk goes', '/var/tmp')
     .option('--memory-directory <path>', 'where the image in memory goes', '/dev/shm')
     .option('--list', 'list workloads and servers, measure nothing', false)
+    .option('--profile', 'where nbdloop spends the CPU of one request, by perf', false)
     .option(
       '--check <names>',
       'start, idle, fairness, memory: checks of nbdloop alone, comma-separated',

@@ -2,7 +2,16 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ControlClient } from '../../driver/control/client.js';
 import { Daemon } from '../system/process.js';
-import { freePort, listening, type Server, type Site, serving, socketPath, starting } from './server.js';
+import {
+  freePort,
+  listening,
+  type RunningServer,
+  type Server,
+  type Site,
+  serving,
+  socketPath,
+  starting,
+} from './server.js';
 
 /** The daemon as compiled beside this file. */
 const PROGRAM = fileURLToPath(new URL('../../driver/cli/nbdloopd.js', import.meta.url));
@@ -28,27 +37,30 @@ export const daemonArguments = (site: Site, port: number): string[] => {
 
 const controlPath = (site: Site): string => `${site.directory}/control.sock`;
 
+/** `flags` are Node's. */
+export const startNbdloop = async (site: Site, flags: readonly string[] = []): Promise<RunningServer> => {
+  const port = site.setup.transport === 'tcp' ? await freePort() : 0;
+  const daemon = await Daemon.start(process.execPath, [...flags, ...daemonArguments(site, port)]);
+  const server = await serving(daemon, site, port);
+  const control = new ControlClient(controlPath(site));
+  const toggleDirect = async (on: boolean) => {
+    await control.directIo(0, on);
+  };
+  try {
+    // It serves clients before the control socket is there.
+    await listening(starting(daemon), { path: controlPath(site) });
+    if (site.setup.direct) await toggleDirect(true);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return { ...server, toggleDirect };
+};
+
 export const nbdloop: Server = {
   name: 'nbdloop',
   role: 'ours',
   version: () => Promise.resolve(existsSync(PROGRAM) ? `this tree, Node ${process.version}` : undefined),
   supports: () => true,
-  async start(site) {
-    const port = site.setup.transport === 'tcp' ? await freePort() : 0;
-    const daemon = await Daemon.start(process.execPath, daemonArguments(site, port));
-    const server = await serving(daemon, site, port);
-    const control = new ControlClient(controlPath(site));
-    const toggleDirect = async (on: boolean) => {
-      await control.directIo(0, on);
-    };
-    try {
-      // It serves clients before the control socket is there.
-      await listening(starting(daemon), { path: controlPath(site) });
-      if (site.setup.direct) await toggleDirect(true);
-    } catch (error) {
-      await server.stop();
-      throw error;
-    }
-    return { ...server, toggleDirect };
-  },
+  start: (site) => startNbdloop(site),
 };

@@ -2,7 +2,7 @@ import { test } from 'tap';
 import type { Sample } from '../../../bench/measure.js';
 import { type Report, toSection } from '../../../bench/report/figures.js';
 import { reportHtml } from '../../../bench/report/html.js';
-import { replaceTables, reportMarkdown } from '../../../bench/report/markdown.js';
+import { replacePart, reportMarkdown } from '../../../bench/report/markdown.js';
 import { reportText, table } from '../../../bench/report/text.js';
 import { TARGETS } from '../../../bench/targets.js';
 import { selectWorkloads, WORKLOADS, withMoreClients } from '../../../bench/workloads.js';
@@ -81,10 +81,13 @@ test('the page is one file, and text in it cannot become markup', async (t) => {
 });
 
 test('tables replace tables, and the prose around them stays', async (t) => {
-  const begin = '<!-- bench: begin (written by `npm run bench -- --markdown`, not by hand) -->';
-  const end = '<!-- bench: end -->';
-  t.equal(replaceTables(`before\n${begin}\nold\n${end}\nafter`, 'new'), 'before\nnew\nafter');
-  t.throws(() => replaceTables('a page without marks', 'new'), /no lines/);
+  const begin = '<!-- profile: begin (written by `npm run bench -- --markdown`, not by hand) -->';
+  const end = '<!-- profile: end -->';
+  const page = `before\n${begin}\nold\n${end}\nafter`;
+  const once = replacePart(page, 'profile', 'new');
+  t.equal(once, `before\n${begin}\n\nnew\n${end}\nafter`);
+  t.equal(replacePart(once, 'profile', 'new'), once, 'as often as one likes');
+  t.throws(() => replacePart(page, 'bench', 'new'), /no lines/);
 });
 
 test('a terminal table lines its figures up to the right', async (t) => {
