@@ -3,6 +3,9 @@ import { closePipe, openPipe, type Pipe } from './sockets.js';
 /** Bytes a pipe is asked to hold. The system's default limit for an unprivileged process. */
 const CAPACITY = 1 << 20;
 
+/** Empty pipes kept for the next reply; many slow peers at once leave more, which are closed. */
+const MOST_IDLE = 16;
+
 /** The empty pipes of a thread. One is out only while a reply is on its way through it. */
 export class Pipes {
   readonly #idle: Pipe[] = [];
@@ -18,7 +21,8 @@ export class Pipes {
 
   /** Gives an empty pipe back. */
   give(pipe: Pipe): void {
-    this.#idle.push(pipe);
+    if (this.#idle.length < MOST_IDLE) this.#idle.push(pipe);
+    else closePipe(pipe);
   }
 
   /** For a pipe that holds data nobody will read. */

@@ -39,8 +39,7 @@ export class Coverage implements Disposable {
   fresh(): string[] {
     const places: string[] = [];
     for (const [url, ran] of this.#take()) {
-      const seen = this.#seen.get(url) ?? new Uint8Array(ran.length);
-      this.#seen.set(url, seen);
+      const seen = this.#seenOf(url, ran.length);
       let isWithin = false;
       for (let at = 0; at < ran.length; at++) {
         const isFresh = ran[at] === 1 && seen[at] !== 1;
@@ -50,6 +49,16 @@ export class Coverage implements Disposable {
       }
     }
     return places;
+  }
+
+  /** A function that was collected is not listed any more, so the length of a module is not the same every time. */
+  #seenOf(url: string, length: number): Uint8Array {
+    const before = this.#seen.get(url) ?? new Uint8Array(0);
+    if (before.length >= length) return before;
+    const seen = new Uint8Array(length);
+    seen.set(before);
+    this.#seen.set(url, seen);
+    return seen;
   }
 
   /** Which of these places ran since the last call. */

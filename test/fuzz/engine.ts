@@ -33,6 +33,8 @@ export interface FuzzOptions {
   readonly budget: number;
   /** Part of the path of modules whose code counts; none where the code runs in another process. */
   readonly coverageOf?: string;
+  /** Called at once, for the process may not live to tell it later. */
+  readonly onFinding?: (finding: Finding) => void;
   /** Called now and then. */
   readonly onProgress?: (report: FuzzReport) => void;
 }
@@ -125,14 +127,19 @@ export class Fuzzer implements Disposable {
     try {
       const events = await Promise.race([this.#options.target(input), late]);
       if (events !== 'late') return events;
-      this.#findings.push({ kind: 'hang', input, message: `it took more than ${HANG} ms` });
+      this.#found({ kind: 'hang', input, message: `it took more than ${HANG} ms` });
     } catch (error) {
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.#findings.push({ kind: 'crash', input, message });
+      this.#found({ kind: 'crash', input, message });
     } finally {
       limit.abort();
     }
     return [];
+  }
+
+  #found(finding: Finding): void {
+    this.#findings.push(finding);
+    this.#options.onFinding?.(finding);
   }
 
   [Symbol.dispose](): void {

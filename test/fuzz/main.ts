@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { keepInputs, readCorpus, writeFinding } from './corpus.js';
-import type { FuzzReport } from './engine.js';
+import type { Finding, FuzzReport } from './engine.js';
 import { fuzzMemory, fuzzWire, type WireReport } from './runs.js';
 import { runInMemory } from './target.js';
 import { WireTarget } from './wire.js';
@@ -37,11 +37,11 @@ const tell = (name: string) => (report: FuzzReport) => {
 
 function settle(name: string, report: FuzzReport): number {
   tell(`${name}, seed ${report.seed}, ended`)(report);
-  for (const finding of report.findings) {
-    say(`${finding.kind}: ${writeFinding(FINDINGS, finding)}: ${finding.message.split('\n')[0]}`);
-  }
   return report.findings.length;
 }
+
+const onFinding = (finding: Finding): void =>
+  say(`${finding.kind}: ${writeFinding(FINDINGS, finding)}: ${finding.message.split('\n')[0]}`);
 
 async function runOne(path: string): Promise<void> {
   const input = readFileSync(path);
@@ -55,7 +55,7 @@ async function fuzz(): Promise<number> {
   const seed = Number(values.seed);
   const parts = values.only === undefined ? ['memory', 'wire'] : [values.only];
   const budget = (Number(values.minutes) * 60_000) / parts.length;
-  const options = { seed, budget, corpus: readCorpus() };
+  const options = { seed, budget, corpus: readCorpus(), onFinding };
   let findings = 0;
   if (parts.includes('memory')) {
     const report = await fuzzMemory({ ...options, onProgress: tell('memory') });

@@ -3,7 +3,7 @@ import { Fuzzer, type FuzzOptions, type FuzzReport } from './engine.js';
 import { runInMemory } from './target.js';
 import { type Holdings, WireTarget } from './wire.js';
 
-export type RunOptions = Pick<FuzzOptions, 'seed' | 'budget' | 'corpus' | 'onProgress'>;
+export type RunOptions = Pick<FuzzOptions, 'seed' | 'budget' | 'corpus' | 'onFinding' | 'onProgress'>;
 
 /** Negotiation and transmission in memory, guided by coverage of the server's code. */
 export async function fuzzMemory(options: RunOptions): Promise<FuzzReport> {

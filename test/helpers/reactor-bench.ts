@@ -1,0 +1,220 @@
+/** Reactors with real sockets and devices over real files, without a daemon around them. */
+import { closeSync, openSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { LockOrder } from '../../driver/locks/lock-order.js';
+import { RequestQueue } from '../../driver/queue/request-queue.js';
+import { DeviceState } from '../../driver/queue/slots.js';
+import type { OpenedExport } from '../../server/export.js';
+import type { ReplyMode } from '../../server/negotiation/outcome.js';
+import { ReactorPool } from '../../server/transmission/reactor-pool.js';
+import { duplicate } from '../../server/transmission/sockets.js';
+import { ALLOCATION } from './session-bench.js';
+import { makeRandomFile, TempDir } from './temp.js';
+import { type Ask, encodeAsk, type Reply, ReplyReader } from './transmission-client.js';
+
+/** A device over one file, as `driver/loop` publishes it. */
+export class TestDevice {
+  readonly queue: RequestQueue;
+  readonly #fd: number;
+  #generation = 0;
+
+  private constructor(
+    readonly path: string,
+    readonly size: number,
+    onThaw: () => void,
+  ) {
+    this.#fd = openSync(path, 'r+');
+    this.queue = new RequestQueue({ order: new LockOrder(), name: 'loop0', onThaw });
+  }
+
+  static async bound(path: string, size: number, onThaw: () => void): Promise<TestDevice> {
+    const device = new TestDevice(path, size, onThaw);
+    await device.bind();
+    return device;
+  }
+
+  bind(): Promise<void> {
+    return this.#publish(DeviceState.BOUND, this.#fd, this.size);
+  }
+
+  clear(): Promise<void> {
+    return this.#publish(DeviceState.UNBOUND, -1, 0);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  async #publish(state: number, fd: number, size: number): Promise<void> {
+    await using frozen = await this.queue.freeze();
+    const generation = ++this.#generation;
+    const rest = { flags: 0, blockSize: 512, dioAlignment: 512, offset: 0 };
+    frozen.publish({ ...rest, state, fd, size, generation });
+  }
+
+  get opened(): OpenedExport {
+    const blockSizes = { minimum: 1, preferred: 4096, maximum: 32 << 20 };
+    const info = {
+      name: 'loop0',
+      description: '',
+      size: this.size,
+      readOnly: false,
+      fastZero: true,
+      blockSizes,
+    };
+    return { info, device: 0, shared: this.queue.shared, release: async () => {} };
+  }
+}
+
+/** The client's end of an adopted connection. */
+export class BlockClient {
+  readonly closed: Promise<void>;
+  readonly #reader: ReplyReader;
+  readonly #replies: Reply[] = [];
+  #wake: () => void = () => {};
+  #isClosed = false;
+
+  constructor(
+    readonly socket: Socket,
+    readonly mode: ReplyMode,
+    /** What the pool said when it closed the connection. */
+    readonly reason: Promise<string>,
+  ) {
+    this.#reader = new ReplyReader(mode);
+    socket.on('error', () => {}); // 'close' follows
+    socket.on('data', (bytes: Buffer) => {
+      this.#replies.push(...this.#reader.read(bytes));
+      this.#wake();
+    });
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#isClosed = true;
+        this.#wake();
+        resolve();
+      });
+    });
+  }
+
+  /** Requests whose bytes the caller sends. */
+  expect(...asks: readonly Ask[]): void {
+    this.#reader.expect(...asks);
+  }
+
+  /** Sends requests; their replies are taken with `replies`. */
+  send(...asks: readonly Ask[]): void {
+    this.expect(...asks);
+    this.socket.write(Buffer.concat(asks.map((ask) => encodeAsk(this.mode, ask))));
+  }
+
+  /** The next `count` replies; rejects when the server closes before. */
+  async replies(count: number): Promise<Reply[]> {
+    while (this.#replies.length < count) {
+      if (this.#isClosed) throw new Error(`closed after ${this.#replies.length} of ${count} replies`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#replies.splice(0, count);
+  }
+
+  async ask(ask: Ask): Promise<Reply> {
+    this.send(ask);
+    const [reply] = await this.replies(1);
+    if (reply === undefined) throw new Error('no reply');
+    return reply;
+  }
+
+  /** Replies that came and were not taken. */
+  get untaken(): number {
+    return this.#replies.length;
+  }
+}
+
+export interface ReactorBenchOptions {
+  readonly reactors?: number;
+  readonly transport?: 'unix' | 'tcp';
+  /** A compiled module in test/helpers; the driver's own when absent. */
+  readonly dataPath?: string;
+}
+
+const REAL = '../../driver/queue/queue-rq.js';
+
+export class ReactorBench implements AsyncDisposable {
+  readonly files = new TempDir();
+  readonly pool: ReactorPool;
+  readonly failures: Error[] = [];
+  readonly #transport: 'unix' | 'tcp';
+  readonly #devices: TestDevice[] = [];
+  readonly #sockets: Socket[] = [];
+  #isClosed = false;
+
+  private constructor({ reactors = 1, transport = 'unix', dataPath = REAL }: ReactorBenchOptions) {
+    this.#transport = transport;
+    this.pool = new ReactorPool({
+      reactors,
+      dataPath: new URL(dataPath, import.meta.url),
+      onFailure: (error) => this.failures.push(error),
+    });
+  }
+
+  static async start(options: ReactorBenchOptions = {}): Promise<ReactorBench> {
+    const bench = new ReactorBench(options);
+    await bench.pool.ready();
+    return bench;
+  }
+
+  /** A device over a new file of random bytes. */
+  async device(bytes: number): Promise<TestDevice> {
+    const path = makeRandomFile(this.files.file(`${this.#devices.length}.img`), bytes);
+    const device = await TestDevice.bound(path, bytes, () => this.pool.wake());
+    this.#devices.push(device);
+    return device;
+  }
+
+  /** A connection to a device that a reactor has adopted. `leftover`: bytes it has received before. */
+  async connect(
+    device: TestDevice,
+    { mode = 'simple', leftover = Buffer.alloc(0) }: { mode?: ReplyMode; leftover?: Buffer } = {},
+  ): Promise<BlockClient> {
+    const [near, far] = await this.#pair();
+    this.#sockets.push(near);
+    const fd = duplicate((far as unknown as { readonly _handle: { readonly fd: number } })._handle.fd);
+    far.destroy();
+    const { opened } = device;
+    const contexts = mode === 'simple' ? [] : ALLOCATION;
+    const reason = new Promise<string>((resolve) => {
+      this.pool.adopt({ fd, opened, mode, contexts, minimumBlock: 1, readOnly: false, leftover }, resolve);
+    });
+    return new BlockClient(near, mode, reason);
+  }
+
+  /** Both ends of a new connection. */
+  async #pair(): Promise<[near: Socket, far: Socket]> {
+    const server: Server = createServer({ pauseOnConnect: true, noDelay: true });
+    const path = this.files.file('socket');
+    const where = this.#transport === 'unix' ? { path } : { host: '127.0.0.1', port: 0 };
+    await new Promise<void>((resolve) => server.listen(where, resolve));
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const far = new Promise<Socket>((resolve) => server.once('connection', resolve));
+    const near = this.#transport === 'unix' ? connect(path) : connect(port, '127.0.0.1');
+    const pair: [Socket, Socket] = [near, await far];
+    server.close();
+    return pair;
+  }
+
+  /** Drains and ends the reactors; the rest of the bench stays. */
+  async close(timeout = 5000): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.pool.close(timeout);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await this.close();
+    for (const device of this.#devices) device.close();
+    this.files[Symbol.dispose]();
+    for (const failure of this.failures) throw failure;
+  }
+}
