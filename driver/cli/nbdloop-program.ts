@@ -6,6 +6,7 @@ import type { AttachMethod, AttachRequest } from '../control/messages.js';
 import { packageVersion } from '../version.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
+import { mountFile } from './mount.js';
 import { serve } from './serve.js';
 import { daemonText, devicesText, eventText } from './status.js';
 import { topText } from './top.js';
@@ -30,7 +31,17 @@ export function nbdloopProgram(): Command {
     // What follows the first file of `serve` belongs to nbdloopd, options and all.
     .enablePositionalOptions()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'nbdloop: ')) });
-  for (const add of [addServe, addAttach, addDetach, addStatus, addEvents, addTop, addLockdep, addUri])
+  for (const add of [
+    addServe,
+    addAttach,
+    addDetach,
+    addMount,
+    addStatus,
+    addEvents,
+    addTop,
+    addLockdep,
+    addUri,
+  ])
     add(program);
   return program;
 }
@@ -85,6 +96,24 @@ function addDetach(program: Command): void {
     .option('--force', 'also while it is in use: its users get I/O errors')
     .action(async (device: string, { control, force }: Common & { force?: true }) => {
       await connectDaemon(control).detach(deviceNumber(device), { force: force ?? false });
+    });
+}
+
+function addMount(program: Command): void {
+  interface Options extends Common {
+    readonly options?: string;
+    readonly types?: string;
+    readonly readOnly?: true;
+  }
+  daemonCommand(program, 'mount', 'mount a file, as mount -o loop does: umount clears everything')
+    .argument('<file>', 'the image')
+    .argument('<directory>', 'where to')
+    .option('-o, --options <list>', "mount's options; loop, offset= and sizelimit= are the device's")
+    .option('-t, --types <type>', 'type of the file system')
+    .option('-r, --read-only', 'read-only, file and mount')
+    .action(async (file: string, directory: string, { control, types, ...rest }: Options) => {
+      const type = types === undefined ? {} : { type: types };
+      process.exitCode = await mountFile(connectDaemon(control), { file, directory, ...type, ...rest });
     });
 }
 

@@ -63,7 +63,12 @@ export interface ControlledAttachments {
   inUse(device: number): Promise<boolean>;
   /** The backing file changed size: tells the kernel. */
   resized(device: number, size: number): Promise<void>;
-  /** Makes the kernel let go at the last close of the node, or not. False where the kernel side cannot do it. */
+  /** Another file, or another part of it, is behind the device. */
+  contentChanged(device: number): Promise<void>;
+  /**
+   * Autoclear was set or taken away: with it, the last close of the node ends the attachment. False when the device
+   * is not attached.
+   */
   disconnectOnClose(device: number, on: boolean): Promise<boolean>;
 }
 

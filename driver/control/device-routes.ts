@@ -9,7 +9,7 @@ import type {
   LoopStatusFields,
 } from './context.js';
 import { readCounters } from './counters.js';
-import { clearBacking, resize } from './kernel-side.js';
+import { changeSettings, clearBacking, resize } from './kernel-side.js';
 import type * as messages from './messages.js';
 import { reusable } from './overlap.js';
 import * as schemas from './schemas.js';
@@ -107,6 +107,7 @@ function backingRoutes(app: FastifyInstance, context: ControlContext): void {
     async (request) => {
       const device = named(context, request);
       await device.loopChangeFd(request.body.file);
+      await context.attachments.contentChanged(device.number);
       return describe(context, device);
     },
   );
@@ -131,9 +132,7 @@ function settingsRoutes(app: FastifyInstance, context: ControlContext): void {
     changing('loopSetStatus: offset, size limit, autoclear, partscan', schemas.settingsRequest),
     async (request) => {
       const device = named(context, request);
-      await device.loopSetStatus(settingsOf(request.body));
-      const { autoclear } = request.body;
-      if (autoclear !== undefined) await context.attachments.disconnectOnClose(device.number, autoclear);
+      await changeSettings(context, device, settingsOf(request.body));
       return describe(context, device);
     },
   );

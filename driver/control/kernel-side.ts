@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
-import type { ControlContext, ControlledDevice, LoopStatusFields } from './context.js';
+import type { ControlContext, ControlledDevice, LoopSettingsFields, LoopStatusFields } from './context.js';
 
 /** How long a clear waits for the kernel's own session to end after a detach, milliseconds. */
 const GOODBYE_MS = 2000;
@@ -57,6 +57,24 @@ export async function resize(
   }
   await device.loopSetCapacity();
   if (attached) await attachments.resized(device.number, (await device.describe()).size);
+}
+
+/** loopSetStatus, and what the kernel has to know of it: the size, the partitions, who ends the attachment. */
+export async function changeSettings(
+  { attachments }: ControlContext,
+  device: ControlledDevice,
+  settings: LoopSettingsFields,
+): Promise<void> {
+  const before = await device.loopGetStatus();
+  await device.loopSetStatus(settings);
+  const after = await device.describe();
+  if (attachments.node(device.number) === null) return;
+  if (after.size !== before.size) await attachments.resized(device.number, after.size);
+  else if (after.offset !== before.offset || after.partscan !== before.partscan) {
+    await attachments.contentChanged(device.number);
+  }
+  if (settings.autoclear !== undefined)
+    await attachments.disconnectOnClose(device.number, settings.autoclear);
 }
 
 async function wouldShrink(status: LoopStatusFields): Promise<boolean> {

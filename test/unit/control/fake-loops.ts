@@ -188,6 +188,10 @@ export class FakeAttachments implements ControlledAttachments {
     this.calls.push(['resized', device, size]);
   }
 
+  async contentChanged(device: number): Promise<void> {
+    this.calls.push(['contentChanged', device]);
+  }
+
   async disconnectOnClose(device: number, on: boolean): Promise<boolean> {
     this.calls.push(['disconnectOnClose', device, on]);
     return true;
