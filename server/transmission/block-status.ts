@@ -15,17 +15,21 @@ const MAX_COMPACT_EXTENT = 0xffff_f000;
 
 const runs = new Float64Array(MAX_EXTENTS);
 
-/** Answers BLOCK_STATUS on an admitted range: for each selected context one chunk of extents. */
+/**
+ * Answers BLOCK_STATUS on an admitted range: for each selected context one chunk of extents, each a multiple of
+ * `block` bytes, as the request's range is.
+ */
 export function blockStatus(
   backend: Backend,
   replies: Replies,
   request: Request,
   contexts: readonly NegotiatedContext[],
+  block: number,
 ): void {
   const most = (request.flags & CmdFlag.REQ_ONE) !== 0 ? 1 : MAX_EXTENTS;
   const longest = replies.mode === 'extended' ? Number.MAX_SAFE_INTEGER : MAX_COMPACT_EXTENT;
   contexts.forEach((context, index) => {
-    const count = collectRuns(backend, request, most, longest);
+    const count = collectRuns(backend, request, most, longest, block);
     replies.extents(request, context.id, count, index === contexts.length - 1);
     for (let i = 0; i < count; i++) {
       const run = runs[i] ?? 0;
@@ -35,11 +39,18 @@ export function blockStatus(
 }
 
 /** Fills `runs` with at most `most` extents from the request's offset on; neighbours of a kind are one. */
-function collectRuns(backend: Backend, request: Request, most: number, longest: number): number {
+function collectRuns(
+  backend: Backend,
+  request: Request,
+  most: number,
+  longest: number,
+  block: number,
+): number {
   const end = request.offset + request.length;
   let count = 0;
   for (let position = request.offset; position < end; ) {
-    const run = backend.extent(position, Math.min(end - position, longest));
+    const found = backend.extent(position, Math.min(end - position, longest));
+    const run = wholeBlocks(found, block);
     position += Math.abs(run);
     const previous = runs[count - 1] ?? 0;
     if (count > 0 && Math.sign(previous) === Math.sign(run) && Math.abs(previous + run) <= longest) {
@@ -51,4 +62,12 @@ function collectRuns(backend: Backend, request: Request, most: number, longest: 
     }
   }
   return count;
+}
+
+/** A device that starts anywhere in its file has holes that start anywhere: a block of which some is data is data. */
+function wholeBlocks(run: number, block: number): number {
+  const excess = Math.abs(run) % block;
+  if (excess === 0) return run;
+  if (run > 0) return run - excess + block;
+  return run + excess === 0 ? block : run + excess;
 }

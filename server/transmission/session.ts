@@ -16,7 +16,7 @@ import { PLAIN_REPLY_BYTES, Replies } from './replies.js';
 import type { Pipe } from './sockets.js';
 import { MAX_RUN_HEADERS, readRuns } from './sparse-read.js';
 
-const { EINVAL, ENOTSUP, EPERM } = constants.errno;
+const { EINVAL, ENOSPC, ENOTSUP, EPERM } = constants.errno;
 
 /** Bytes of payload a READ or WRITE may carry: 32 MiB. */
 export const MAX_PAYLOAD = 32 << 20;
@@ -379,7 +379,8 @@ export class Session {
     const { type, flags, offset, length } = request;
     if (type === Cmd.FLUSH) return backend.flush();
     const refusal = backend.admit(type === Cmd.CACHE ? 'read' : 'write', offset, length);
-    if (refusal !== 0) return refusal;
+    // A TRIM needs no space: past the end it is as wrong as a READ ("Error values").
+    if (refusal !== 0) return type === Cmd.TRIM && refusal === ENOSPC ? EINVAL : refusal;
     if (type === Cmd.CACHE) return backend.cache(offset, length);
     let errno: Errno;
     if (type === Cmd.TRIM) {
@@ -396,7 +397,7 @@ export class Session {
     const errno =
       this.#contexts.length === 0 ? EINVAL : this.#backend.admit('read', request.offset, request.length);
     if (errno !== 0) this.#replies.plain(request, errno);
-    else blockStatus(this.#backend, this.#replies, request, this.#contexts);
+    else blockStatus(this.#backend, this.#replies, request, this.#contexts, this.#alignmentMask + 1);
   }
 
   /** A client that leaves properly finds its data durable: no FLUSH need come before DISC. */

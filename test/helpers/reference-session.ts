@@ -53,7 +53,7 @@ export class ReferenceSession {
     const modifies = MODIFYING.includes(type);
     if (modifies && readOnly) return EPERM;
     if (type === Cmd.BLOCK_STATUS && contexts.length === 0) return EINVAL;
-    if (offset + length > BigInt(size)) return modifies ? ENOSPC : EINVAL;
+    if (offset + length > BigInt(size)) return modifies && type !== Cmd.TRIM ? ENOSPC : EINVAL;
     return 0;
   }
 
