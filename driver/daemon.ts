@@ -1,38 +1,31 @@
 /** The composition root: loop devices, NBD server, control API, and their life from start to drain. */
 
-import { mkdir, open, realpath, stat } from 'node:fs/promises';
+import { mkdir, open, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { destination, pino } from 'pino';
+import { dirname, resolve } from 'node:path';
+import { destination, type Logger, pino } from 'pino';
 import { loadTls, type TlsFiles } from '../server/negotiation/tls-settings.js';
 import { NbdServer, type ServerLimits, type ServerTls } from '../server/server.js';
 import { type Claim, claimSocket } from './control/claim.js';
-import { CONTROL_SOCKET, defaultRunDirectory, NBD_SOCKET } from './control/run-directory.js';
+import type { ControlContext } from './control/context.js';
+import type { DaemonInfo } from './control/messages.js';
+import type { ControlServer } from './control/server.js';
+import { socketPaths } from './control/socket-paths.js';
 import { type Addresses, exportUris } from './control/uris.js';
 import { LoopError } from './errno.js';
-import { Attachments } from './kernel/attachments.js';
+import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
-import { NbdClientAttacher } from './kernel/nbd-client.js';
-import { KernelLink } from './kernel/netlink/kernel-link.js';
-import { NetlinkAttacher } from './kernel/netlink-attacher.js';
-import type { NetlinkHost } from './kernel/netlink-device.js';
 import type { ActivatedSocket } from './kernel/service-manager.js';
+import { KernelParts } from './kernel-parts.js';
+import { listen, type TcpAddress } from './listen.js';
 import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
-import { recover, StateKeeper } from './state/recovery.js';
-import { StateDirectory } from './state/state-directory.js';
 import { packageVersion } from './version.js';
 
 /** Files, and whether clients may do without. */
 interface TlsSettings extends TlsFiles {
   readonly isRequired: boolean;
-}
-
-/** Port 0 is any free one. */
-interface TcpAddress {
-  readonly host: string;
-  readonly port: number;
 }
 
 /** What the daemon is asked to do; absent fields take the defaults of DESIGN section 7. */
@@ -42,9 +35,11 @@ export interface DaemonOptions {
   readonly listen: readonly TcpAddress[];
   /** The same for clients that may only read. */
   readonly listenRo?: readonly TcpAddress[];
-  /** NBD over a Unix socket at this path. */
-  readonly unix?: string;
-  readonly control?: string;
+  /** NBD over a Unix socket at this path; absent: in the run directory; null: none. */
+  readonly unix?: string | null;
+  /** The control API at this path; absent: in the run directory; null: none. */
+  readonly control?: string | null;
+  /** Absent: beside the control socket. Without both, devices can't be attached to the kernel. */
   readonly stateDir?: string;
   /** At the end every device stays as it is in the kernel, for the next daemon. */
   readonly handover?: boolean;
@@ -68,7 +63,7 @@ export interface DaemonOptions {
 export interface Daemon {
   readonly loops: LoopControl;
   readonly addresses: Addresses;
-  readonly controlPath: string;
+  readonly controlPath: string | null;
   uris(name: string): readonly string[];
   /** Refuses new work, lets requests in flight finish, closes everything. Within `timeoutMs`. Idempotent. */
   drain(timeoutMs: number): Promise<void>;
@@ -77,8 +72,6 @@ export interface Daemon {
 export { ServiceNotifier, takeActivatedSockets } from './kernel/service-manager.js';
 export { endProcess };
 
-/** FileDescriptorName= of an activated socket whose clients may only read. */
-const READ_ONLY_SOCKET = 'nbd-ro';
 const DEMONSTRATION_BYTES = 1024 ** 3;
 const DATA_PATH = new URL('./queue/queue-rq.js', import.meta.url);
 
@@ -98,12 +91,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[]): Promise<Daemon> {
   const log = pino({ level: options.logLevel, base: null }, destination({ fd: 2, sync: true }));
-  const tls = tlsOf(options);
   const paths = await socketPaths(options);
-  const state = await StateDirectory.open(paths.state);
-  undo.push(() => state.close());
   const claims: Claim[] = [];
-  for (const path of new Set([paths.control, ...(paths.unixIsOurs ? [paths.unix] : [])])) {
+  for (const path of paths.ours) {
     const claim = await claimSocket(path);
     claims.push(claim);
     undo.push(() => claim.release());
@@ -113,70 +103,54 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const loops: LoopControl = new LoopControl({ order, log, onThaw: () => server.wake() });
   const reactors = options.reactors ?? Math.max(1, Math.floor(availableParallelism() / 2));
   const exports = new LoopExports(loops, log);
-  const server: NbdServer = new NbdServer({
-    exports,
-    log,
-    dataPath: DATA_PATH,
-    reactors,
-    limits: limitsOf(options),
-    allow: options.allow ?? [],
-    tls,
-    onFailure: (error) => {
-      // Its connections are gone and no thread serves new ones: whoever supervises us starts afresh.
-      log.fatal({ err: error }, 'a reactor failed');
-      endProcess(1);
-    },
-  });
+  const server: NbdServer = nbdServer(options, { exports, log, reactors });
   undo.push(() => server.drain(0));
 
-  const link = new KernelLink();
-  undo.push(() => link.close());
-  const attachments = new Attachments({
-    attachers: [
-      new NetlinkAttacher({ link, log, daemonId: state.daemonId, serve: serveKernel(server, exports) }),
-      new NbdClientAttacher(() => ({ unix: paths.unix })),
-    ],
-    describe: (device) => loops.device(device).describe(),
-    onChange: () => keeper.save(),
-    log,
-  });
-  link.events.on('mounts', () => attachments.mountsChanged());
-  await recover({ state, loops, attachments, log });
-  const keeper = new StateKeeper({ state, loops, attachments, log });
+  let addresses: Addresses = { unix: [], tcp: [], tls: options.tls?.isRequired === true };
+  const endpoint = (): Endpoint | undefined => endpointOf(addresses);
+  const kernel =
+    paths.state === null
+      ? undefined
+      : await KernelParts.start({ stateDirectory: paths.state, loops, exports, server, log, endpoint });
+  undo.push(() => kernel?.close());
   await bindFiles(loops, options);
-  await keeper.save();
-  const addresses = await listen(server, options, paths);
+  await kernel?.keeper.save();
+  const listeners = await listen(server, {
+    unix: paths.ours.find((path) => path === paths.unix) ?? null,
+    activated: options.activated ?? [],
+    tcp: options.listen,
+    tcpReadOnly: options.listenRo ?? [],
+  });
+  addresses = { ...addresses, ...listeners };
   const uris = (name: string): readonly string[] => exportUris(addresses, name);
   const startedAt = new Date().toISOString();
-  const { listenControl } = await import('./control/server.js');
-  const control = await listenControl(
-    {
-      loops,
-      attachments,
-      log,
-      uris,
-      lockdep: () => order.snapshot(),
-      daemon: () => ({
-        version: packageVersion(),
-        pid: process.pid,
-        startedAt,
-        listeners: uris(''),
-        connections: server.connections().length,
-        reactors,
-      }),
-    },
-    paths.control,
-  );
+  const info = (): DaemonInfo => ({
+    version: packageVersion(),
+    pid: process.pid,
+    startedAt,
+    listeners: uris(''),
+    connections: server.connections().length,
+    reactors,
+  });
+  const control =
+    paths.control === null || kernel === undefined
+      ? undefined
+      : await listenControl(paths.control, {
+          loops,
+          attachments: kernel.attachments,
+          log,
+          uris,
+          lockdep: () => order.snapshot(),
+          daemon: info,
+        });
 
   let drained: Promise<void> | undefined;
   const drain = async (timeoutMs: number): Promise<void> => {
-    const keep = options.handover === true;
-    log.info({ connections: server.connections().length, handover: keep }, 'draining');
-    await attachments.close({ keep });
-    await keeper.stop({ keep: keep ? 'all' : 'attached' });
-    await Promise.all([server.drain(timeoutMs), control.close(), link.close()]);
+    const handover = options.handover === true;
+    log.info({ connections: server.connections().length, handover }, 'draining');
+    await kernel?.leave({ handover });
+    await Promise.all([server.drain(timeoutMs), control?.close(), kernel?.close()]);
     for (const claim of claims) claim.release();
-    await state.close();
   };
   return {
     loops,
@@ -188,6 +162,40 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
       return drained;
     },
   };
+}
+
+interface ServerParts {
+  readonly exports: LoopExports;
+  readonly log: Logger;
+  readonly reactors: number;
+}
+
+function nbdServer(options: DaemonOptions, { exports, log, reactors }: ServerParts): NbdServer {
+  return new NbdServer({
+    exports,
+    log,
+    dataPath: DATA_PATH,
+    reactors,
+    limits: limitsOf(options),
+    allow: options.allow ?? [],
+    tls: tlsOf(options),
+    onFailure: (error) => {
+      // Its connections are gone and no thread serves new ones: whoever supervises us starts afresh.
+      log.fatal({ err: error }, 'a reactor failed');
+      endProcess(1);
+    },
+  });
+}
+
+/** The control server loads when the NBD server listens already: it is the larger half of a start. */
+async function listenControl(path: string, context: ControlContext): Promise<ControlServer> {
+  const server = await import('./control/server.js');
+  return server.listenControl(context, path);
+}
+
+/** Where a client on this machine connects. */
+function endpointOf({ unix: [path], tcp: [address] }: Addresses): Endpoint | undefined {
+  return path === undefined ? address : { unix: path };
 }
 
 function tlsOf({ tls }: DaemonOptions): ServerTls | undefined {
@@ -206,61 +214,6 @@ function limitsOf(options: DaemonOptions): Partial<ServerLimits> {
     ...(maxConnectionsPerPeer !== undefined && { maxConnectionsPerPeer }),
     ...(handshakeTimeout !== undefined && { handshakeTimeout: handshakeTimeout * 1000 }),
   };
-}
-
-interface SocketPaths {
-  readonly control: string;
-  readonly unix: string;
-  /** False when the service manager made it. */
-  readonly unixIsOurs: boolean;
-  /** Directory of the state for a restart. */
-  readonly state: string;
-}
-
-/** The sockets' paths, absolute, in directories that exist. */
-async function socketPaths(options: DaemonOptions): Promise<SocketPaths> {
-  const inRunDirectory = async (name: string): Promise<string> => {
-    const directory = defaultRunDirectory();
-    await ownDirectory(directory);
-    return join(directory, name);
-  };
-  const named = async (path: string | undefined, name: string): Promise<string> => {
-    if (path === undefined) return inRunDirectory(name);
-    await mkdir(dirname(resolve(path)), { recursive: true, mode: 0o700 });
-    return resolve(path);
-  };
-  const control = await named(options.control, CONTROL_SOCKET);
-  const given = options.activated?.map(({ address }) => ('unix' in address ? address.unix : undefined)) ?? [];
-  const activated = given.find(
-    (path) => path !== undefined && (options.unix === undefined || path === options.unix),
-  );
-  return {
-    control,
-    unix: activated ?? (await named(options.unix, NBD_SOCKET)),
-    unixIsOurs: activated === undefined,
-    state: resolve(options.stateDir ?? control.replace(/(\.sock)?$/, '.state')),
-  };
-}
-
-/** Opens an export for the kernel and serves it on a socket that needs no handshake. */
-const serveKernel =
-  (server: NbdServer, exports: LoopExports): NetlinkHost['serve'] =>
-  async (name, fd) => {
-    const found = exports.find(name);
-    if (found === undefined) throw new LoopError('ENODEV', `there is no device ${name}`);
-    return server.serveSocket(fd, await found.open());
-  };
-
-/** In a directory that somebody else made, somebody else could put another daemon's sockets. */
-async function ownDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const { uid, mode } = await stat(directory);
-  if (uid !== process.getuid?.() || (mode & 0o022) !== 0) {
-    throw new LoopError(
-      'EPERM',
-      `${directory} is not ours alone; name other places with --unix and --control`,
-    );
-  }
 }
 
 async function bindFiles(loops: LoopControl, options: DaemonOptions): Promise<void> {
@@ -284,48 +237,4 @@ async function demonstrationDisk(): Promise<string> {
     await handle.close();
   }
   return file;
-}
-
-async function listen(server: NbdServer, options: DaemonOptions, paths: SocketPaths): Promise<Addresses> {
-  if (paths.unixIsOurs) await server.listenUnix(paths.unix);
-  const unix = [paths.unix];
-  const tcp: TcpAddress[] = [];
-  for (const { fd, name, address } of options.activated ?? []) {
-    const access = name === READ_ONLY_SOCKET ? 'read-only' : 'read-write';
-    await server.listenDescriptor(fd, 'unix' in address ? 'unix' : 'tcp', access);
-    if (!('unix' in address)) tcp.push(address);
-    else if (address.unix !== paths.unix) unix.push(address.unix);
-  }
-  const wanted = [
-    ...options.listen.map((address) => ({ ...address, access: 'read-write' as const })),
-    ...(options.listenRo ?? []).map((address) => ({ ...address, access: 'read-only' as const })),
-  ];
-  for (const { host, port, access } of wanted) {
-    try {
-      const address = await server.listenTcp(host, port, access);
-      tcp.push({ host, port: address.port });
-    } catch (error) {
-      throw listenError(error, host, port);
-    }
-  }
-  return { unix, tcp, tls: options.tls?.isRequired === true };
-}
-
-function listenError(error: unknown, host: string, port: number): unknown {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  const where = `${host}:${port}`;
-  switch (code) {
-    case 'EADDRINUSE':
-      return new LoopError(
-        code,
-        `another program listens on ${where}; choose another address with --listen, or none`,
-      );
-    case 'EACCES':
-      return new LoopError(code, `not allowed to listen on ${where}`);
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return new LoopError('EADDRNOTAVAIL', `${where} is no address of this machine`);
-    default:
-      return error;
-  }
 }

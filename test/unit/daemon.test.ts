@@ -4,7 +4,8 @@ import { createServer } from 'node:net';
 import t from 'tap';
 import { ControlClient } from '../../driver/control/client.js';
 import { type DaemonOptions, startDaemon } from '../../driver/daemon.js';
-import { TempDir } from '../helpers/temp.js';
+import { serve } from '../../driver/index.js';
+import { makeSparseFile, TempDir } from '../helpers/temp.js';
 
 const options = (dir: TempDir, more: Partial<DaemonOptions> = {}): DaemonOptions => ({
   devices: [],
@@ -24,7 +25,7 @@ t.test('a demonstration makes a sparse disk in ./data once, and serves it', asyn
   for (const round of ['made', 'used again']) {
     const listen = [{ host: '127.0.0.1', port: 0 }];
     const daemon = await startDaemon(options(dir, { demonstrate: true, listen }));
-    const device = await new ControlClient(daemon.controlPath).device(0);
+    const device = await new ControlClient(dir.file('run', 'c.sock')).device(0);
     t.match(device, { state: 'bound', file: dir.file('data', 'disk.img'), size: 1024 ** 3 }, round);
     t.match(daemon.uris('loop0'), [
       /^nbd\+unix:\/\/\/loop0\?socket=.*n\.sock$/,
@@ -34,6 +35,19 @@ t.test('a demonstration makes a sparse disk in ./data once, and serves it', asyn
     t.strictSame(readdirSync(dir.file('run')), [], 'nothing is left in the run directory');
   }
   t.ok(statSync(dir.file('data', 'disk.img')).blocks < 16, 'the disk is sparse');
+});
+
+t.test('as a library it serves without any socket that was not asked for', async (t) => {
+  using dir = new TempDir();
+  const file = makeSparseFile(dir.file('a.img'), 1 << 20);
+  const path = dir.file('n.sock');
+  {
+    await using served = await serve({ files: [file], unix: path });
+    t.strictSame(served.uris('loop0'), [`nbd+unix:///loop0?socket=${path}`]);
+    t.match(await served.loops.device(0).describe(), { state: 'bound', file });
+    t.strictSame(readdirSync(dir.path).sort(), ['a.img', 'n.sock', 'n.sock.lock']);
+  }
+  t.strictSame(readdirSync(dir.path), ['a.img']);
 });
 
 t.test('a start that fails leaves nothing behind, and can be made again', async (t) => {

@@ -1,0 +1,29 @@
+# Stage 1 has npm and the compiler; what runs has Node and the daemon alone.
+ARG NODE_IMAGE=docker.io/library/node:20-bookworm-slim
+FROM ${NODE_IMAGE} AS build
+WORKDIR /build
+COPY package.json package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY . .
+RUN npm run build && npm prune --omit=dev --no-audit --no-fund
+
+FROM ${NODE_IMAGE}
+# No package manager is needed to serve.
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /opt/yarn*
+WORKDIR /opt/nbdloop
+COPY --from=build /build/package.json /build/LICENSE ./
+COPY --from=build /build/node_modules node_modules
+COPY --from=build /build/dist/server dist/server
+COPY --from=build /build/dist/driver dist/driver
+RUN ln -s /opt/nbdloop/dist/driver/cli/nbdloopd.js /usr/local/bin/nbdloopd \
+ && ln -s /opt/nbdloop/dist/driver/cli/nbdlosetup.js /usr/local/bin/nbdlosetup \
+ && ln -s /opt/nbdloop/dist/driver/cli/nbdloop.js /usr/local/bin/nbdloop \
+ && chmod +x dist/driver/cli/nbdloopd.js dist/driver/cli/nbdlosetup.js dist/driver/cli/nbdloop.js \
+ && mkdir -p /run/nbdloop /srv/nbdloop \
+ && chown 65532:65532 /run/nbdloop /srv/nbdloop && chmod 700 /run/nbdloop
+USER 65532:65532
+ENV NBDLOOP_CONTROL=/run/nbdloop/control.sock
+VOLUME ["/srv/nbdloop"]
+EXPOSE 10809
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["nbdloop", "status"]
+ENTRYPOINT ["nbdloopd", "--listen", "0.0.0.0:10809", "--unix", "/run/nbdloop/nbd.sock", "--control", "/run/nbdloop/control.sock"]

@@ -1,0 +1,60 @@
+/**
+ * nbdloop as a library: `LoopControl` is the loop driver alone, `serve` the whole daemon inside this process.
+ */
+
+import { type Daemon, startDaemon } from './daemon.js';
+import type { LoopControl } from './loop/loop-control.js';
+
+export { LoopError } from './errno.js';
+export { LoopControl, type LoopControlOptions } from './loop/loop-control.js';
+export type { LoopDevice } from './loop/loop-device.js';
+export type { LoopConfig, LoopEvent, LoopSettings, LoopState, LoopStatus } from './loop/types.js';
+
+export interface ServeOptions {
+  /** Files to bind, in order: loop0, loop1, ... */
+  readonly files?: readonly string[];
+  /** Path of a Unix socket for NBD. Default: none. */
+  readonly unix?: string;
+  /** TCP addresses for NBD; port 0 is any free one. Default: none. */
+  readonly listen?: readonly { readonly host: string; readonly port: number }[];
+  /** Path of a socket for the control API, which nbdlosetup and nbdloop use. Default: none. */
+  readonly control?: string;
+  /** Threads that serve connections, 1 to 16. Default: one for two processors. */
+  readonly reactors?: number;
+  /** Least level that is logged, on standard error. Default: 'silent'. */
+  readonly logLevel?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+}
+
+/** What `serve` serves. */
+export interface Served extends AsyncDisposable {
+  /** The loop devices. */
+  readonly loops: LoopControl;
+  /** NBD URIs of an export, the best one first. */
+  uris(name: string): readonly string[];
+  /** Refuses new work, lets requests in flight finish, closes everything; what takes over 4 s is cut. */
+  close(): Promise<void>;
+}
+
+/** Milliseconds. */
+const CLOSE_LIMIT = 4000;
+
+/** Rejects, with nothing left behind, with an error that has an errno name and a sentence. */
+export async function serve(options: ServeOptions = {}): Promise<Served> {
+  const { files = [], listen = [], unix = null, control = null, logLevel = 'silent', reactors } = options;
+  const daemon: Daemon = await startDaemon({
+    devices: files,
+    listen,
+    unix,
+    control,
+    logLevel,
+    demonstrate: false,
+    ...(reactors === undefined ? {} : { reactors }),
+  });
+  const close = (): Promise<void> => daemon.drain(CLOSE_LIMIT);
+  return {
+    loops: daemon.loops,
+    uris: (name) => daemon.uris(name),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
