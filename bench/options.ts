@@ -11,8 +11,8 @@ export interface Options {
   readonly json: string | undefined;
   readonly html: string | undefined;
   readonly markdown: string | undefined;
-  /** Render this file of `--json` rather than measure. */
-  readonly from: string | undefined;
+  /** Render these files of `--json` rather than measure. */
+  readonly from: readonly string[] | undefined;
   readonly diskDirectory: string;
   readonly memoryDirectory: string;
   readonly list: boolean;
@@ -52,7 +52,7 @@ export const parseOptions = (args: readonly string[]): Options =>
     .option('--json <file>', 'write all samples')
     .option('--html <file>', 'write a page with plots')
     .option('--markdown <file>', 'write the tables into this page')
-    .option('--from <file>', 'report on the samples in this file, measure nothing')
+    .option('--from <files>', 'report on the samples in these files, comma-separated; measure nothing', names)
     .option('--disk-directory <path>', 'where the image on a real disk goes', '/var/tmp')
     .option('--memory-directory <path>', 'where the image in memory goes', '/dev/shm')
     .option('--list', 'list workloads and servers, measure nothing', false)

@@ -54,17 +54,18 @@ const show = (result: WorkloadResult, cores: number): void => {
   console.log(sectionText(toSection(result, cores)));
 };
 
+const readReport = async (file: string): Promise<Report> =>
+  JSON.parse(await readFile(file, 'utf8')) as Report;
+
 /** Measures, or takes what was measured before, and writes the reports that are asked for. */
 export const compareServers = async (options: Options, signal: AbortSignal): Promise<void> => {
   const { from, json, html, markdown } = options;
-  const report =
-    from === undefined
-      ? await measureAll(options, signal)
-      : (JSON.parse(await readFile(from, 'utf8')) as Report);
-  console.log(from === undefined ? targetsText(report) : reportText(report));
-  if (json !== undefined) await writeFile(json, `${JSON.stringify(report)}\n`);
-  if (html !== undefined) await writeFile(html, await reportHtml(report));
-  if (markdown !== undefined) await writeMarkdown(markdown, 'bench', reportMarkdown(report));
+  const reports =
+    from === undefined ? [await measureAll(options, signal)] : await Promise.all(from.map(readReport));
+  for (const report of reports) console.log(from === undefined ? targetsText(report) : reportText(report));
+  if (json !== undefined && from === undefined) await writeFile(json, `${JSON.stringify(reports[0])}\n`);
+  if (html !== undefined) await writeFile(html, await reportHtml(reports));
+  if (markdown !== undefined) await writeMarkdown(markdown, 'bench', reports.map(reportMarkdown).join('\n'));
 };
 
 /** What `--only` and `--peers` may name. */

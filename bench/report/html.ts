@@ -33,23 +33,23 @@ const plotsOf = (section: Section): Plot[] => {
   ];
 };
 
-export const reportHtml = async (report: Report): Promise<string> => {
-  const sections = report.results.map((result) => toSection(result, report.conditions.cores));
-  const plots = sections.flatMap(plotsOf);
-  let next = 0;
-  const body = sections.map((section) =>
-    sectionHtml(
-      section,
-      plotsOf(section).map(() => next++),
-    ),
-  );
-  return page(
-    await readFile(CHART_JS, 'utf8'),
-    plots,
-    `<ul>${describeConditions(report.conditions)
-      .map((line) => `<li>${escapeHtml(line)}</li>`)
-      .join('')}</ul>${body.join('')}`,
-  );
+/** Several reports follow one another, each under its own conditions. */
+export const reportHtml = async (reports: readonly Report[]): Promise<string> => {
+  const plots: Plot[] = [];
+  const bodies = reports.map(({ conditions, results }) => {
+    const lines = describeConditions(conditions).map((line) => `<li>${escapeHtml(line)}</li>`);
+    const sections = results.map((result) => {
+      const section = toSection(result, conditions.cores);
+      const own = plotsOf(section);
+      const first = plots.push(...own) - own.length;
+      return sectionHtml(
+        section,
+        own.map((_, index) => first + index),
+      );
+    });
+    return `<ul>${lines.join('')}</ul>${sections.join('')}`;
+  });
+  return page(await readFile(CHART_JS, 'utf8'), plots, bodies.join('<hr>'));
 };
 
 const escapeHtml = (text: string): string =>

@@ -14,13 +14,13 @@ const end = (what: Part): string => `<!-- ${what}: end -->`;
 export const reportMarkdown = (report: Report): string => {
   const sections = report.results.map((result) => toSection(result, report.conditions.cores));
   const judged = sections.flatMap(({ workload, verdict }) =>
-    verdict === undefined ? [] : [[workload.id, verdict.reached ? 'reached' : 'short', verdict.says]],
+    verdict === undefined ? [] : [[workload.id, verdict.says]],
   );
   return [
     '## Conditions\n',
     ...describeConditions(report.conditions).map((line) => `- ${line}`),
     '',
-    ...(judged.length === 0 ? [] : ['## Targets\n', rowsOf(['workload', '', 'found'], judged), '']),
+    ...(judged.length === 0 ? [] : ['## Targets\n', rowsOf(['workload', 'found'], judged), '']),
     '## Workloads\n',
     ...sections.map(sectionMarkdown),
   ].join('\n');

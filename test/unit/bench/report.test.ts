@@ -66,7 +66,7 @@ test('a section compares, judges and says what failed', async (t) => {
 });
 
 test('every report states conditions and figures', async (t) => {
-  for (const text of [reportText(report), reportMarkdown(report), await reportHtml(report)]) {
+  for (const text of [reportText(report), reportMarkdown(report), await reportHtml([report])]) {
     t.match(text, /Linux 6\.1\.0/);
     t.match(text, /200000/);
     t.match(text, /nbdkit 1\.32\.5/);
@@ -74,7 +74,7 @@ test('every report states conditions and figures', async (t) => {
 });
 
 test('the page is one file, and text in it cannot become markup', async (t) => {
-  const html = await reportHtml(report);
+  const html = await reportHtml([report]);
   t.notMatch(html, /<script[^>]+src=|<link/);
   t.match(html, /Test &lt;CPU&gt;/);
   t.match(html, /new Chart\(/);
