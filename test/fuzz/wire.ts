@@ -2,9 +2,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Cmd } from '../../server/wire/constants.js';
 import { Daemon } from '../helpers/daemon.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
-import { decodeAsks, ReplyReader } from '../helpers/transmission-client.js';
+import { decodeAsks, encodeAsk, ReplyReader } from '../helpers/transmission-client.js';
 import { judgeHandshake } from './conversation.js';
 import { DEVICE_BYTES, handshakeFor } from './grammar.js';
 import { cut, inputOf, type Plan, planOf, wireOf } from './input.js';
@@ -12,10 +13,14 @@ import { HANGS_UP, runInMemory } from './target.js';
 
 /** What the daemon holds at one moment. */
 export interface Holdings {
+  /** Sessions that have a device open. */
+  readonly openers: number;
   readonly descriptors: number;
   /** Resident memory, bytes. */
   readonly memory: number;
 }
+
+const CLEAN_READ = encodeAsk('structured', { type: Cmd.READ, offset: 0, length: 4096 });
 
 /** Milliseconds the daemon has to let go of connections that are over. */
 const SETTLE = 10_000;
@@ -48,23 +53,19 @@ export class WireTarget implements AsyncDisposable {
 
   /** Throws when the daemon does not serve as ever, or does not let go of what is over. */
   async examine(): Promise<Holdings> {
-    await this.run(Buffer.concat([Buffer.alloc(8, 255), handshakeFor('structured')]));
-    const first = this.#first;
-    let now = this.#holdings();
-    for (
-      const limit = Date.now() + SETTLE;
-      first && now.descriptors > first.descriptors && Date.now() < limit;
-    ) {
+    await this.run(inputOf(Buffer.concat([handshakeFor('structured'), CLEAN_READ])));
+    let now = await this.#holdings();
+    const first = this.#first ?? now;
+    const limit = Date.now() + SETTLE;
+    while ((now.openers > 0 || now.descriptors > first.descriptors) && Date.now() < limit) {
       await sleep(20);
-      now = this.#holdings();
+      now = await this.#holdings();
     }
     this.#first ??= now;
     this.#most = Math.max(this.#most, now.memory);
-    if (first && now.descriptors > first.descriptors) {
+    if (now.openers > 0) throw new Error(`${now.openers} openers are left`);
+    if (now.descriptors > first.descriptors) {
       throw new Error(`${now.descriptors} descriptors, ${first.descriptors} at the start`);
-    }
-    for (const device of await this.daemon.client.list()) {
-      if (device.openers !== 0) throw new Error(`${device.name} has ${device.openers} openers left`);
     }
     return now;
   }
@@ -74,11 +75,14 @@ export class WireTarget implements AsyncDisposable {
     return this.#most;
   }
 
-  #holdings(): Holdings {
-    const { pid } = this.daemon;
+  /** The descriptors include the one of the question itself. */
+  async #holdings(): Promise<Holdings> {
+    const { pid, client } = this.daemon;
+    const devices = await client.list();
+    const openers = devices.reduce((sum, device) => sum + device.openers, 0);
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     const memory = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
-    return { descriptors: readdirSync(`/proc/${pid}/fd`).length, memory };
+    return { openers, descriptors: readdirSync(`/proc/${pid}/fd`).length, memory };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -79,6 +79,7 @@ export class ReferenceSession {
       if ((flags & CmdFlag.REQ_ONE) !== 0 && runs.length !== 1) return `${runs.length} extents, not one`;
       let at = offset;
       for (const [bytes, status] of runs) {
+        if (bytes % BigInt(this.#options.minimumBlock) !== 0n) return `an extent of ${bytes}`;
         const run = this.content.subarray(Number(at), Number(at + bytes));
         if (status !== 0 && !run.equals(this.#zeroes.subarray(0, run.length)))
           return `content at ${at} is said to be a hole`;
