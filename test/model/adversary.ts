@@ -17,6 +17,8 @@ export class FakeFiles {
   readonly open = new Map<number, string>();
   /** Descriptors that requests are on. */
   readonly inUse = new Map<number, number>();
+  /** Descriptors that are in direct I/O mode. */
+  readonly direct = new Set<number>();
   readonly mistakes: string[] = [];
   #lastFd = 1000;
 
@@ -38,7 +40,9 @@ export class FakeFiles {
         return FILE_BYTES;
       },
       sync: () => this.pause(`sync ${path}`),
-      setDirect: () => {
+      setDirect: (on) => {
+        if (on) this.direct.add(fd);
+        else this.direct.delete(fd);
         if ((this.inUse.get(fd) ?? 0) > 0) this.mistakes.push(`direct I/O of ${path} flips under a request`);
       },
       close: async () => {
@@ -51,9 +55,10 @@ export class FakeFiles {
     return file as BackingFile;
   }
 
-  /** The file behind a descriptor, which must be open. */
-  use(fd: number): string {
+  /** The file behind a descriptor, which must be open, and in direct I/O mode or not as the device says. */
+  use(fd: number, direct: boolean): string {
     const path = this.open.get(fd);
+    if (this.direct.has(fd) !== direct) this.mistakes.push(`a request sees half of a toggle of ${path}`);
     if (path === undefined) this.mistakes.push(`a request touches descriptor ${fd}, which is closed`);
     this.inUse.set(fd, (this.inUse.get(fd) ?? 0) + 1);
     return path ?? 'closed';

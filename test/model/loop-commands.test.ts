@@ -23,7 +23,8 @@ interface Operation {
   readonly run: (real: RealDevice, file: string) => Promise<unknown>;
 }
 
-const OPERATIONS: readonly Operation[] = [
+/** Who comes and goes, and whose file goes with whom: the races are here. */
+const COMINGS_AND_GOINGS: readonly Operation[] = [
   ...[true, false].flatMap((deferred): Operation[] => [
     {
       name: deferred ? 'open' : 'in-kernel open',
@@ -48,12 +49,18 @@ const OPERATIONS: readonly Operation[] = [
       run: ({ device }, file) => device.loopConfigure({ file, ...flags }),
     }),
   ),
+  ...[false, true].map(
+    (force): Operation => ({
+      name: `clr_fd force=${force}`,
+      step: () => model.clrFd({ force }),
+      run: ({ device }) => device.loopClrFd({ force }),
+    }),
+  ),
+];
+
+/** What changes a device in between. */
+const CHANGES: readonly Operation[] = [
   ...[false, true].flatMap((on): Operation[] => [
-    {
-      name: `clr_fd force=${on}`,
-      step: () => model.clrFd({ force: on }),
-      run: ({ device }) => device.loopClrFd({ force: on }),
-    },
     {
       name: `autoclear=${on}`,
       step: () => model.setAutoclear(on),
@@ -156,12 +163,13 @@ function checkQuiet({ control, device, files }: RealDevice): void {
   deepStrictEqual([...files.open.values()], file === null ? [] : [file]);
 }
 
+const operation = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(...COMINGS_AND_GOINGS) },
+  { weight: 1, arbitrary: fc.constantFrom(...CHANGES) },
+);
+
 const batches = fc.commands(
-  [
-    fc
-      .array(fc.constantFrom(...OPERATIONS), { minLength: 1, maxLength: 4 })
-      .map((operations) => new Batch(operations)),
-  ],
+  [fc.array(operation, { minLength: 1, maxLength: 4 }).map((operations) => new Batch(operations))],
   { maxCommands: 10, size: 'max' },
 );
 
@@ -179,14 +187,27 @@ async function oneSequence(
 
 const { NBDLOOP_MODEL_RUNS, NBDLOOP_MODEL_SEED, NBDLOOP_MODEL_PATH } = process.env;
 
+/** Milliseconds after which a slow machine has seen enough, if it has seen `ENOUGH` sequences. */
+const BUDGET_MS = 180_000;
+const ENOUGH = 300;
+
 t.setTimeout(280_000);
 
 t.test('whatever runs side by side, the device does only what the model can do', async (t) => {
-  await fc.assert(fc.asyncProperty(batches, fc.scheduler(), oneSequence), {
+  let sequences = 0;
+  const property = fc.asyncProperty(batches, fc.scheduler(), (commands, scheduler) => {
+    sequences++;
+    return oneSequence(commands, scheduler);
+  });
+  await fc.assert(property, {
     numRuns: Number(NBDLOOP_MODEL_RUNS ?? 2000),
     timeout: 20_000,
+    interruptAfterTimeLimit: BUDGET_MS,
     ...(NBDLOOP_MODEL_SEED === undefined ? {} : { seed: Number(NBDLOOP_MODEL_SEED) }),
     ...(NBDLOOP_MODEL_PATH === undefined ? {} : { path: NBDLOOP_MODEL_PATH }),
   });
-  t.pass('all sequences are explained');
+  if (NBDLOOP_MODEL_RUNS === undefined && NBDLOOP_MODEL_PATH === undefined) {
+    t.ok(sequences >= ENOUGH, `${sequences} sequences ran`);
+  }
+  t.pass(`${sequences} sequences are explained`);
 });

@@ -1,7 +1,7 @@
 import { LoopControl } from '../../driver/loop/loop-control.js';
 import type { LoopDevice } from '../../driver/loop/loop-device.js';
 import { openDataPath } from '../../driver/queue/queue-rq.js';
-import { Word } from '../../driver/queue/slots.js';
+import { LoFlag, Word } from '../../driver/queue/slots.js';
 import type { FakeFiles, Pause } from './adversary.js';
 import type { Device } from './loop-model.js';
 
@@ -44,8 +44,9 @@ export class RealDevice {
       backend.exit();
       return 'EIO';
     }
-    const fd = new Int32Array(shared)[Word.FD] ?? -1;
-    const path = this.files.use(fd);
+    const words = new Int32Array(shared);
+    const fd = words[Word.FD] ?? -1;
+    const path = this.files.use(fd, ((words[Word.FLAGS] ?? 0) & LoFlag.DIRECT_IO) !== 0);
     await this.pause('reading');
     this.files.unuse(fd);
     backend.exit();
