@@ -45,3 +45,17 @@ const tlsFailure = (error: unknown): ClosedOutcome => ({
   kind: 'closed',
   reason: `TLS failed: ${error instanceof Error ? error.message : String(error)}`,
 });
+
+/** Milliseconds a client has to take a goodbye over TLS. */
+const GOODBYE_MS = 1000;
+
+/** Ends a connection without an export; over TLS the client is told first that it is over. */
+export const hangUp = (socket: Socket, secure: TLSSocket | undefined): void => {
+  if (secure === undefined) {
+    socket.destroy();
+    return;
+  }
+  const last = setTimeout(() => secure.destroy(), GOODBYE_MS);
+  secure.once('close', () => clearTimeout(last));
+  secure.destroySoon();
+};

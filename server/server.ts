@@ -2,7 +2,7 @@
 import { chmod } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { ExportTable, OpenedExport } from './export.js';
-import { type Handshake, type ServerTls, shakeHands } from './handshake.js';
+import { type Handshake, hangUp, type ServerTls, shakeHands } from './handshake.js';
 import { DEFAULT_LIMITS, type NegotiationOptions } from './negotiation/options.js';
 import type { NegotiatedContext, TransmissionOutcome } from './negotiation/outcome.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
@@ -194,10 +194,11 @@ export class NbdServer {
         return;
       }
       log.debug({ peer: peer.name, outcome: handshake.outcome }, 'handshake ended without an export');
+      hangUp(socket, handshake.secure);
     } catch (error) {
       log.error({ error, peer: peer.name }, 'handshake failed');
+      socket.destroy();
     }
-    socket.destroy();
     peer.leave();
   }
 

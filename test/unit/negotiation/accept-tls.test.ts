@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectPlain, createServer, type Socket } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
+import { hangUp } from '../../../server/handshake.js';
 import { acceptTls } from '../../../server/negotiation/accept-tls.js';
 import { negotiate, negotiateOverTls } from '../../../server/negotiation/negotiate.js';
 import { loadTls, type TlsFiles } from '../../../server/negotiation/tls-settings.js';
@@ -30,7 +31,9 @@ const serve = async (t: Test, files: TlsFiles, { deadline = new AbortController(
     try {
       const secure = await acceptTls(socket, settings, deadline);
       secure.on('error', () => {});
-      return await negotiateOverTls(secure, options, asked);
+      const outcome = await negotiateOverTls(secure, options, asked);
+      if (outcome.kind !== 'transmission') hangUp(socket, secure);
+      return outcome;
     } catch (failed) {
       socket.destroy();
       return { failed: failed as Error };
@@ -184,4 +187,48 @@ t.test('what is not TLS after the ACK ends the connection, and never reaches the
     controller.abort('the handshake took too long');
     t.match(await endings[0], { failed: { message: 'the handshake took too long' } });
   });
+});
+
+/** Stands between client and server, and keeps what the server says. */
+const eavesdrop = async (t: Test, path: string): Promise<{ path: string; heard: Buffer[] }> => {
+  const dir = new TempDir();
+  const heard: Buffer[] = [];
+  const proxy = createServer((near) => {
+    const far = connectPlain(path);
+    far.on('data', (bytes) => heard.push(bytes));
+    for (const socket of [near, far]) socket.on('error', () => {});
+    near.pipe(far).pipe(near);
+  });
+  proxy.listen(dir.file('s'));
+  await once(proxy, 'listening');
+  t.teardown(() => {
+    proxy.close();
+    dir[Symbol.dispose]();
+  });
+  return { path: dir.file('s'), heard };
+};
+
+t.test('a server that hangs up says goodbye over TLS', async (t) => {
+  const dir = new TempDir();
+  t.teardown(() => dir[Symbol.dispose]());
+  const psk = dir.file('keys');
+  writeFileSync(psk, 'alice:5a5a\n');
+  const { path, endings } = await serve(t, { psk });
+  const between = await eavesdrop(t, path);
+  // In TLS 1.2 the kind of a record is in the clear.
+  const secure = await upgrade(t, between.path, {
+    pskCallback: () => ({ identity: 'alice', psk: Buffer.from('5a5a', 'hex') }),
+    ciphers: 'PSK',
+    checkServerIdentity: () => undefined,
+    maxVersion: 'TLSv1.2',
+  });
+  const client = new HandshakeClient(secure);
+  client.send(option(Opt.EXPORT_NAME, Buffer.from('nope')));
+  t.match(await endings[0], { kind: 'dropped' });
+  await once(secure, 'close');
+  // The greeting and the reply to STARTTLS come before the first record.
+  const records = Buffer.concat(between.heard).subarray(18 + 20);
+  const kinds: number[] = [];
+  for (let at = 0; at < records.length; at += 5 + records.readUInt16BE(at + 3)) kinds.push(records[at] ?? 0);
+  t.equal(kinds.at(-1), 21, 'the last record is an alert: close_notify');
 });
