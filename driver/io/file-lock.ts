@@ -43,6 +43,8 @@ export function lockDescriptor(fd: number): number {
 interface HeldLock {
   readonly fd: Promise<number>;
   users: number;
+  /** Set when the last user is gone: until then the lock would be in the way of a new one. */
+  closing: Promise<void> | undefined;
 }
 const held = new Map<string, HeldLock>();
 
@@ -61,8 +63,9 @@ export interface LockableFile {
 export async function lockForWriting(fd: number, file: LockableFile): Promise<WriteLock> {
   const key = `${file.device}:${file.inode}`;
   let lock = held.get(key);
+  for (; lock?.closing !== undefined; lock = held.get(key)) await lock.closing;
   if (lock === undefined) {
-    lock = { fd: takeLock(fd, file), users: 0 };
+    lock = { fd: takeLock(fd, file), users: 0, closing: undefined };
     held.set(key, lock);
   }
   const taken = lock;
@@ -72,8 +75,11 @@ export async function lockForWriting(fd: number, file: LockableFile): Promise<Wr
     if (isReleased) return;
     isReleased = true;
     if (--taken.users > 0) return;
-    if (held.get(key) === taken) held.delete(key);
-    await taken.fd.then(closeFile, () => {});
+    taken.closing = taken.fd.then(closeFile).then(
+      () => void held.delete(key),
+      () => void held.delete(key),
+    );
+    await taken.closing;
   };
   try {
     await taken.fd;

@@ -1,7 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, renameSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import t from 'tap';
 import { BackingFile } from '../../../driver/io/backing-file.js';
+import { lockDescriptor } from '../../../driver/io/file-lock.js';
 import { errnoOf } from '../../helpers/loop-bench.js';
 import { makeSparseFile, TempDir } from '../../helpers/temp.js';
 
@@ -27,8 +36,11 @@ t.test('what is opened is closed, once, also where opening fails', async (t) => 
   using dir = new TempDir();
   const path = makeSparseFile(dir.file('disk.img'), MIB);
   const before = openFiles();
-  const file = await BackingFile.open(path, { readOnly: false });
+  const reader = await BackingFile.open(path, { readOnly: true });
   t.equal(openFiles(), before + 1);
+  await reader.close();
+  const file = await BackingFile.open(path, { readOnly: false });
+  t.equal(openFiles(), before + 2, 'the file and its write lock');
   await file.close();
   t.equal(openFiles(), before);
   const other = await BackingFile.open(path, { readOnly: false });
@@ -41,6 +53,30 @@ t.test('what is opened is closed, once, also where opening fails', async (t) => 
   await folder.close();
   t.equal(await errnoOf(BackingFile.open(dir.file('nowhere'), { readOnly: true })), 'EBADF');
   t.equal(openFiles(), before);
+});
+
+t.test('nobody else writes a file that is open for writing', async (t) => {
+  using dir = new TempDir();
+  const path = makeSparseFile(dir.file('disk.img'), MIB);
+  // Such a lock belongs to an open file: this descriptor is as good as one of another process.
+  const other = openSync(path, 'r+');
+  t.equal(lockDescriptor(other), 0);
+  t.equal(await errnoOf(BackingFile.open(path, { readOnly: false })), 'EBUSY');
+  const reader = await BackingFile.open(path, { readOnly: true });
+  await reader.close();
+  closeSync(other);
+  const [first, second] = await Promise.all([
+    BackingFile.open(path, { readOnly: false }),
+    BackingFile.open(path, { readOnly: false }),
+  ]);
+  await first.close();
+  const rival = openSync(path, 'r+');
+  t.not(lockDescriptor(rival), 0, 'the second device of this process still has it');
+  const [next] = await Promise.all([BackingFile.open(path, { readOnly: false }), second.close()]);
+  t.equal(next.writable, true, 'a lock that is being given up is not in the way');
+  await next.close();
+  t.equal(lockDescriptor(rival), 0);
+  closeSync(rival);
 });
 
 t.test('it holds the file, not the name', async (t) => {
