@@ -116,6 +116,7 @@ function offersFor(name: string): Offers {
     case 'socket':
       return 'file';
     case 'dir':
+    case 'directory':
       return 'directory';
     case 'device':
       return 'device';
