@@ -33,6 +33,8 @@ export interface FuzzOptions {
   readonly budget: number;
   /** Part of the path of modules whose code counts; none where the code runs in another process. */
   readonly coverageOf?: string;
+  /** Findings after which the search ends. */
+  readonly mostFindings?: number;
   /** Called at once, for the process may not live to tell it later. */
   readonly onFinding?: (finding: Finding) => void;
   /** Called now and then. */
@@ -43,7 +45,7 @@ export interface FuzzOptions {
 const HANG = 20_000;
 /** Inputs between two looks at coverage; when it grew, they are run again one by one to see which of them did it. */
 const BATCH = 24;
-/** The search ends with as many findings: they are likely to be one. */
+/** The search ends with as many findings, unless told otherwise: they are likely to be one. */
 const MOST_FINDINGS = 20;
 const PROGRESS_EVERY = 10_000;
 
@@ -63,11 +65,11 @@ export class Fuzzer implements Disposable {
   }
 
   async run(): Promise<FuzzReport> {
-    const { corpus, budget, onProgress } = this.#options;
+    const { corpus, budget, onProgress, mostFindings = MOST_FINDINGS } = this.#options;
     const end = performance.now() + budget;
     let progress = performance.now() + PROGRESS_EVERY;
     for (const input of corpus) await this.#runAlone(input);
-    while (performance.now() < end && this.#findings.length < MOST_FINDINGS) {
+    while (performance.now() < end && this.#findings.length < mostFindings) {
       await this.#runBatch();
       if (performance.now() < progress) continue;
       onProgress?.(this.report);
