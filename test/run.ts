@@ -74,7 +74,8 @@ async function runSuite(suite: Suite): Promise<Counts> {
 
 /** tap builds its test class from the plugins of .taprc; the run that has to build it first would not use it. */
 async function buildTap(): Promise<void> {
-  if (existsSync(join('node_modules', '@tapjs', 'test', 'test-built'))) return;
+  // A class as it was installed has no node_modules beside it; one that was built here does.
+  if (existsSync(join('node_modules', '@tapjs', 'test', 'test-built', 'node_modules'))) return;
   await runOk(join('node_modules', '.bin', 'tap'), ['build'], { timeoutMs: 180_000 });
 }
 
