@@ -178,11 +178,18 @@ t.test('a drain does not wait for a peer that never reads, or a device that neve
   const stuck = await bench.connect(device);
   stuck.socket.pause();
   stuck.send(...Array.from({ length: 20 }, () => ({ type: READ, offset: 0, length: MIB })));
-  const parked = await bench.connect(await bench.device(MIB));
+  const frozenDevice = await bench.device(MIB);
+  const parked = await bench.connect(frozenDevice);
   await parked.ask(some);
+  const frozen = await frozenDevice.queue.freeze();
+  parked.send(some);
+  const idle = await bench.connect(device);
+  await idle.ask(some);
   await bench.close(200);
-  t.match(await stuck.reason, /stopped|draining/);
-  t.match(await parked.reason, /draining/);
+  t.equal(await stuck.reason, 'the server stopped');
+  t.equal(await parked.reason, 'the server stopped');
+  t.equal(await idle.reason, 'the server is draining');
+  frozen.thaw();
 });
 
 t.test('as many connections as one likes, on a few threads, and none leaves a descriptor', async (t) => {
@@ -226,5 +233,39 @@ t.test('many peers that read late leave only a few pipes', async (t) => {
   for (const client of late) client.socket.destroy();
   await until('at most 16 pipes are left', async () =>
     readdirSync('/proc/self/fd').length <= before + 2 * 16 ? true : undefined,
+  );
+});
+
+t.test('freezes that race requests on two threads lose no wake and no request', async (t) => {
+  await using bench = await ReactorBench.start({ reactors: 2 });
+  const device = await bench.device(4 * MIB);
+  const content = readFileSync(device.path);
+  const clients = [];
+  for (let i = 0; i < 4; i++) clients.push(await bench.connect(device));
+  let isOver = false;
+  const work = clients.map(async (client, index) => {
+    let rounds = 0;
+    for (; !isOver; rounds++) {
+      const asks = Array.from({ length: 8 }, (_, at) => ({ ...some, offset: (rounds + at + index) * 512 }));
+      client.send(...asks);
+      for (const [at, { data }] of (await client.replies(8)).entries()) {
+        const { offset = 0 } = asks[at] ?? {};
+        if (!data?.equals(content.subarray(offset, offset + 4096))) throw new Error(`round ${rounds}`);
+      }
+    }
+    return rounds;
+  });
+  for (let freeze = 0; freeze < 500; freeze++) {
+    const frozen = await device.queue.freeze();
+    if (device.queue.inFlight !== 0) t.fail('a request is in flight behind a freeze');
+    if (freeze % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
+    frozen.thaw();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  isOver = true;
+  const rounds = await Promise.all(work);
+  t.ok(
+    rounds.every((count) => count > 0),
+    `${rounds.join(', ')} rounds`,
   );
 });
