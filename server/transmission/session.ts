@@ -3,7 +3,7 @@
  * tests use none; a reactor's connection or a TLS stream moves the bytes.
  */
 import { constants } from 'node:os';
-import type { Backend, Errno, ZeroMode } from '../backend.js';
+import type { Backend, Errno } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Cmd, CmdFlag, Size } from '../wire/constants.js';
 import { decodeExtendedRequest, decodeRequest, Request } from '../wire/request.js';
@@ -12,11 +12,12 @@ import { validFlags } from './command-flags.js';
 import type { Input } from './input.js';
 import type { Output } from './output.js';
 import { Payload } from './payload.js';
+import { RangeChange } from './range-change.js';
 import { PLAIN_REPLY_BYTES, Replies } from './replies.js';
 import type { Pipe } from './sockets.js';
 import { MAX_RUN_HEADERS, readRuns } from './sparse-read.js';
 
-const { EINVAL, ENOSPC, ENOTSUP, EPERM } = constants.errno;
+const { EINVAL, ENOTSUP, EPERM } = constants.errno;
 
 /** Bytes of payload a READ or WRITE may carry: 32 MiB. */
 export const MAX_PAYLOAD = 32 << 20;
@@ -75,13 +76,6 @@ const WAIT = -1;
 /** In place of bytes moved: the device is frozen. No errno is that large. */
 const FROZEN = -65536;
 
-const ZERO_MODES: readonly ZeroMode[] = [
-  { punch: true, fast: false },
-  { punch: false, fast: false },
-  { punch: true, fast: true },
-  { punch: false, fast: true },
-];
-
 export class Session {
   status: Status = Status.OPEN;
 
@@ -97,6 +91,7 @@ export class Session {
   readonly #flags: readonly (number | undefined)[];
   readonly #request = new Request();
   readonly #payload = new Payload();
+  readonly #change = new RangeChange();
   #turn = 0;
 
   constructor(options: SessionOptions) {
@@ -123,6 +118,8 @@ export class Session {
       if (this.#payload.active) {
         at = this.#receivePayload(input, at, end);
         if (this.#payload.active) return at;
+      } else if (this.#change.active) {
+        this.#continueChange();
       } else {
         if (end - at < this.#headerBytes) return at;
         const next = this.#serveRequest(input, at, end);
@@ -367,29 +364,49 @@ export class Session {
     if (!this.#out.room(BLOCK_STATUS_BYTES)) return this.#wait(Status.BLOCKED);
     const backend = this.#backend;
     if (!backend.enter()) return this.#wait(Status.PARKED);
-    if (request.type === Cmd.BLOCK_STATUS) this.#blockStatus();
-    else this.#replies.plain(request, this.#perform(request));
+    switch (request.type) {
+      case Cmd.FLUSH:
+        this.#replies.plain(request, backend.flush());
+        break;
+      case Cmd.CACHE:
+        this.#cache();
+        break;
+      case Cmd.BLOCK_STATUS:
+        this.#blockStatus();
+        break;
+      default:
+        this.#change.begin(request, backend);
+        this.#stepChange();
+    }
     backend.exit();
     this.#turn -= TURN_REQUEST;
     return body;
   }
 
-  #perform(request: Request): Errno {
-    const backend = this.#backend;
-    const { type, flags, offset, length } = request;
-    if (type === Cmd.FLUSH) return backend.flush();
-    const refusal = backend.admit(type === Cmd.CACHE ? 'read' : 'write', offset, length);
-    // A TRIM needs no space: past the end it is as wrong as a READ ("Error values").
-    if (refusal !== 0) return type === Cmd.TRIM && refusal === ENOSPC ? EINVAL : refusal;
-    if (type === Cmd.CACHE) return backend.cache(offset, length);
-    let errno: Errno;
-    if (type === Cmd.TRIM) {
-      errno = backend.trim(offset, length);
+  /** Caller has entered the backend, and made room for a reply. */
+  #stepChange(): void {
+    const change = this.#change;
+    if (change.active) change.step(this.#backend);
+    if (change.active) this.#turn -= TURN_BYTES;
+    else this.#replies.plain(change, change.errno);
+  }
+
+  #continueChange(): void {
+    if (!this.#out.room(PLAIN_REPLY_BYTES)) {
+      this.status = Status.BLOCKED;
+    } else if (!this.#backend.enter()) {
+      this.status = Status.PARKED;
     } else {
-      const mode = (flags & CmdFlag.NO_HOLE ? 1 : 0) + (flags & CmdFlag.FAST_ZERO ? 2 : 0);
-      errno = backend.writeZeroes(offset, length, ZERO_MODES[mode] as ZeroMode);
+      this.#stepChange();
+      this.#backend.exit();
     }
-    return errno === 0 && (flags & CmdFlag.FUA) !== 0 ? backend.flush() : errno;
+  }
+
+  #cache(): void {
+    const request = this.#request;
+    const { offset, length } = request;
+    const refusal = this.#backend.admit('read', offset, length);
+    this.#replies.plain(request, refusal || this.#backend.cache(offset, length));
   }
 
   #blockStatus(): void {

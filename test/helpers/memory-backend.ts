@@ -100,16 +100,22 @@ export class MemoryBackend implements Backend {
 
   trim(offset: number, length: number): Errno {
     this.#note('trim', offset, length);
-    this.content.fill(0, offset, offset + length);
+    this.#zero(offset, length);
     this.#mark(offset, length, true);
     return 0;
   }
 
   writeZeroes(offset: number, length: number, how: ZeroMode): Errno {
     this.#note(`writeZeroes${how.punch ? ' punch' : ''}${how.fast ? ' fast' : ''}`, offset, length);
-    this.content.fill(0, offset, offset + length);
+    this.#zero(offset, length);
     this.#mark(offset, length, how.punch);
     return 0;
+  }
+
+  /** A device larger than its content is zeroes behind that. */
+  #zero(offset: number, length: number): void {
+    const end = this.content.length;
+    this.content.fill(0, Math.min(offset, end), Math.min(offset + length, end));
   }
 
   cache(offset: number, length: number): Errno {
