@@ -25,7 +25,7 @@ const OPERATIONS = Number(process.env.NBDLOOP_ORACLE_OPERATIONS ?? '2500');
 /** How long the host may take to settle, where a program like udev has a device open for a moment. */
 const SETTLE_MS = 2000;
 
-t.setTimeout(290_000);
+t.setTimeout(600_000);
 
 const obstacle = KernelLoopControl.obstacle();
 const skip = obstacle === false ? false : skipBecause(obstacle);

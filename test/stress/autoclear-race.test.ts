@@ -18,7 +18,7 @@ async function closed(device: LoopDevice): Promise<void> {
   while (device.openers > 0) await nextTurn();
 }
 
-t.setTimeout(290_000);
+t.setTimeout(900_000);
 
 t.test('a last close races a new open over real sockets', async (t) => {
   await using served = await ServedLoops.start();
