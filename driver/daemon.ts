@@ -21,6 +21,7 @@ import { listen, type TcpAddress } from './listen.js';
 import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
+import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
 
 /** Files, and whether clients may do without. */
@@ -41,7 +42,10 @@ export interface DaemonOptions {
   readonly control?: string | null;
   /** Absent: beside the control socket. Without both, devices can't be attached to the kernel. */
   readonly stateDir?: string;
-  /** At the end every device stays as it is in the kernel, for the next daemon. */
+  /**
+   * Takes over from a daemon that runs with this state; and at the end every device stays as it is in the kernel, for
+   * the next daemon.
+   */
   readonly handover?: boolean;
   /** Threads that serve connections. */
   readonly reactors?: number;
@@ -64,6 +68,8 @@ export interface Daemon {
   readonly loops: LoopControl;
   readonly addresses: Addresses;
   readonly controlPath: string | null;
+  /** Resolves when another daemon asks to take over: `drain` then leaves it everything. */
+  readonly successor: Promise<void>;
   uris(name: string): readonly string[];
   /** Refuses new work, lets requests in flight finish, closes everything. Within `timeoutMs`. Idempotent. */
   drain(timeoutMs: number): Promise<void>;
@@ -72,6 +78,8 @@ export interface Daemon {
 export { ServiceNotifier, takeActivatedSockets } from './kernel/service-manager.js';
 export { endProcess };
 
+/** Other clients' requests in flight have this long to finish in a handover, milliseconds. */
+const HANDOVER_DRAIN_MS = 300;
 const DEMONSTRATION_BYTES = 1024 ** 3;
 const DATA_PATH = new URL('./queue/queue-rq.js', import.meta.url);
 
@@ -92,13 +100,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[]): Promise<Daemon> {
   const log = pino({ level: options.logLevel, base: null }, destination({ fd: 2, sync: true }));
   const paths = await socketPaths(options);
-  const claims: Claim[] = [];
-  for (const path of paths.ours) {
-    const claim = await claimSocket(path);
-    claims.push(claim);
-    undo.push(() => claim.release());
-  }
-
   const order = new LockOrder({ onReport: (report) => log.error({ lockdep: report.text }, report.message) });
   const loops: LoopControl = new LoopControl({ order, log, onThaw: () => server.wake() });
   const reactors = options.reactors ?? Math.max(1, Math.floor(availableParallelism() / 2));
@@ -111,8 +112,24 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const kernel =
     paths.state === null
       ? undefined
-      : await KernelParts.start({ stateDirectory: paths.state, loops, exports, server, log, endpoint });
+      : await KernelParts.start({
+          stateDirectory: paths.state,
+          predecessor: options.handover === true ? paths.control : null,
+          prepare: async () => void (await Promise.all([server.ready(), import('./control/server.js')])),
+          loops,
+          exports,
+          server,
+          log,
+          endpoint,
+        });
   undo.push(() => kernel?.close());
+  const claims: Claim[] = [];
+  for (const path of paths.ours) {
+    const claim = await claimSocket(path);
+    claims.push(claim);
+    undo.push(() => claim.release());
+  }
+
   await bindFiles(loops, options);
   await kernel?.keeper.save();
   const listeners = await listen(server, {
@@ -124,6 +141,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   addresses = { ...addresses, ...listeners };
   const uris = (name: string): readonly string[] => exportUris(addresses, name);
   const startedAt = new Date().toISOString();
+  const successor = new Successor(options.handover === true);
   const info = (): DaemonInfo => ({
     version: packageVersion(),
     pid: process.pid,
@@ -141,14 +159,22 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
           log,
           uris,
           lockdep: () => order.snapshot(),
+          handOver: () => successor.appear(),
           daemon: info,
         });
 
   let drained: Promise<void> | undefined;
   const drain = async (timeoutMs: number): Promise<void> => {
-    const handover = options.handover === true;
+    const handover = successor.isExpected;
     log.info({ connections: server.connections().length, handover }, 'draining');
-    await kernel?.leave({ handover });
+    if (handover && kernel !== undefined) {
+      await kernel.handOver();
+      // The kernel's requests wait until the process is gone, and with it the locks of state and files.
+      if (server.connections().length > 0) await server.drain(Math.min(timeoutMs, HANDOVER_DRAIN_MS));
+      for (const claim of claims) claim.release();
+      return;
+    }
+    await kernel?.leave();
     await Promise.all([server.drain(timeoutMs), control?.close(), kernel?.close()]);
     for (const claim of claims) claim.release();
   };
@@ -156,6 +182,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     loops,
     addresses,
     controlPath: paths.control,
+    successor: successor.appeared,
     uris,
     drain: (timeoutMs) => {
       drained ??= drain(timeoutMs);

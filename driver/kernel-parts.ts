@@ -11,11 +11,16 @@ import type { NetlinkHost } from './kernel/netlink-device.js';
 import type { LoopExports } from './loop/exports.js';
 import type { LoopControl } from './loop/loop-control.js';
 import { type RecoveryLog, recover, StateKeeper } from './state/recovery.js';
-import { StateDirectory } from './state/state-directory.js';
+import type { StateDirectory } from './state/state-directory.js';
+import { takeState } from './state/take-over.js';
 
 export interface KernelPartsOptions {
-  /** Locked from here on. EBUSY when another daemon has it. */
+  /** Locked from here on. EBUSY when another daemon has it and is not asked for it. */
   readonly stateDirectory: string;
+  /** Control socket of a daemon to take over from, if it runs. */
+  readonly predecessor: string | null;
+  /** What takes long and is better done before a predecessor stops. */
+  readonly prepare: () => Promise<void>;
   readonly loops: LoopControl;
   readonly exports: LoopExports;
   readonly server: NbdServer;
@@ -35,8 +40,16 @@ export class KernelParts {
   /** Brings back what the daemon before this one left; from then on the state is kept up to date. */
   static async start(options: KernelPartsOptions): Promise<KernelParts> {
     const { loops, exports, server, log, endpoint } = options;
-    const state = await StateDirectory.open(options.stateDirectory);
     const link = new KernelLink();
+    const state = await takeState({
+      path: options.stateDirectory,
+      predecessor: options.predecessor,
+      prepare: async () => {
+        link.start();
+        await options.prepare();
+      },
+    });
+    if (state.previous.devices.some(({ attach }) => attach !== null)) link.start();
     const attachments: Attachments = new Attachments({
       attachers: [
         new NetlinkAttacher({ link, log, daemonId: state.daemonId, serve: serveKernel(server, exports) }),
@@ -52,12 +65,15 @@ export class KernelParts {
     return new KernelParts(attachments, keeper, link, state);
   }
 
-  /**
-   * Before the drain: idle devices are detached, those in use stay for the next daemon; with `handover` all stay.
-   */
-  async leave(options: { readonly handover: boolean }): Promise<void> {
-    await this.attachments.close({ keep: options.handover });
-    await this.keeper.stop({ keep: options.handover ? 'all' : 'attached' });
+  /** Before the drain: idle devices are detached, those in use stay for the next daemon. */
+  async leave(): Promise<void> {
+    await this.attachments.close();
+    await this.keeper.stop();
+  }
+
+  /** In place of it: every device stays, and its sockets wait for the next daemon. */
+  async handOver(): Promise<void> {
+    await this.keeper.handOver();
   }
 
   /** Idempotent. */
@@ -70,8 +86,8 @@ export class KernelParts {
 /** Opens an export for the kernel and serves it on a socket that needs no handshake. */
 const serveKernel =
   (server: NbdServer, exports: LoopExports): NetlinkHost['serve'] =>
-  async (name, fd) => {
+  async (name, { fd, leftover }) => {
     const found = exports.find(name);
     if (found === undefined) throw new LoopError('ENODEV', `there is no device ${name}`);
-    return server.serveSocket(fd, await found.open());
+    return server.serveSocket(fd, await found.open(), leftover);
   };

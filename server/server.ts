@@ -63,6 +63,11 @@ export interface ServedSocket {
   readonly transmissionFlags: number;
   /** Resolves when the socket and the export are closed: 'disconnected' when the client said so (DISC). */
   readonly closed: Promise<'disconnected' | 'lost'>;
+  /**
+   * Gives the socket up between two requests, for another process to go on with: the descriptor is the caller's
+   * again, and the export is closed. Resolves with what was received and not served; undefined when it has ended.
+   */
+  part(): Promise<Uint8Array | undefined>;
 }
 
 const CONTEXTS: readonly NegotiatedContext[] = [{ id: 1, name: 'base:allocation' }];
@@ -95,6 +100,11 @@ export class NbdServer {
     this.#streams = options.tls && StreamHost.load(options.dataPath);
   }
 
+  /** Resolves when every thread serves. */
+  async ready(): Promise<void> {
+    await Promise.all([this.#reactors.ready(), this.#streams]);
+  }
+
   /** Listens on an address. Rejects with Node's system error (EADDRINUSE, EACCES, EADDRNOTAVAIL, ...). */
   async listenTcp(host: string, port: number, access: ListenerAccess = 'read-write'): Promise<AddressInfo> {
     const listener = await this.#listen({ host, port }, 'tcp', access);
@@ -125,13 +135,14 @@ export class NbdServer {
   /**
    * Serves a connected stream socket, non-blocking, whose client needs no handshake: a kernel's nbd driver. The
    * descriptor and the export are the server's from here on. Replies are simple; limits on connections don't apply.
+   * `leftover`: what another process has received from it.
    */
-  serveSocket(fd: number, opened: OpenedExport): ServedSocket {
+  serveSocket(fd: number, opened: OpenedExport, leftover: Uint8Array = new Uint8Array(0)): ServedSocket {
     const { info } = opened;
     const peer = this.#peers.enterKernel(info.name);
+    let id = 0;
     const closed = new Promise<'disconnected' | 'lost'>((resolve) => {
-      const leftover = new Uint8Array(0);
-      this.#reactors.adopt(
+      id = this.#reactors.adopt(
         { fd, opened, mode: 'simple', contexts: [], minimumBlock: 1, readOnly: info.readOnly, leftover },
         (reason) => {
           peer.leave();
@@ -139,7 +150,15 @@ export class NbdServer {
         },
       );
     });
-    return { transmissionFlags: transmissionFlags(info, { mode: 'simple', readOnly: false }), closed };
+    const part = async (): Promise<Uint8Array | undefined> => {
+      const rest = await this.#reactors.part(id);
+      if (rest !== undefined) {
+        peer.leave();
+        await opened.release();
+      }
+      return rest;
+    };
+    return { transmissionFlags: transmissionFlags(info, { mode: 'simple', readOnly: false }), closed, part };
   }
 
   connections(): ConnectionInfo[] {
@@ -163,7 +182,7 @@ export class NbdServer {
     transport: 'tcp' | 'unix',
     access: ListenerAccess,
   ): Promise<Server> {
-    await Promise.all([this.#reactors.ready(), this.#streams]);
+    await this.ready();
     const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY };
     const listener = createServer(options, (socket) => void this.#accept({ socket, transport, access }));
     await new Promise<void>((resolve, reject) => {

@@ -24,7 +24,7 @@ runProgram(PROGRAM, async () => {
   const daemon = await startDaemon({ ...optionsOf(flags), listen, activated });
   process.stdout.write(greeting(daemon));
   manager.ready(`serving ${daemon.loops.devices().length} devices`);
-  await asked;
+  await Promise.race([asked, daemon.successor]);
   manager.stopping();
   // Whatever is left then is cut: a service manager would kill us next.
   setTimeout(() => endProcess(0), DEADLINE_MS).unref();

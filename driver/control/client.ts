@@ -104,6 +104,11 @@ export class ControlClient {
     return this.#json('GET', '/lockdep');
   }
 
+  /** The daemon leaves its devices to a successor, and ends. */
+  async handOver(): Promise<void> {
+    await this.#text('POST', '/handover');
+  }
+
   /** Prometheus text. */
   metrics(): Promise<string> {
     return this.#text('GET', '/metrics');

@@ -85,6 +85,8 @@ export interface ControlContext {
   uris(name: string): readonly string[];
   daemon(): DaemonInfo;
   lockdep(): LockdepAnswer;
+  /** Another daemon takes over: this one ends once the answer has left, and leaves everything in the kernel. */
+  handOver(): void;
 }
 
 /** An error that any layer below may throw: an errno name and a sentence. */

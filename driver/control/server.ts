@@ -97,6 +97,14 @@ function observerRoutes(app: FastifyInstance, context: ControlContext, streams: 
       streams.add(reply.raw);
     },
   );
+  app.post(
+    '/handover',
+    { schema: { summary: 'Leaves every device to a daemon that takes over, and ends' } },
+    async (_request, reply) => {
+      reply.raw.once('finish', () => context.handOver());
+      return reply.status(204).send();
+    },
+  );
   let metrics: Promise<() => Promise<string>> | undefined;
   app.get(
     '/metrics',

@@ -28,16 +28,32 @@ export interface Attacher {
   /** Why it can't work on this machine, or null. */
   obstacle(): Promise<Obstacle | null>;
   attach(target: AttachTarget): Promise<void>;
-  /** Takes up a device that a daemon before this one attached; false when the kernel does not have it any more. */
-  resume(target: AttachTarget): Promise<boolean>;
-  /** Leaves everything in the kernel as it is, for a daemon that comes after this one. */
+  /**
+   * Takes up a device that a daemon before this one attached, with the sockets that it left. False when the kernel
+   * does not have it any more.
+   */
+  resume(target: AttachTarget, sockets: readonly PartedSocket[]): Promise<boolean>;
+  /** Leaves everything in the kernel as it is: sockets that are lost from here on are not replaced. */
   abandon(): void;
+  /** As `abandon`, and gives up the sockets that are served, for a daemon that comes at once. */
+  part(): Promise<PartedDevice[]>;
   /** Disconnects at once, whoever uses the node: callers look for users first. */
   detach(device: number): Promise<void>;
   /** True when the kernel's device now has `size` bytes; false where this way cannot tell the kernel. */
   resize(device: number, size: number): Promise<boolean>;
   /** False where this way cannot change it on an attached device. */
   disconnectOnClose(device: number, on: boolean): Promise<boolean>;
+}
+
+/** A socket in between two daemons, between two requests; `leftover`: what was received and not served. */
+export interface PartedSocket {
+  readonly fd: number;
+  readonly leftover: Uint8Array;
+}
+
+export interface PartedDevice {
+  readonly device: number;
+  readonly sockets: readonly PartedSocket[];
 }
 
 export interface Obstacle {

@@ -1,7 +1,7 @@
 /** Which devices are attached to the kernel, by which way; one operation at a time for each device. */
 
 import { LoopError } from '../errno.js';
-import type { Attacher, AttachTarget } from './attach.js';
+import type { Attacher, AttachTarget, PartedDevice, PartedSocket } from './attach.js';
 import { LastClose } from './last-close.js';
 import { rescanPartitions } from './partitions.js';
 import { inUse, isConnected, nodePath, usersOf } from './sysfs.js';
@@ -93,11 +93,11 @@ export class Attachments {
   }
 
   /** Takes up a device that a daemon before this one attached. False when the kernel has let go of it. */
-  async resume(device: number, record: AttachRecord): Promise<boolean> {
+  async resume(device: number, record: AttachRecord, sockets: readonly PartedSocket[]): Promise<boolean> {
     const attacher = this.options.attachers.find(({ method }) => method === record.by);
     if (attacher === undefined) return false;
     const described = await this.options.describe(device);
-    if (!(await attacher.resume(target(device, record, described)))) return false;
+    if (!(await attacher.resume(target(device, record, described), sockets))) return false;
     this.#attached.set(device, { attacher, record });
     if (described.autoclear) void this.#armed(device);
     return true;
@@ -144,16 +144,23 @@ export class Attachments {
     this.#lastClose.look();
   }
 
-  /** Ends: idle devices are detached, those in use stay for the next daemon; with `keep` all of them. */
-  async close(options: { keep: boolean }): Promise<void> {
+  /** Ends: idle devices are detached, those in use stay for the next daemon. */
+  async close(): Promise<void> {
     this.#lastClose.close();
-    for (const device of options.keep ? [] : [...this.#attached.keys()]) {
+    for (const device of [...this.#attached.keys()]) {
       if (this.node(device) === null) continue;
       await this.detach(device).catch((err: unknown) => {
         this.options.log.error({ err, device }, 'the device stays attached for the next daemon');
       });
     }
     for (const attacher of this.options.attachers) attacher.abandon();
+  }
+
+  /** Ends as well: every device stays, and its sockets are given up for a daemon that comes at once. */
+  async part(): Promise<PartedDevice[]> {
+    this.#lastClose.close();
+    const parted = await Promise.all(this.options.attachers.map((attacher) => attacher.part()));
+    return parted.flat();
   }
 
   /** What a fresh attachment still needs; its failure leaves the device attached. */

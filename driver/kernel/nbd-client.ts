@@ -73,6 +73,10 @@ export class NbdClientAttacher implements Attacher {
 
   abandon(): void {}
 
+  async part(): Promise<[]> {
+    return [];
+  }
+
   async detach(device: number): Promise<void> {
     const node = nodePath(device);
     const { status, output } = await runCommand(PROGRAM, ['-d', node], PROGRAM_TIMEOUT_MS);

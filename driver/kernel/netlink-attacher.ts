@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { LoopError } from '../errno.js';
-import type { Attacher, AttachTarget, Obstacle } from './attach.js';
+import type { Attacher, AttachTarget, Obstacle, PartedDevice, PartedSocket } from './attach.js';
 import { moduleObstacle } from './module.js';
 import { KernelRefusal } from './netlink/kernel-link.js';
 import { backendIdentifier, NetlinkDevice, type NetlinkHost } from './netlink-device.js';
@@ -44,13 +44,13 @@ export class NetlinkAttacher implements Attacher {
     this.#devices.set(target.device, device);
   }
 
-  async resume(target: AttachTarget): Promise<boolean> {
+  async resume(target: AttachTarget, sockets: readonly PartedSocket[]): Promise<boolean> {
     const { device } = target;
     if (!isConnected(device) || backendOf(device) !== backendIdentifier(this.host.daemonId, device))
       return false;
     const resumed = new NetlinkDevice(target, this.host);
     this.#devices.set(device, resumed);
-    resumed.resume();
+    await resumed.resume(sockets);
     return true;
   }
 
@@ -71,6 +71,12 @@ export class NetlinkAttacher implements Attacher {
 
   abandon(): void {
     for (const device of this.#devices.values()) device.abandon();
+  }
+
+  part(): Promise<PartedDevice[]> {
+    return Promise.all(
+      [...this.#devices].map(async ([number, device]) => ({ device: number, sockets: await device.part() })),
+    );
   }
 
   async #reconfigure(device: number, change: Parameters<NetlinkDevice['reconfigure']>[0]): Promise<void> {

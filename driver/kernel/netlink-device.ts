@@ -5,7 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
-import type { AttachTarget } from './attach.js';
+import type { AttachTarget, PartedSocket } from './attach.js';
 import { closeDescriptor, errno, socketPair } from './netlink/calls.js';
 import { type KernelLink, KernelRefusal } from './netlink/kernel-link.js';
 import type { NbdSettings } from './netlink/nbd.js';
@@ -17,6 +17,8 @@ export interface ServedEnd {
   readonly transmissionFlags: number;
   /** When the socket is closed: 'disconnected' if the kernel said so, as a disconnect does it. */
   readonly closed: Promise<'disconnected' | 'lost'>;
+  /** Gives the socket up between two requests: what was received and not served, or undefined when it has ended. */
+  part(): Promise<Uint8Array | undefined>;
 }
 
 /** What a device needs of the daemon. */
@@ -25,7 +27,7 @@ export interface NetlinkHost {
   /** Identifies this daemon and its successors. */
   readonly daemonId: string;
   /** Opens the export and has a reactor serve it on a socket, which is the server's from then on. */
-  serve(exportName: string, fd: number): Promise<ServedEnd>;
+  serve(exportName: string, socket: PartedSocket): Promise<ServedEnd>;
   readonly log: { info(fields: object, message: string): void; error(fields: object, message: string): void };
 }
 
@@ -40,7 +42,7 @@ const LOST_MS = 20;
 const QUICK_ATTEMPTS = 100;
 
 export class NetlinkDevice {
-  #live = 0;
+  readonly #live = new Map<number, ServedEnd>();
   /** Somebody asked for the end: lost sockets are no accident. */
   #isEnding = false;
   #revival: Promise<void> | undefined;
@@ -71,9 +73,24 @@ export class NetlinkDevice {
     }
   }
 
-  /** Takes up a device that the kernel has kept from a daemon that is gone. */
-  resume(): void {
+  /** Takes up a device that the kernel has kept from a daemon that is gone, with the sockets that it has left. */
+  async resume(sockets: readonly PartedSocket[]): Promise<void> {
+    for (const socket of sockets) await this.#serve(socket);
     this.#revive();
+  }
+
+  /** From here on the kernel's sockets are left alone. */
+  abandon(): void {
+    this.#isEnding = true;
+  }
+
+  /** Gives up every socket, each between two requests. The kernel's are left alone from here on. */
+  async part(): Promise<PartedSocket[]> {
+    this.#isEnding = true;
+    const parted = await Promise.all(
+      [...this.#live].map(async ([fd, end]) => ({ fd, leftover: await end.part() })),
+    );
+    return parted.flatMap(({ fd, leftover }) => (leftover === undefined ? [] : [{ fd, leftover }]));
   }
 
   /** DISCONNECT, and until the kernel has let go. Throws EBUSY when it does not. */
@@ -97,11 +114,6 @@ export class NetlinkDevice {
   /** RECONFIGURE with what is to change. */
   async reconfigure(change: Partial<NbdSettings>): Promise<void> {
     await this.host.link.reconfigure({ ...this.#settings(), ...change });
-  }
-
-  /** From here on the kernel's sockets are left alone: a successor will replace them. */
-  abandon(): void {
-    this.#isEnding = true;
   }
 
   /** What every command says: the timeouts of a device outlive its attachments. */
@@ -129,21 +141,32 @@ export class NetlinkDevice {
     if (pair === undefined) {
       throw new LoopError('EMFILE', `${this.target.exportName}: no socket can be had (errno ${errno()})`);
     }
-    let end: ServedEnd;
     try {
-      end = await this.host.serve(this.target.exportName, pair.ours);
+      const end = await this.#serve({ fd: pair.ours, leftover: new Uint8Array(0) });
+      return { kernels: pair.kernels, end };
     } catch (error) {
-      closeDescriptor(pair.ours);
       closeDescriptor(pair.kernels);
       throw error;
     }
-    this.#live++;
-    void end.closed.then((how) => this.#ended(how));
-    return { kernels: pair.kernels, end };
   }
 
-  #ended(how: 'disconnected' | 'lost'): void {
-    this.#live--;
+  /** The descriptor is the server's from here on, or closed. */
+  async #serve(socket: PartedSocket): Promise<ServedEnd> {
+    const { fd } = socket;
+    try {
+      const end = await this.host.serve(this.target.exportName, socket);
+      this.#live.set(fd, end);
+      void end.closed.then((how) => this.#ended(fd, end, how));
+      return end;
+    } catch (error) {
+      closeDescriptor(fd);
+      throw error;
+    }
+  }
+
+  /** The number may be another socket's by now. */
+  #ended(fd: number, end: ServedEnd, how: 'disconnected' | 'lost'): void {
+    if (this.#live.get(fd) === end) this.#live.delete(fd);
     if (how === 'lost') this.#revive();
     else void this.#letGo(GOODBYE_MS).then((isGone) => isGone || this.#revive());
   }
@@ -160,14 +183,14 @@ export class NetlinkDevice {
   /** Until all sockets live, or the kernel has let go of the device. */
   async #replaceDead(): Promise<void> {
     const { device, connections, exportName } = this.target;
-    const lost = connections - this.#live;
-    for (let attempt = 0; this.#isOurs() && this.#live < connections; attempt++) {
-      await this.#replace(connections - this.#live);
+    const lost = connections - this.#live.size;
+    for (let attempt = 0; this.#isOurs() && this.#live.size < connections; attempt++) {
+      await this.#replace(connections - this.#live.size);
       // A socket that the kernel had no use for ends at once.
       await sleep(attempt < QUICK_ATTEMPTS ? LOST_MS : 1000);
-      if (this.#live < connections) await sleep(RETRY_MS);
+      if (this.#live.size < connections) await sleep(RETRY_MS);
     }
-    if (this.#live >= connections && lost > 0) {
+    if (this.#live.size >= connections && lost > 0) {
       this.host.log.info({ device: exportName, sockets: lost }, `${nodePath(device)}: dead sockets replaced`);
     }
   }

@@ -6,11 +6,13 @@ import { type FileHandle, mkdir, open, readFile, rename, stat } from 'node:fs/pr
 import { join } from 'node:path';
 import { LoopError } from '../errno.js';
 import { lockDescriptor, lockHolder } from '../io/file-lock.js';
-import { type DaemonState, type DeviceState, parseState, STATE_VERSION } from './state.js';
+import { type DaemonState, type DeviceState, type Handover, parseState, STATE_VERSION } from './state.js';
 
 const STATE_FILE = 'state.json';
 const LOCK_FILE = 'lock';
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+
+const NOTHING = { devices: [], handover: null } as const;
 
 export class StateDirectory {
   #last: Promise<void> = Promise.resolve();
@@ -22,7 +24,7 @@ export class StateDirectory {
     /** Stays the same over the daemons that use this directory while the kernel lives. */
     readonly daemonId: string,
     /** What the daemon before this one left. */
-    readonly previous: readonly DeviceState[],
+    readonly previous: Pick<DaemonState, 'devices' | 'handover'>,
     private readonly lock: FileHandle,
   ) {}
 
@@ -38,15 +40,15 @@ export class StateDirectory {
     const text = await readFile(join(path, STATE_FILE), 'utf8').catch(() => '');
     const state = parseState(text, bootId);
     const daemonId = state?.daemonId ?? randomBytes(8).toString('hex');
-    const directory = new StateDirectory(path, bootId, daemonId, state?.devices ?? [], lock);
+    const directory = new StateDirectory(path, bootId, daemonId, state ?? NOTHING, lock);
     if (state === undefined) await directory.save([]);
     return directory;
   }
 
   /** Replaces the state; resolves when it is durable. States are saved in the order of the calls. */
-  save(devices: readonly DeviceState[]): Promise<void> {
+  save(devices: readonly DeviceState[], handover: Handover | null = null): Promise<void> {
     const { bootId, daemonId } = this;
-    const state: DaemonState = { version: STATE_VERSION, bootId, daemonId, devices };
+    const state: DaemonState = { version: STATE_VERSION, bootId, daemonId, devices, handover };
     this.#last = this.#last.then(
       () => this.#replace(state),
       () => this.#replace(state),

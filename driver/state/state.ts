@@ -1,6 +1,7 @@
 /** What a daemon leaves behind for the next one: devices, their files and parameters, and their attachments. */
 
 import type { AttachRecord } from '../kernel/attachments.js';
+import type { Kept } from '../kernel/keeper.js';
 import type { LoopConfig, LoopStatus } from '../loop/types.js';
 
 export const STATE_VERSION = 1;
@@ -15,6 +16,16 @@ export interface DeviceState {
   readonly attach: AttachRecord | null;
 }
 
+/** Sockets that were handed over; `sockets` tells of each of the keeper's descriptors whose it is. */
+export interface Handover {
+  readonly keeper: Kept;
+  readonly sockets: readonly {
+    readonly device: number;
+    /** What was received and not served, in base64. */
+    readonly leftover: string;
+  }[];
+}
+
 export interface DaemonState {
   readonly version: typeof STATE_VERSION;
   /** Of the kernel that holds the devices: the state dies with it. */
@@ -22,6 +33,7 @@ export interface DaemonState {
   /** By this the kernel's devices are known: see `backendIdentifier`. */
   readonly daemonId: string;
   readonly devices: readonly DeviceState[];
+  readonly handover: Handover | null;
 }
 
 /** The state of a bound device; undefined for any other. */
@@ -45,9 +57,15 @@ export function parseState(text: string, bootId: string): DaemonState | undefine
     return undefined;
   }
   if (!isRecord(state) || state.version !== STATE_VERSION || state.bootId !== bootId) return undefined;
-  const { daemonId, devices } = state;
+  const { daemonId, devices, handover } = state;
   if (typeof daemonId !== 'string' || !Array.isArray(devices) || !devices.every(isDevice)) return undefined;
-  return { version: STATE_VERSION, bootId, daemonId, devices };
+  return {
+    version: STATE_VERSION,
+    bootId,
+    daemonId,
+    devices,
+    handover: isHandover(handover) ? handover : null,
+  };
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -59,3 +77,10 @@ const isDevice = (value: unknown): value is DeviceState =>
   isRecord(value.config) &&
   typeof value.config.file === 'string' &&
   (value.attach === null || (isRecord(value.attach) && Number.isSafeInteger(value.attach.connections)));
+
+const isHandover = (value: unknown): value is Handover =>
+  isRecord(value) &&
+  isRecord(value.keeper) &&
+  Number.isSafeInteger(value.keeper.pid) &&
+  Array.isArray(value.keeper.descriptors) &&
+  Array.isArray(value.sockets);

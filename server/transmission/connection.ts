@@ -25,6 +25,8 @@ export const Next = {
   THAW: 3,
   /** Is over. */
   END: 4,
+  /** Is over here: between two requests, with the socket open. */
+  PARTED: 5,
 } as const;
 export type Next = (typeof Next)[keyof typeof Next];
 
@@ -55,6 +57,8 @@ export class Connection implements Sink, ZeroCopy {
   next: Next = Next.RUN;
   /** Why it ended. */
   reason = '';
+  /** To be given up as soon as it is between two requests. */
+  isParting = false;
   /** Bytes of the last receive were served: the turn was not in vain. */
   worked = false;
 
@@ -97,6 +101,16 @@ export class Connection implements Sink, ZeroCopy {
     return this.#pending.isEmpty;
   }
 
+  /** Gives it up if it may be: everything that was begun is answered, and the peer has taken it. */
+  part(): void {
+    if (this.isParting && this.next === Next.RECEIVE && this.#session.owed === 0) this.next = Next.PARTED;
+  }
+
+  /** What was received and not served. */
+  get leftover(): Uint8Array {
+    return this.#stash.slice(0, this.#stashed);
+  }
+
   /** Releases what it holds; the connection is not used after this. */
   close(): void {
     close(this.fd);
@@ -107,7 +121,12 @@ export class Connection implements Sink, ZeroCopy {
   /** Receives behind what is stashed. Returns the bytes, or -1 when there are none to serve. */
   #receive(): number {
     const { input } = this.#shared;
-    const room = input.bytes.length - this.#stashed;
+    // One that parts receives no further than to the end of what it has begun.
+    const room = (this.isParting ? this.#session.owed : input.bytes.length) - this.#stashed;
+    if (room <= 0) {
+      this.next = Next.RECEIVE;
+      return -1;
+    }
     for (;;) {
       const received = recv(this.fd, input.address + this.#stashed, room, MSG_DONTWAIT);
       if (received > 0) return received;

@@ -16,6 +16,8 @@ export type ToReactor =
     }
   /** Serve what has been received, then end every connection. */
   | { readonly kind: 'drain' }
+  /** Give one connection up between two requests, with the socket open: somebody else goes on with it. */
+  | { readonly kind: 'part'; readonly id: number }
   /** End one connection now. */
   | { readonly kind: 'drop'; readonly id: number; readonly reason: string }
   /** End every connection now, and the thread. */
@@ -24,6 +26,8 @@ export type ToReactor =
 export type FromReactor =
   | { readonly kind: 'ready' }
   | { readonly kind: 'closed'; readonly id: number; readonly reason: string }
+  /** `leftover`: what was received of requests that were not begun. */
+  | { readonly kind: 'parted'; readonly id: number; readonly leftover: Uint8Array }
   | { readonly kind: 'stopped' };
 
 /** What a reactor's thread starts with. */

@@ -29,6 +29,14 @@ interface Thread {
 }
 
 /** What a wake writes. Its address is taken at each use: nothing else would keep it from being collected. */
+/** A connection that a thread has. */
+interface Open {
+  readonly thread: Thread;
+  readonly onClose: (reason: string) => void;
+  /** Whoever asked for it to be given up. */
+  onParted?: (leftover: Uint8Array | undefined) => void;
+}
+
 const ONE = new BigUint64Array([1n]);
 
 export interface ReactorPoolOptions {
@@ -43,7 +51,7 @@ export interface ReactorPoolOptions {
 /** The reactors, seen from the main thread. */
 export class ReactorPool {
   readonly #threads: Thread[];
-  readonly #open = new Map<number, { thread: Thread; onClose: (reason: string) => void }>();
+  readonly #open = new Map<number, Open>();
   readonly #onFailure: (error: Error) => void;
   #lastId = 0;
 
@@ -74,6 +82,22 @@ export class ReactorPool {
     const { shared } = opened;
     this.#tell(thread, { kind: 'adopt', id, fd, shared, mode, contexts, minimumBlock, readOnly, leftover });
     return id;
+  }
+
+  /**
+   * Has a connection given up between two requests: its descriptor is the caller's again, `onClose` is not called.
+   * Resolves with what was received and not served, or with undefined when the connection ended instead.
+   */
+  part(id: number): Promise<Uint8Array | undefined> {
+    return new Promise((resolve) => {
+      const open = this.#open.get(id);
+      if (open === undefined) {
+        resolve(undefined);
+        return;
+      }
+      open.onParted = resolve;
+      this.#tell(open.thread, { kind: 'part', id });
+    });
   }
 
   /** Ends one connection. */
@@ -118,6 +142,7 @@ export class ReactorPool {
       worker.on('message', (message: FromReactor) => {
         if (message.kind === 'ready') resolve();
         else if (message.kind === 'closed') this.#closed(message.id, message.reason);
+        else if (message.kind === 'parted') this.#parted(message.id, message.leftover);
       });
     });
     worker.on('error', this.#onFailure);
@@ -130,6 +155,15 @@ export class ReactorPool {
     this.#open.delete(id);
     open.thread.connections--;
     open.onClose(reason);
+    open.onParted?.(undefined);
+  }
+
+  #parted(id: number, leftover: Uint8Array): void {
+    const open = this.#open.get(id);
+    if (open === undefined) return;
+    this.#open.delete(id);
+    open.thread.connections--;
+    open.onParted?.(leftover);
   }
 
   #tell(thread: Thread, message: ToReactor): void {

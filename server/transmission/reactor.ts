@@ -102,18 +102,26 @@ export class Reactor {
     let ended = false;
     for (let i = 0; i < this.#connections.length; i++) {
       const connection = this.#connections[i] as Connection;
-      const isDropped = connection.next === Next.END;
-      if (!isDropped && (connection.next === Next.RUN || this.#polls.isReady(i + 1))) connection.turn();
+      connection.part();
+      const isOver = connection.next >= Next.END;
+      if (!isOver && (connection.next === Next.RUN || this.#polls.isReady(i + 1))) connection.turn();
       if (this.#isDraining && connection.next === Next.RECEIVE) connection.next = Next.END;
-      if (connection.next === Next.END) ended = true;
+      connection.part();
+      if (connection.next >= Next.END) ended = true;
     }
     if (ended) this.#sweep();
   }
 
   #sweep(): void {
-    const ended = this.#connections.filter((connection) => connection.next === Next.END);
-    this.#connections = this.#connections.filter((connection) => connection.next !== Next.END);
-    for (const connection of ended) this.#close(connection, connection.reason || 'the server is draining');
+    const ended = this.#connections.filter((connection) => connection.next >= Next.END);
+    this.#connections = this.#connections.filter((connection) => connection.next < Next.END);
+    for (const connection of ended) {
+      if (connection.next === Next.PARTED) {
+        this.#options.post({ kind: 'parted', id: connection.id, leftover: connection.leftover });
+      } else {
+        this.#close(connection, connection.reason || 'the server is draining');
+      }
+    }
   }
 
   #close(connection: Connection, reason: string): void {
@@ -144,6 +152,11 @@ export class Reactor {
         this.#isDraining = true;
         for (const connection of this.#connections) {
           if (connection.next === Next.RECEIVE) connection.next = Next.RUN;
+        }
+        break;
+      case 'part':
+        for (const connection of this.#connections) {
+          if (connection.id === message.id) connection.isParting = true;
         }
         break;
       case 'drop':

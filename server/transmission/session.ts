@@ -107,6 +107,11 @@ export class Session {
     this.#flags = validFlags(options.mode);
   }
 
+  /** Bytes of a payload that is arriving which are still to come; 0 between requests. */
+  get owed(): number {
+    return this.#payload.active ? this.#payload.remaining : 0;
+  }
+
   /**
    * Serves what it can of `input` from `at` to `end`, and returns how far it got; the caller keeps the rest and
    * presents it again, with more behind it. `status` says what it waits for.

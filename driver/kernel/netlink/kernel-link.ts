@@ -36,6 +36,11 @@ export class KernelLink {
   #thread: Thread | undefined;
   #lastId = 0;
 
+  /** Starts the thread ahead of its first use, which then need not wait for it. Idempotent. */
+  start(): void {
+    this.#started();
+  }
+
   /** The kernel takes the sockets, and the device starts. EBUSY, EINVAL, EPERM. */
   async connect(settings: NbdSettings): Promise<void> {
     await this.#ask(NbdCommand.CONNECT, encodeSettings(settings));

@@ -223,5 +223,6 @@ export function fakeContext(): FakeContext {
       reactors: 1,
     }),
     lockdep: () => order.snapshot(),
+    handOver: () => undefined,
   };
 }

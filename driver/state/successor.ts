@@ -1,0 +1,23 @@
+/** Whether a daemon comes after this one: then everything is left to it. */
+export class Successor {
+  #isExpected: boolean;
+  #settle: () => void = () => {};
+  /** Resolves when another daemon asks for it. */
+  readonly appeared: Promise<void> = new Promise((resolve) => {
+    this.#settle = resolve;
+  });
+
+  /** `isExpected`: from the beginning, without being asked. */
+  constructor(isExpected: boolean) {
+    this.#isExpected = isExpected;
+  }
+
+  get isExpected(): boolean {
+    return this.#isExpected;
+  }
+
+  appear(): void {
+    this.#isExpected = true;
+    this.#settle();
+  }
+}
