@@ -1,15 +1,12 @@
 /** The inputs that fuzzing starts from: written down ones, and those that earlier runs found worth keeping. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Finding } from './engine.js';
 import { seedInputs } from './grammar.js';
 
 /** From the project's root, where the scripts of package.json run. */
 const KEPT = join('test', 'fuzz', 'corpus');
-/** A kept input is no longer than this, so that the folder stays small. Bytes. */
-const MOST_KEPT = 2048;
-
 const nameOf = (input: Buffer): string => createHash('sha256').update(input).digest('hex').slice(0, 16);
 
 export function readCorpus(): Buffer[] {
@@ -22,12 +19,11 @@ export function readCorpus(): Buffer[] {
   return [...seedInputs(), ...names.map((name) => readFileSync(join(KEPT, name)))];
 }
 
-/** Writes the short ones among new inputs; returns how many. */
-export function keepInputs(inputs: readonly Buffer[]): number {
-  const short = inputs.filter((input) => input.length <= MOST_KEPT);
+/** Writes inputs, in place of those that were kept before. */
+export function writeCorpus(inputs: readonly Buffer[]): void {
+  rmSync(KEPT, { recursive: true, force: true });
   mkdirSync(KEPT, { recursive: true });
-  for (const input of short) writeFileSync(join(KEPT, nameOf(input)), input);
-  return short.length;
+  for (const input of inputs) writeFileSync(join(KEPT, nameOf(input)), input);
 }
 
 /** Writes the input of a finding where it can be run again from; returns the path. */

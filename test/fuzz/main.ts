@@ -2,14 +2,14 @@
  * `npm run fuzz -- [--minutes N] [--seed N] [--only memory|wire] [--keep] [--run FILE]`
  *
  * Half of the time goes to negotiation and transmission in memory, guided by coverage, half to the running daemon.
- * A finding's input is written to `fuzz-findings/`, and the exit status is 1. `--keep` adds new short inputs to
- * the corpus; `--run` runs one input in memory and on the wire.
+ * A finding's input is written to `fuzz-findings/`, and the exit status is 1. `--keep` writes the inputs
+ * that reach rare code to the corpus; `--run` runs one input in memory and on the wire.
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { keepInputs, readCorpus, writeFinding } from './corpus.js';
+import { readCorpus, writeCorpus, writeFinding } from './corpus.js';
 import type { Finding, FuzzReport } from './engine.js';
-import { fuzzMemory, fuzzWire, type WireReport } from './runs.js';
+import { fuzzMemory, fuzzWire, type WireReport, worthKeeping } from './runs.js';
 import { runInMemory } from './target.js';
 import { WireTarget } from './wire.js';
 
@@ -43,6 +43,12 @@ function settle(name: string, report: FuzzReport): number {
 const onFinding = (finding: Finding): void =>
   say(`${finding.kind}: ${writeFinding(FINDINGS, finding)}: ${finding.message.split('\n')[0]}`);
 
+async function keep(inputs: readonly Buffer[]): Promise<void> {
+  const kept = await worthKeeping(inputs);
+  writeCorpus(kept);
+  say(`${kept.length} inputs are in the corpus`);
+}
+
 async function runOne(path: string): Promise<void> {
   const input = readFileSync(path);
   say(`in memory: ${(await runInMemory(input)).join(', ')}`);
@@ -60,7 +66,7 @@ async function fuzz(): Promise<number> {
   if (parts.includes('memory')) {
     const report = await fuzzMemory({ ...options, onProgress: tell('memory') });
     findings += settle('memory', report);
-    if (values.keep) say(`${keepInputs(report.corpus)} inputs are in the corpus`);
+    if (values.keep) await keep([...options.corpus, ...report.corpus]);
   }
   if (parts.includes('wire')) {
     const report: WireReport = await fuzzWire({ ...options, onProgress: tell('wire') });

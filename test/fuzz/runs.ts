@@ -1,14 +1,32 @@
 /** The two fuzzing runs, with a budget each. */
+import { Coverage } from './coverage.js';
 import { Fuzzer, type FuzzOptions, type FuzzReport } from './engine.js';
+import { seedInputs } from './grammar.js';
 import { runInMemory } from './target.js';
 import { type Holdings, WireTarget } from './wire.js';
 
 export type RunOptions = Pick<FuzzOptions, 'seed' | 'budget' | 'corpus' | 'onFinding' | 'onProgress'>;
 
+/** Part of the paths of the modules whose coverage counts. */
+const SERVER = '/dist/server/';
+
 /** Negotiation and transmission in memory, guided by coverage of the server's code. */
 export async function fuzzMemory(options: RunOptions): Promise<FuzzReport> {
-  using fuzzer = new Fuzzer({ ...options, target: runInMemory, coverageOf: '/dist/server/' });
+  using fuzzer = new Fuzzer({ ...options, target: runInMemory, coverageOf: SERVER });
   return await fuzzer.run();
+}
+
+/** Those of the inputs, the shorter ones first, that reach code which neither the written ones nor the others do. */
+export async function worthKeeping(inputs: readonly Buffer[]): Promise<Buffer[]> {
+  using coverage = new Coverage(SERVER);
+  for (const input of seedInputs()) await runInMemory(input);
+  coverage.fresh();
+  const kept: Buffer[] = [];
+  for (const input of [...inputs].sort((a, b) => a.length - b.length)) {
+    await runInMemory(input);
+    if (coverage.fresh().length > 0) kept.push(input);
+  }
+  return kept;
 }
 
 export interface WireReport extends FuzzReport {
