@@ -1,4 +1,5 @@
-import { truncateSync } from 'node:fs';
+import { cpSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import t from 'tap';
 import { Daemon } from '../helpers/daemon.js';
 import { option, u32 } from '../helpers/handshake.js';
@@ -175,4 +176,29 @@ t.test('nbdloop serve runs a daemon in the foreground that ends with it', async 
   serving.signal('SIGTERM');
   const ended = await serving.wait(20_000);
   t.equal(ended.status, 0, 'exit status', { ended });
+});
+
+t.test('a daemon whose koffi cannot be loaded says so and ends', async (t) => {
+  using dir = new TempDir();
+  cpSync('dist/driver', dir.file('dist', 'driver'), { recursive: true });
+  cpSync('package.json', dir.file('package.json'));
+  mkdirSync(dir.file('node_modules'));
+  // All that the daemon needs but the one.
+  symlinkSync(resolve('node_modules', 'commander'), dir.file('node_modules', 'commander'));
+  mkdirSync(dir.file('node_modules', 'koffi'));
+  writeFileSync(
+    dir.file('node_modules', 'koffi', 'index.js'),
+    "throw new Error('no build for this machine')",
+  );
+  const options = ['--listen', 'none', '--unix', dir.file('n.sock'), '--control', dir.file('c.sock')];
+  await using daemon = start(process.execPath, [
+    dir.file('dist', 'driver', 'cli', 'nbdloopd.js'),
+    ...options,
+  ]);
+  const ended = await daemon.wait(30_000);
+  t.equal(ended.status, 1, 'exit status', { ended });
+  t.equal(
+    ended.stderr,
+    'nbdloopd: koffi, which makes the system calls, cannot be loaded on this machine: no build for this machine (ENOSYS)\n',
+  );
 });
