@@ -111,7 +111,10 @@ inline rundown(old) {
 /* Whether nobody but the caller has the device open. Before the fix a closer had counted itself out. */
 #define ALONE (forced || openers <= 1)
 
-/* The caller is one of the openers; `forced`: clear under open sessions. Sets `taken` to the file to clear. */
+/*
+ * The caller is one of the openers. `forced`: clear under open sessions; `lazily`: only what still has autoclear.
+ * Sets `taken` to the file to clear.
+ */
 inline clr_fd() {
   lock(validateMutex);
 #ifdef STALE_FILE
@@ -126,7 +129,7 @@ inline clr_fd() {
     alone = ALONE;
 #endif
     if
-    :: state == BOUND && alone ->
+    :: state == BOUND && alone && (!lazily || autoclear) ->
 #ifdef STALE_FILE
       taken = noted;
 #else
@@ -134,10 +137,10 @@ inline clr_fd() {
 #endif
       state = RUNDOWN;
       promised = promised && !forced
-    :: state == BOUND && !alone -> autoclear = true; lazy = true        /* the last close clears */
+    :: state == BOUND && !alone && (!lazily || autoclear) -> autoclear = true; lazy = true        /* the last close clears */
     :: else                                                             /* ENXIO */
     fi;
-    alone = false; forced = false; noted = 0;
+    alone = false; forced = false; lazily = true; noted = 0;
 #ifndef PRE_FIX_RELEASE
     loMutex = false; validateMutex = false
 #endif
@@ -184,15 +187,16 @@ inline count_out() {
  * LOOP_CLR_FD by a caller that counts as an opener, and what a last close causes: open, clr_fd, close. Its own
  * close may be the last of a device whose clear somebody left to the last close: then once more.
  */
-inline clear() {
+inline clear(onlyAutoclear) {
   last = true;
+  lazily = onlyAutoclear;
   do
 #ifdef FORGETFUL_CLOSE
   :: last -> count_in(); clr_fd(); count_out(); last = false
 #else
   :: last -> count_in(); clr_fd(); count_out()
 #endif
-  :: else -> break
+  :: else -> lazily = false; break
   od
 }
 
@@ -201,7 +205,7 @@ inline release() {
   count_out();
 #ifdef CLEAR_IN_RELEASE
   if
-  :: last -> clear()
+  :: last -> clear(true)
   :: else
   fi;
 #endif
@@ -216,7 +220,7 @@ inline release() {
 
 /* Suspend and resume open the device with system_transition_mutex held: they must not wait for I/O. */
 proctype inKernelOpener() {
-  bool last, alone, mine, forced;
+  bool last, alone, mine, forced, lazily;
   byte taken, noted;
   lock(systemTransition);
   count_in();
@@ -228,7 +232,7 @@ proctype inKernelOpener() {
 }
 
 proctype userspaceOpener() {
-  bool last, alone, mine, forced;
+  bool last, alone, mine, forced, lazily;
   byte taken, noted;
   count_in();
   /* The deferred open, holding nothing. */
@@ -237,12 +241,12 @@ proctype userspaceOpener() {
 }
 
 proctype worker() {
-  bool last, alone, mine, forced;
+  bool last, alone, mine, forced, lazily;
   byte taken, noted;
 end:
   do
   :: atomic { clearWork > 0 -> clearWork--; running++ }
-    clear();
+    clear(true);
     running--
   od
 }
@@ -297,11 +301,11 @@ inline set_dio() {
 }
 
 proctype controller(byte operation; byte fresh) {
-  bool last, alone, mine, forced;
+  bool last, alone, mine, forced, lazily;
   byte taken, noted;
   if
   :: operation == CONFIGURE -> configure(fresh)
-  :: operation == CLR_FD || operation == FORCED_CLR_FD -> forced = operation == FORCED_CLR_FD; clear()
+  :: operation == CLR_FD || operation == FORCED_CLR_FD -> forced = operation == FORCED_CLR_FD; clear(false)
   :: operation == CHANGE_FD -> change_fd(fresh)
   :: operation == SET_DIO -> set_dio()
   fi;
