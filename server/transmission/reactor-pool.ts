@@ -28,7 +28,6 @@ interface Thread {
   connections: number;
 }
 
-/** What a wake writes. Its address is taken at each use: nothing else would keep it from being collected. */
 /** A connection that a thread has. */
 interface Open {
   readonly thread: Thread;
@@ -37,6 +36,7 @@ interface Open {
   onParted?: (leftover: Uint8Array | undefined) => void;
 }
 
+/** What a wake writes. Its address is taken at each use: nothing else would keep it from being collected. */
 const ONE = new BigUint64Array([1n]);
 
 export interface ReactorPoolOptions {

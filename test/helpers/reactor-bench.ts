@@ -137,6 +137,20 @@ export interface ReactorBenchOptions {
   readonly dataPath?: string;
 }
 
+/** How the pool knows a connection, and how it is given to it again. */
+interface Adoption {
+  id: number;
+  readonly adopt: (leftover: Uint8Array) => number;
+}
+
+function withResolvers(): { readonly promise: Promise<string>; readonly resolve: (reason: string) => void } {
+  let resolve = (_: string): void => {};
+  const promise = new Promise<string>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
 const REAL = '../../driver/queue/queue-rq.js';
 
 export class ReactorBench implements AsyncDisposable {
@@ -146,6 +160,7 @@ export class ReactorBench implements AsyncDisposable {
   readonly #transport: 'unix' | 'tcp';
   readonly #devices: TestDevice[] = [];
   readonly #sockets: Socket[] = [];
+  readonly #adopted = new Map<BlockClient, Adoption>();
   #isClosed = false;
 
   private constructor({ reactors = 1, transport = 'unix', dataPath = REAL }: ReactorBenchOptions) {
@@ -182,10 +197,24 @@ export class ReactorBench implements AsyncDisposable {
     far.destroy();
     const { opened } = device;
     const contexts = mode === 'simple' ? [] : ALLOCATION;
-    const reason = new Promise<string>((resolve) => {
-      this.pool.adopt({ fd, opened, mode, contexts, minimumBlock: 1, readOnly: false, leftover }, resolve);
-    });
-    return new BlockClient(near, mode, reason);
+    const { promise: reason, resolve } = withResolvers();
+    const adopt = (rest: Uint8Array): number =>
+      this.pool.adopt(
+        { fd, opened, mode, contexts, minimumBlock: 1, readOnly: false, leftover: rest },
+        resolve,
+      );
+    const client = new BlockClient(near, mode, reason);
+    this.#adopted.set(client, { id: adopt(leftover), adopt });
+    return client;
+  }
+
+  /** Has a connection given up between two requests, and adopted again. False when it ended instead. */
+  async handOver(client: BlockClient): Promise<boolean> {
+    const held = this.#adopted.get(client);
+    const leftover = held && (await this.pool.part(held.id));
+    if (held === undefined || leftover === undefined) return false;
+    held.id = held.adopt(leftover);
+    return true;
   }
 
   /** Both ends of a new connection. */

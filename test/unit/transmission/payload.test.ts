@@ -20,7 +20,7 @@ t.test('pieces add up to the payload and end on pages, however it arrives', asyn
       let arrived = 0;
       let taken = 0;
       for (let turn = 0; taken < length && turn < 1000; turn++) {
-        arrived = Math.min(length, arrived + (pieces[turn % pieces.length] ?? 0) + 1);
+        arrived = Math.min(length, arrived + (pieces[turn % pieces.length] ?? 0) + 128);
         const piece = made.piece(arrived - taken);
         if (piece < 0 || piece > arrived - taken) return false;
         made.advance(piece);
