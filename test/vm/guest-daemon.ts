@@ -43,6 +43,7 @@ wait_until() {
   return 1
 }
 is_attached() { [ -e "/sys/block/$1/pid" ]; }
+all_free() { ! ls /sys/block/nbd*/pid >/run/attached 2>/dev/null; }
 is_free() { [ ! -e "/sys/block/$1/pid" ]; }
 trap 'status=$?; [ $status = 0 ] || cat /run/daemon.log; exit $status' EXIT
 `;

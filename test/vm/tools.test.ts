@@ -1,25 +1,8 @@
-import t, { type Test } from 'tap';
-import { TempDir } from '../helpers/temp.js';
-import { type GuestOptions, runGuest } from './guest.js';
+import t from 'tap';
 import { skipUnlessUml } from './guest-available.js';
-import { GUEST_DAEMON, guestDaemonEnvironment } from './guest-daemon.js';
-import { kernelComplaints } from './kernel-log.js';
+import { succeeds } from './guest-succeeds.js';
 
 t.setTimeout(600_000);
-
-/** A guest with a daemon of its own runs the script, and ends well with nothing to complain of. */
-async function succeeds(t: Test, script: string, options: Omit<GuestOptions, 'script'>): Promise<void> {
-  using shared = new TempDir();
-  const guest = await runGuest(shared, {
-    timeoutMs: 240_000,
-    memoryMiB: 1536,
-    environment: guestDaemonEnvironment,
-    ...options,
-    script: GUEST_DAEMON + script,
-  });
-  t.equal(guest.status, 0, 'exit status of the guest', { console: guest.console });
-  t.strictSame(kernelComplaints(guest.kernelLog), [], 'the kernel has nothing to complain of');
-}
 
 const LIKE_LOSETUP = `
 start_daemon
