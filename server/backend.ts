@@ -45,6 +45,8 @@ export interface Backend {
   cache(offset: number, length: number): Errno;
   /** Length of the run at `offset`, at most `length`: positive for data, negative for a hole. Never 0. */
   extent(offset: number, length: number): number;
+  /** The run at `offset`, at most `length`: positive where it was changed since a reset, else negative. Never 0. */
+  dirty(offset: number, length: number): number;
   /** Cheaply: the range holds no hole worth naming in a reply. */
   isData(offset: number, length: number): boolean;
 }

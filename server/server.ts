@@ -4,10 +4,11 @@ import { type AddressInfo, createServer, type ListenOptions, type Server, type S
 import type { ExportTable, OpenedExport } from './export.js';
 import { type Handshake, hangUp, type ServerTls, shakeHands } from './handshake.js';
 import { DEFAULT_LIMITS, type NegotiationOptions } from './negotiation/options.js';
-import type { NegotiatedContext, TransmissionOutcome } from './negotiation/outcome.js';
+import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
 import { DISCONNECTED } from './transmission/connection.js';
+import { CONTEXTS } from './transmission/contexts.js';
 import { ReactorPool } from './transmission/reactor-pool.js';
 import { duplicate } from './transmission/sockets.js';
 import { StreamHost } from './transmission/stream-host.js';
@@ -70,7 +71,6 @@ export interface ServedSocket {
   part(): Promise<Uint8Array | undefined>;
 }
 
-const CONTEXTS: readonly NegotiatedContext[] = [{ id: 1, name: 'base:allocation' }];
 /** Milliseconds of silence after which TCP asks whether the peer is still there. */
 const KEEP_ALIVE_DELAY = 60_000;
 

@@ -84,6 +84,11 @@ export class ControlClient {
     return this.#json('PUT', `/devices/${number}/direct-io`, { on });
   }
 
+  /** What `nbdloop:dirty` tells begins anew. */
+  resetDirty(number: number): Promise<DeviceStatus> {
+    return this.#json('DELETE', `/devices/${number}/dirty`);
+  }
+
   blockSize(number: number, bytes: number): Promise<DeviceStatus> {
     return this.#json('PUT', `/devices/${number}/block-size`, { bytes });
   }

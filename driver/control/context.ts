@@ -16,6 +16,7 @@ export interface ControlledDevice {
   describe(): Promise<LoopStatusFields>;
   loopSetCapacity(): Promise<void>;
   loopSetDio(on: boolean): Promise<void>;
+  loopResetDirty(): Promise<void>;
   loopSetBlockSize(bytes: number): Promise<void>;
 }
 

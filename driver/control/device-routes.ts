@@ -145,6 +145,18 @@ function settingsRoutes(app: FastifyInstance, context: ControlContext): void {
       return describe(context, device);
     },
   );
+  app.delete<Params>(
+    '/devices/:number/dirty',
+    route('The metadata context nbdloop:dirty starts anew', {
+      params: schemas.deviceParams,
+      response: { 200: schemas.deviceStatus },
+    }),
+    async (request) => {
+      const device = named(context, request);
+      await device.loopResetDirty();
+      return describe(context, device);
+    },
+  );
   app.put<Params & { Body: messages.BlockSizeRequest }>(
     '/devices/:number/block-size',
     changing('loopSetBlockSize', schemas.blockSizeRequest),

@@ -2,6 +2,7 @@ import { LoopError } from '../errno.js';
 import type { BackingFile } from '../io/backing-file.js';
 import type { LockOrder } from '../locks/lock-order.js';
 import { type Held, OrderedMutex } from '../locks/mutex.js';
+import { DirtyMap } from '../queue/dirty-map.js';
 import { type Frozen, RequestQueue } from '../queue/request-queue.js';
 import { DeviceState, LoFlag } from '../queue/slots.js';
 import { Openers } from './openers.js';
@@ -50,6 +51,8 @@ export class LoopCore {
   readonly loMutex: OrderedMutex;
   readonly openers: Openers;
   readonly queue: RequestQueue;
+  /** What clients changed since the device was bound. */
+  readonly dirty: DirtyMap;
   /** Configure and clear in progress: what a deferred open waits for. */
   readonly transitions = new Transitions();
   /** The binding that an opener let go of while others still had the device open. */
@@ -66,6 +69,7 @@ export class LoopCore {
     this.loMutex = new OrderedMutex(host.order, 'loMutex', this.name);
     this.openers = new Openers(host.order, this.name);
     this.queue = new RequestQueue({ order: host.order, name: this.name, onThaw: () => host.onThaw() });
+    this.dirty = new DirtyMap(this.queue.shared);
   }
 
   get state(): LoopState {
@@ -97,6 +101,7 @@ export class LoopCore {
 
   /** Replaces what is served, for the control and the data path. The queue is frozen. */
   publish(frozen: Frozen, binding: Binding | undefined): void {
+    this.#followDirty(binding);
     this.#binding = binding;
     this.#generation++;
     frozen.publish({
@@ -109,6 +114,15 @@ export class LoopCore {
       size: binding?.size ?? 0,
       generation: this.#generation,
     });
+  }
+
+  /** What the dirty map says must hold for what is served from now on. The queue is frozen. */
+  #followDirty(next: Binding | undefined): void {
+    const before = this.#binding;
+    if (next === undefined) return;
+    if (before?.id !== next.id) this.dirty.reset(next.size);
+    else if (before.file !== next.file || before.offset !== next.offset) this.dirty.fill(next.size);
+    else this.dirty.resize(next.size);
   }
 
   /** Runs one operation as a task of the lock validator. */

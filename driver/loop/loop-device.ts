@@ -5,6 +5,7 @@ import { loopConfigure } from './configure.js';
 import { loopSetDio } from './direct-io.js';
 import type { LoopCore } from './loop-core.js';
 import { loOpen } from './open-release.js';
+import { loopResetDirty } from './reset-dirty.js';
 import { loopSetBlockSize, loopSetCapacity, loopSetStatus } from './set-status.js';
 import type { LoopConfig, LoopSettings, LoopState, LoopStatus } from './types.js';
 
@@ -104,6 +105,11 @@ export class LoopDevice {
   /** Takes the file's present size. ENXIO. */
   loopSetCapacity(): Promise<void> {
     return this.#core.task('set_capacity', () => loopSetCapacity(this.#core));
+  }
+
+  /** The metadata context `nbdloop:dirty` starts anew. ENXIO. */
+  loopResetDirty(): Promise<void> {
+    return this.#core.task('reset_dirty', () => loopResetDirty(this.#core));
   }
 
   /** ENXIO, EINVAL where direct I/O can't be had. */

@@ -8,7 +8,18 @@ import { type Extents, extentAt, isKnownData } from '../io/extents.js';
 import * as file from '../io/file-calls.js';
 import { readDirect, readFully, writeDirect, writeFully } from '../io/transfer.js';
 import { punchRange, type ZeroSupport, zeroRange } from '../io/zero-range.js';
-import { DeviceState, LaneNum, LaneWord, LoFlag, laneNum, laneWord, Num, Word } from './slots.js';
+import { DirtyMap } from './dirty-map.js';
+import {
+  DeviceState,
+  DIRTY_OFFSET,
+  LaneNum,
+  LaneWord,
+  LoFlag,
+  laneNum,
+  laneWord,
+  Num,
+  Word,
+} from './slots.js';
 
 const { EAGAIN, EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
 
@@ -26,6 +37,7 @@ interface Learned extends ZeroSupport, Extents {
 export class LoopBackend implements Backend {
   readonly #words: Int32Array;
   readonly #nums: Float64Array;
+  readonly #dirty: DirtyMap;
   readonly #inFlight: number;
   readonly #counters: number;
   readonly #learned: Learned = {
@@ -40,7 +52,8 @@ export class LoopBackend implements Backend {
 
   constructor(shared: SharedArrayBuffer, lane: number) {
     this.#words = new Int32Array(shared);
-    this.#nums = new Float64Array(shared);
+    this.#nums = new Float64Array(shared, 0, DIRTY_OFFSET / 8);
+    this.#dirty = new DirtyMap(shared);
     this.#inFlight = laneWord(lane) + LaneWord.IN_FLIGHT;
     this.#counters = laneNum(lane);
   }
@@ -110,6 +123,7 @@ export class LoopBackend implements Backend {
 
   write(address: number, offset: number, length: number): Errno {
     this.#count(LaneNum.WRITES, 1);
+    this.#dirty.mark(offset, length);
     const position = this.#num(Num.OFFSET) + offset;
     const errno = this.#isDirect()
       ? writeDirect(this.#fd(), address, length, position, this.#alignment())
@@ -130,11 +144,13 @@ export class LoopBackend implements Backend {
 
   trim(offset: number, length: number): Errno {
     this.#count(LaneNum.TRIMS, 1);
+    this.#dirty.mark(offset, length);
     return this.#failed(punchRange(this.#fd(), this.#num(Num.OFFSET) + offset, length, this.#learn()));
   }
 
   writeZeroes(offset: number, length: number, how: ZeroMode): Errno {
     this.#count(LaneNum.WRITE_ZEROES, 1);
+    this.#dirty.mark(offset, length);
     const position = this.#num(Num.OFFSET) + offset;
     return this.#failed(zeroRange(this.#fd(), position, length, how, this.#learn()));
   }
@@ -147,6 +163,10 @@ export class LoopBackend implements Backend {
 
   extent(offset: number, length: number): number {
     return extentAt(this.#fd(), this.#num(Num.OFFSET) + offset, length, this.#learn());
+  }
+
+  dirty(offset: number, length: number): number {
+    return this.#dirty.run(offset, length);
   }
 
   isData(offset: number, length: number): boolean {

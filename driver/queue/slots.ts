@@ -31,6 +31,8 @@ export const Num = {
   OFFSET: 8,
   /** Present size of the device. */
   SIZE: 9,
+  /** Bytes that a bit of the dirty map stands for. */
+  DIRTY_BLOCK: 10,
 } as const;
 
 /** Wire-independent state numbers of `Word.STATE`. */
@@ -79,5 +81,9 @@ export const laneWord = (lane: number): number => (LANE_BASE + lane * LANE_BYTES
 /** Index into the Float64 view of a lane's first counter. */
 export const laneNum = (lane: number): number => (LANE_BASE + lane * LANE_BYTES + 64) / 8;
 
+/** Where the dirty map starts, bytes. */
+export const DIRTY_OFFSET = LANE_BASE + MAX_LANES * LANE_BYTES;
+const DIRTY_BYTES = 2 << 20;
+
 /** Bytes of a device's shared memory. */
-export const SHARED_BYTES = LANE_BASE + MAX_LANES * LANE_BYTES;
+export const SHARED_BYTES = DIRTY_OFFSET + DIRTY_BYTES;

@@ -2,6 +2,7 @@ import type { Backend } from '../backend.js';
 import type { NegotiatedContext } from '../negotiation/outcome.js';
 import { AllocationFlag, CmdFlag } from '../wire/constants.js';
 import type { Request } from '../wire/request.js';
+import { DIRTY_CONTEXT, DIRTY_FLAG } from './contexts.js';
 import type { Replies } from './replies.js';
 
 /** Most extents of a reply. Fewer than the range has is fine: the client asks again. */
@@ -12,6 +13,13 @@ export const BLOCK_STATUS_BYTES = MAX_CONTEXTS * (64 + MAX_EXTENTS * 16);
 
 /** Lengths in a compact reply are 32 bits; kept a multiple of every block size. */
 const MAX_COMPACT_EXTENT = 0xffff_f000;
+
+const allocation = (run: number): number => (run < 0 ? AllocationFlag.HOLE | AllocationFlag.ZERO : 0);
+
+/** Tells the run at an offset, at most a length; its sign is its kind. */
+type Look = (backend: Backend, offset: number, length: number) => number;
+const allocationRun: Look = (backend, offset, length) => backend.extent(offset, length);
+const dirtyRun: Look = (backend, offset, length) => backend.dirty(offset, length);
 
 const runs = new Float64Array(MAX_EXTENTS);
 
@@ -29,11 +37,12 @@ export function blockStatus(
   const most = (request.flags & CmdFlag.REQ_ONE) !== 0 ? 1 : MAX_EXTENTS;
   const longest = replies.mode === 'extended' ? Number.MAX_SAFE_INTEGER : MAX_COMPACT_EXTENT;
   contexts.forEach((context, index) => {
-    const count = collectRuns(backend, request, most, longest, block);
+    const isDirty = context.name === DIRTY_CONTEXT;
+    const count = collectRuns(backend, isDirty ? dirtyRun : allocationRun, request, most, longest, block);
     replies.extents(request, context.id, count, index === contexts.length - 1);
     for (let i = 0; i < count; i++) {
       const run = runs[i] ?? 0;
-      replies.extent(Math.abs(run), run < 0 ? AllocationFlag.HOLE | AllocationFlag.ZERO : 0);
+      replies.extent(Math.abs(run), isDirty ? (run > 0 ? DIRTY_FLAG : 0) : allocation(run));
     }
   });
 }
@@ -41,6 +50,7 @@ export function blockStatus(
 /** Fills `runs` with at most `most` extents from the request's offset on; neighbours of a kind are one. */
 function collectRuns(
   backend: Backend,
+  look: Look,
   request: Request,
   most: number,
   longest: number,
@@ -49,7 +59,7 @@ function collectRuns(
   const end = request.offset + request.length;
   let count = 0;
   for (let position = request.offset; position < end; ) {
-    const found = backend.extent(position, Math.min(end - position, longest));
+    const found = look(backend, position, Math.min(end - position, longest));
     const run = wholeBlocks(found, block);
     position += Math.abs(run);
     const previous = runs[count - 1] ?? 0;
@@ -64,7 +74,10 @@ function collectRuns(
   return count;
 }
 
-/** A device that starts anywhere in its file has holes that start anywhere: a block of which some is data is data. */
+/**
+ * A device that starts anywhere in its file has holes that start anywhere. A block of which some is data (or
+ * dirty) is data (or dirty).
+ */
 function wholeBlocks(run: number, block: number): number {
   const excess = Math.abs(run) % block;
   if (excess === 0) return run;

@@ -132,6 +132,11 @@ export class MemoryBackend implements Backend {
     return isHole ? -run : run;
   }
 
+  /** Changed pages are those that hold data. */
+  dirty(offset: number, length: number): number {
+    return this.extent(offset, length);
+  }
+
   isData(offset: number, length: number): boolean {
     return this.extent(offset, length) === length;
   }
@@ -192,5 +197,6 @@ export class FaultyBackend implements Backend {
   cache = (offset: number, length: number): Errno =>
     this.fault('cache', offset, length) || this.inner.cache(offset, length);
   extent = (offset: number, length: number): number => this.inner.extent(offset, length);
+  dirty = (offset: number, length: number): number => this.inner.dirty(offset, length);
   isData = (offset: number, length: number): boolean => this.inner.isData(offset, length);
 }

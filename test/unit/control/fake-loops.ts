@@ -103,6 +103,10 @@ export class FakeDevice implements ControlledDevice {
     this.#set({ directIo: on });
   }
 
+  async loopResetDirty(): Promise<void> {
+    this.#bound();
+  }
+
   async loopSetBlockSize(bytes: number): Promise<void> {
     this.#bound();
     this.#set({ blockSize: bytes });

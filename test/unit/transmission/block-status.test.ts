@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
+import { CONTEXTS, DIRTY_FLAG } from '../../../server/transmission/contexts.js';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { PAGE } from '../../helpers/memory-backend.js';
 import { ALLOCATION, SessionBench } from '../../helpers/session-bench.js';
@@ -52,6 +53,32 @@ for (const mode of ['structured', 'extended'] as const) {
       [BigInt(SIZE - 16 * PAGE), HOLE],
     ]);
     t.strictSame(status(device, 16384, 32768, CmdFlag.REQ_ONE), [[16384n, HOLE]]);
+  });
+
+  t.test(`${mode}: nbdloop:dirty tells what changed, under its own id and flag`, async (t) => {
+    const device = bench([[1, 2]], CONTEXTS);
+    const { extents } = device.askOne({ type: BLOCK_STATUS, offset: 0, length: 4 * PAGE });
+    t.strictSame(
+      [...extents],
+      [
+        [
+          1,
+          [
+            [4096n, HOLE],
+            [8192n, DATA],
+            [4096n, HOLE],
+          ],
+        ],
+        [
+          2,
+          [
+            [4096n, 0],
+            [8192n, DIRTY_FLAG],
+            [4096n, 0],
+          ],
+        ],
+      ],
+    );
   });
 
   t.test(`${mode}: with REQ_ONE there is one extent, not past the range`, async (t) => {
