@@ -15,6 +15,8 @@ import { formatTable } from './table.js';
 
 const PROGRAM = 'nbdlosetup';
 const SECTOR = 512;
+/** Nodes of other NBD clients that are passed by before giving up. */
+const ATTACH_ATTEMPTS = 16;
 /** Why a device may be impossible to attach here, without anything being wrong. */
 const NO_KERNEL: ReadonlySet<string> = new Set(['EPERM', 'EACCES', 'ENODEV', 'ENOENT', 'EOPNOTSUPP']);
 
@@ -118,22 +120,21 @@ function oldLine(device: DeviceStatus): string {
 }
 
 async function create(plan: Plan, action: Of<'create'>, daemon: ControlClient): Promise<number> {
-  let device = await bind(action, daemon);
-  if (plan.attach && device.node === null) device = await attach(device, plan, daemon);
+  const config = { file: absolute(action.file), ...configOf(action.setup) };
+  let device = await bind(action, config, daemon);
+  if (plan.attach && device.node === null) device = await attach(device, { plan, action, config, daemon });
   if (action.show) process.stdout.write(`${shownName(device)}\n`);
   warnAboutSize(action, device);
   return 0;
 }
 
-async function bind(action: Of<'create'>, daemon: ControlClient): Promise<DeviceStatus> {
-  const config = { file: absolute(action.file), ...configOf(action.setup) };
+function bind(action: Of<'create'>, config: ConfigureRequest, daemon: ControlClient): Promise<DeviceStatus> {
+  const failure = `${action.file}: failed to set up loop device`;
   if (action.device === undefined) {
-    return explained(`${action.file}: failed to set up loop device`, () =>
-      daemon.find(action.noOverlap ? { ...config, noOverlap: true } : config),
-    );
+    return explained(failure, () => daemon.find(action.noOverlap ? { ...config, noOverlap: true } : config));
   }
   const number = deviceNumber(action.device);
-  return explained(`${action.file}: failed to set up loop device`, async () => {
+  return explained(failure, async () => {
     await daemon.add(number).catch(ignoreExisting);
     return daemon.configure(number, config);
   });
@@ -160,17 +161,38 @@ function configOf({ offset, sizeLimit, ...rest }: SetupPlan): Omit<ConfigureRequ
   };
 }
 
-/** Into the kernel where there is one to attach to; an attach that should work and fails takes the binding back. */
-async function attach(device: DeviceStatus, plan: Plan, daemon: ControlClient): Promise<DeviceStatus> {
-  try {
-    return await daemon.attach(device.number);
-  } catch (error) {
-    if (error instanceof ControlError && NO_KERNEL.has(error.errno)) {
-      if (plan.verbose) printError(PROGRAM, new CliError(error.errno, `not attached: ${error.message}`));
-      return device;
+interface Creation {
+  readonly plan: Plan;
+  readonly action: Of<'create'>;
+  readonly config: ConfigureRequest;
+  readonly daemon: ControlClient;
+}
+
+/**
+ * Into the kernel where there is one to attach to. Where another NBD client has /dev/nbdN, a device that was found,
+ * not named, gives way to a new one. An attach that should work and fails takes the binding back.
+ */
+async function attach(
+  first: DeviceStatus,
+  { plan, action, config, daemon }: Creation,
+): Promise<DeviceStatus> {
+  let device = first;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await daemon.attach(device.number);
+    } catch (error) {
+      if (!(error instanceof ControlError)) throw error;
+      if (NO_KERNEL.has(error.errno)) {
+        if (plan.verbose) printError(PROGRAM, new CliError(error.errno, `not attached: ${error.message}`));
+        return device;
+      }
+      // With --nooverlap the binding may be somebody else's.
+      if (action.noOverlap) throw error;
+      await daemon.clear(device.number).catch(() => undefined);
+      if (error.errno !== 'EBUSY' || action.device !== undefined || attempt === ATTACH_ATTEMPTS) throw error;
     }
-    await daemon.clear(device.number).catch(() => undefined);
-    throw error;
+    const { number } = await daemon.add();
+    device = await daemon.configure(number, config);
   }
 }
 

@@ -164,6 +164,10 @@ export class FakeLoops implements ControlledLoops {
 export class FakeAttachments implements ControlledAttachments {
   readonly attached = new Set<number>();
   readonly used = new Set<number>();
+  /** Nodes that another NBD client has. */
+  readonly taken = new Set<number>();
+  /** Why nothing can be attached here. */
+  obstacle: LoopError | undefined;
   readonly calls: unknown[] = [];
 
   node(device: number): string | null {
@@ -171,6 +175,8 @@ export class FakeAttachments implements ControlledAttachments {
   }
 
   async attach(device: number): Promise<string> {
+    if (this.obstacle !== undefined) throw this.obstacle;
+    if (this.taken.has(device)) throw new LoopError('EBUSY', `loop${device}: /dev/nbd${device} is in use`);
     this.attached.add(device);
     return `/dev/nbd${device}`;
   }
