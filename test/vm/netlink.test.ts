@@ -13,7 +13,7 @@ say 'four sockets to one device'
 is_attached nbd0
 grep -q '^nbdloop:.*:loop0$' /sys/block/nbd0/backend
 fio --name=verify --filename=/dev/nbd0 --ioengine=libaio --direct=1 --rw=randwrite --bs=4k --iodepth=16 \\
-  --size=8m --numjobs=4 --offset_increment=16m --eta=never --verify=crc32c --verify_fatal=1 --verify_state_save=0
+  --size=4m --numjobs=4 --offset_increment=16m --eta=never --verify=crc32c --verify_fatal=1 --verify_state_save=0
 nbdloop detach loop0
 stop_daemon
 `;

@@ -6,7 +6,7 @@ t.setTimeout(600_000);
 const skip = skipUnlessUml('fio');
 
 /** Rounds a run: NBDLOOP_ROUNDS=10 for the long one. */
-const ROUNDS = Number(process.env.NBDLOOP_ROUNDS ?? 3);
+const ROUNDS = Number(process.env.NBDLOOP_ROUNDS ?? 2);
 
 /** fio writes at random and verifies, while the daemon behind it is replaced again and again. */
 const underFio = (replace: string, options: string): string => `
