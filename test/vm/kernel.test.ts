@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { TempDir } from '../helpers/temp.js';
 import { type GuestOptions, runGuest } from './guest.js';
-import { skipUnlessQemu, skipUnlessUml } from './guest-available.js';
+import { skipUnlessUml } from './guest-available.js';
 import { GUEST_DAEMON, guestDaemonEnvironment } from './guest-daemon.js';
 import { kernelComplaints } from './kernel-log.js';
 import * as scripts from './kernel-scripts.js';
@@ -67,15 +67,4 @@ t.test('ten handovers under fio: no socket dies, nothing is lost', { skip: noUml
     { kernel: 'uml', environment: { ROUNDS: '10', SECONDS_A_ROUND: '6' } },
     { unheardOf: LOST_SOCKET },
   ),
-);
-
-t.test(
-  'a stock kernel with two processors: crash and handover under fio, mount and umount',
-  { skip: await skipUnlessQemu('fio', 'mkfs.ext4', 'curl') },
-  (t) =>
-    succeeds(t, [scripts.CRASHES, scripts.HANDOVERS, scripts.LAST_CLOSE], {
-      kernel: 'qemu',
-      cpus: 2,
-      environment: { ROUNDS: '2', SECONDS_A_ROUND: '20' },
-    }),
 );
