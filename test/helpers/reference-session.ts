@@ -1,5 +1,6 @@
 /** What a session answers, written for reading and not for speed: the oracle of property tests and fuzzing. */
-import type { ReplyMode } from '../../server/negotiation/outcome.js';
+import type { NegotiatedContext, ReplyMode } from '../../server/negotiation/outcome.js';
+import { ALLOCATION_CONTEXT } from '../../server/transmission/contexts.js';
 import { Cmd, CmdFlag, WireErrno } from '../../server/wire/constants.js';
 import type { Asked, Reply } from './transmission-client.js';
 
@@ -15,8 +16,8 @@ export interface ReferenceOptions {
   readonly size: number;
   readonly minimumBlock: number;
   readonly readOnly: boolean;
-  /** Ids of the contexts BLOCK_STATUS may be asked for. */
-  readonly contexts: readonly number[];
+  /** The contexts BLOCK_STATUS tells. */
+  readonly contexts: readonly NegotiatedContext[];
 }
 
 export class ReferenceSession {
@@ -75,9 +76,9 @@ export class ReferenceSession {
   }
 
   #judgeExtents({ flags, offset, length }: Asked, { extents }: Reply): string | undefined {
-    for (const context of this.#options.contexts) {
-      const runs = extents.get(context);
-      if (runs === undefined) return `nothing of context ${context}`;
+    for (const { id, name } of this.#options.contexts) {
+      const runs = extents.get(id);
+      if (runs === undefined) return `nothing of context ${name}`;
       if ((flags & CmdFlag.REQ_ONE) !== 0 && runs.length !== 1) return `${runs.length} extents, not one`;
       let at = offset;
       for (const [bytes, status] of runs) {

@@ -70,7 +70,7 @@ for (const mode of MODES) {
           const asks = requests.map(askOf);
           const bench = new SessionBench({ ...options(mode), ...rest });
           const reference = new ReferenceSession({
-            ...{ mode, size: SIZE, contexts: mode === 'simple' ? [] : [1] },
+            ...{ mode, size: SIZE, contexts: mode === 'simple' ? [] : ALLOCATION },
             ...{ minimumBlock: rest.minimumBlock, readOnly: rest.readOnly },
           });
           const bytes = stream(mode, asks);
