@@ -87,7 +87,7 @@ function transmit(outcome: TransmissionOutcome, stream: Buffer, plan: Plan): str
   if (bench.session.status === Status.PARKED || bench.session.status === Status.BLOCKED) {
     throw new Error(`the session is held up for no reason: status ${bench.session.status}`);
   }
-  const reference = new ReferenceSession(session);
+  const reference = new ReferenceSession({ ...session, contexts: contexts.map(({ id }) => id) });
   if (plan.faultEvery === 0) compare(reference, answered, replies, bench);
   const events = answered.map(({ type, flags }, index) => {
     const { error = 0, shape = '', extents = undefined } = replies[index] ?? {};

@@ -1,6 +1,5 @@
 /** What a session answers, written for reading and not for speed: the oracle of property tests and fuzzing. */
-import type { NegotiatedContext, ReplyMode } from '../../server/negotiation/outcome.js';
-import { ALLOCATION_CONTEXT } from '../../server/transmission/contexts.js';
+import type { ReplyMode } from '../../server/negotiation/outcome.js';
 import { Cmd, CmdFlag, WireErrno } from '../../server/wire/constants.js';
 import type { Asked, Reply } from './transmission-client.js';
 
@@ -16,8 +15,8 @@ export interface ReferenceOptions {
   readonly size: number;
   readonly minimumBlock: number;
   readonly readOnly: boolean;
-  /** The contexts BLOCK_STATUS tells. */
-  readonly contexts: readonly NegotiatedContext[];
+  /** Ids of the contexts BLOCK_STATUS may be asked for. */
+  readonly contexts: readonly number[];
 }
 
 export class ReferenceSession {
@@ -76,9 +75,9 @@ export class ReferenceSession {
   }
 
   #judgeExtents({ flags, offset, length }: Asked, { extents }: Reply): string | undefined {
-    for (const { id, name } of this.#options.contexts) {
-      const runs = extents.get(id);
-      if (runs === undefined) return `nothing of context ${name}`;
+    for (const context of this.#options.contexts) {
+      const runs = extents.get(context);
+      if (runs === undefined) return `nothing of context ${context}`;
       if ((flags & CmdFlag.REQ_ONE) !== 0 && runs.length !== 1) return `${runs.length} extents, not one`;
       let at = offset;
       for (const [bytes, status] of runs) {

@@ -70,7 +70,7 @@ for (const mode of MODES) {
           const asks = requests.map(askOf);
           const bench = new SessionBench({ ...options(mode), ...rest });
           const reference = new ReferenceSession({
-            ...{ mode, size: SIZE, contexts: mode === 'simple' ? [] : ALLOCATION },
+            ...{ mode, size: SIZE, contexts: mode === 'simple' ? [] : [1] },
             ...{ minimumBlock: rest.minimumBlock, readOnly: rest.readOnly },
           });
           const bytes = stream(mode, asks);
