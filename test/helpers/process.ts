@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
+import { findTool } from './tools.js';
 
 export interface StartOptions {
   readonly cwd?: string;
@@ -174,13 +175,21 @@ export class RunningProcess implements AsyncDisposable {
   }
 }
 
+/** Has the kernel kill the program when we are gone, also by SIGKILL, which no handler of ours outlives. */
+const DIE_WITH_US = ['--pdeathsig', 'KILL', '--'];
+const setpriv = findTool('setpriv');
+
 /** Starts a program in a process group of its own; use with `await using`. */
 export function start(program: string, args: readonly string[], options: StartOptions = {}): RunningProcess {
   guardAgainstLeftovers();
   const env = Object.fromEntries(
     Object.entries({ ...process.env, ...options.env }).filter(([, value]) => value !== undefined),
   );
-  const child = spawn(program, args, {
+  const [file, words] =
+    setpriv === undefined || findTool(program) === undefined
+      ? [program, args]
+      : [setpriv, [...DIE_WITH_US, program, ...args]];
+  const child = spawn(file, words, {
     env,
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -8,8 +8,9 @@ const SYSTEM_PATHS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin',
 /** True where a missing tool is a failure instead of a reason to skip. */
 export const requireAll = process.env.NBDLOOP_REQUIRE_ALL === '1';
 
-/** Path of a program, or undefined. */
+/** Path of a program by its name or path, or undefined. */
 export function findTool(name: string): string | undefined {
+  if (name.includes('/')) return isExecutable(name) ? name : undefined;
   const directories = [...(process.env.PATH ?? '').split(delimiter), ...SYSTEM_PATHS];
   return directories
     .filter((directory) => directory !== '')
