@@ -23,10 +23,13 @@ t.test('a read that may not wait brings what is in memory, or says why not', asy
   using file = OpenFile.open(path);
   const { bytes, address } = memory(8192);
   const got = preadNoWait(file.fd, address, 8192, 4096);
-  if (got < 0) t.match([constants.errno.EAGAIN, constants.errno.EOPNOTSUPP], [errno()]);
+  const why = errno();
+  if (got < 0) t.ok(why === constants.errno.EAGAIN || why === constants.errno.EOPNOTSUPP, `errno ${why}`);
   else t.ok(bytes.subarray(0, got).equals(content.subarray(4096, 4096 + got)));
-  t.equal(preadNoWait(-1, address, 8192, 0), -1);
-  t.equal(errno(), constants.errno.EBADF);
+  // errno is asked for at once: an assertion may make system calls of its own.
+  const refused = preadNoWait(-1, address, 8192, 0);
+  const reason = errno();
+  t.strictSame([refused, reason], [-1, constants.errno.EBADF]);
 });
 
 t.test('positions beyond 32 bits are exact', async (t) => {
