@@ -29,6 +29,8 @@ export interface Backend {
   admit(access: Access, offset: number, length: number): Errno;
   /** Fills `length` bytes at `address`; what lies past the end of a file that shrank reads as zeroes. */
   read(address: number, offset: number, length: number): Errno;
+  /** As `read`, but EAGAIN where that would wait for a disk and `startRead` would not. */
+  readNow(address: number, offset: number, length: number): Errno;
   /**
    * Moves the range from the page cache into an empty pipe. Returns the bytes moved, fewer only where the file
    * has shrunk (the rest reads as zeroes), or a negative errno: -ENOTSUP where this file or pipe can't. After an
@@ -49,6 +51,31 @@ export interface Backend {
   dirty(offset: number, length: number): number;
   /** Cheaply: the range holds no hole worth naming in a reply. */
   isData(offset: number, length: number): boolean;
+
+  /*
+   * What may take long can be started instead: it is done when `Completions` says so by its token, and stays
+   * counted in until the session then calls `finished`. False: not here; nothing was started, do it in place.
+   * Memory is page-aligned and stays until the operation is done.
+   */
+
+  /** True while reads and writes had better be started than done in place: they wait for a disk (direct I/O). */
+  isDeferred(): boolean;
+  startRead(token: number, address: number, offset: number, length: number): boolean;
+  startWrite(token: number, address: number, offset: number, length: number): boolean;
+  startFlush(token: number): boolean;
+  /** Counts out a started operation that ended with this errno. */
+  finished(errno: Errno): void;
+}
+
+/** How a thread learns that what it started is done. */
+export interface Completions {
+  /** Readable when something is done. */
+  readonly fd: number;
+  /** Tokens are 0 to `limit` - 1; each stands for at most one operation under way. */
+  readonly limit: number;
+  /** Hands over what was started. False when some of it must be tried again. */
+  submit(): boolean;
+  reap(onDone: (token: number, errno: Errno) => void): void;
 }
 
 export type Access = 'read' | 'write';
@@ -65,6 +92,8 @@ export interface ZeroMode {
 export interface DataPath {
   /** The device behind this shared memory, for this thread. */
   attach(shared: SharedArrayBuffer): Backend;
+  /** Absent where nothing can be started: all is done in place. */
+  readonly completions?: Completions | undefined;
 }
 
 /** The shape of the module whose URL a reactor is given. `lane`: this thread's number, 0 to 16. */

@@ -31,6 +31,14 @@ export function writeFully(fd: number, address: number, length: number, position
   return 0;
 }
 
+/** fdatasync: what was written is durable. */
+export function flushFile(fd: number): number {
+  while (file.fdatasync(fd) < 0) {
+    if (file.errno() !== EINTR) return file.errno();
+  }
+  return 0;
+}
+
 /** Where direct I/O of this thread goes through; callers' memory has any alignment. */
 let bounce: AlignedMemory | undefined;
 const BOUNCE_BYTES = 1 << 20;

@@ -6,9 +6,12 @@ import { constants } from 'node:os';
 import type { Access, Backend, DataPath, Errno, ZeroMode } from '../../server/backend.js';
 import { type Extents, extentAt, isKnownData } from '../io/extents.js';
 import * as file from '../io/file-calls.js';
-import { readDirect, readFully, writeDirect, writeFully } from '../io/transfer.js';
+import { flushFile, readDirect, readFully, writeDirect, writeFully } from '../io/transfer.js';
 import { punchRange, type ZeroSupport, zeroRange } from '../io/zero-range.js';
+
+
 import { DirtyMap } from './dirty-map.js';
+import { Offload, type Range } from './offload.js';
 import {
   DeviceState,
   DIRTY_OFFSET,
@@ -21,17 +24,24 @@ import {
   Word,
 } from './slots.js';
 
-const { EAGAIN, EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
+
+const { EAGAIN, EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EOPNOTSUPP, EPERM } = constants.errno;
 
 /** Opens the data path of one thread. */
-export const openDataPath = (lane: number): DataPath => ({
-  attach: (shared) => new LoopBackend(shared, lane),
-});
+export function openDataPath(lane: number): DataPath {
+  const offload = Offload.open();
+  return {
+    attach: (shared) => new LoopBackend(shared, lane, offload),
+    completions: offload,
+  };
+}
 
 /** What this thread learned of the present file; void when the file generation moves. */
 interface Learned extends ZeroSupport, Extents {
   generation: number;
   splice: boolean;
+  /** preadv2 with RWF_NOWAIT. */
+  noWait: boolean;
 }
 
 export class LoopBackend implements Backend {
@@ -43,6 +53,7 @@ export class LoopBackend implements Backend {
   readonly #learned: Learned = {
     generation: -1,
     splice: true,
+    noWait: true,
     punch: true,
     zero: true,
     seek: true,
@@ -50,7 +61,10 @@ export class LoopBackend implements Backend {
     dataEnd: 0,
   };
 
-  constructor(shared: SharedArrayBuffer, lane: number) {
+  readonly #offload: Offload | undefined;
+
+  constructor(shared: SharedArrayBuffer, lane: number, offload?: Offload) {
+    this.#offload = offload;
     this.#words = new Int32Array(shared);
     this.#nums = new Float64Array(shared, 0, DIRTY_OFFSET / 8);
     this.#dirty = new DirtyMap(shared);
@@ -80,7 +94,7 @@ export class LoopBackend implements Backend {
   }
 
   #refusal(access: Access, offset: number, length: number): Errno {
-    if (this.#words[Word.STATE] !== DeviceState.BOUND) return EIO;
+    if (!this.#isBound()) return EIO;
     const isWrite = access === 'write';
     if (isWrite && (this.#flags() & LoFlag.READ_ONLY) !== 0) return EPERM;
     if (offset + length > this.#num(Num.SIZE)) return isWrite ? ENOSPC : EINVAL;
@@ -88,20 +102,32 @@ export class LoopBackend implements Backend {
   }
 
   read(address: number, offset: number, length: number): Errno {
-    this.#count(LaneNum.READS, 1);
-    const position = this.#num(Num.OFFSET) + offset;
-    const errno = this.#isDirect()
-      ? readDirect(this.#fd(), address, length, position, this.#alignment())
-      : readFully(this.#fd(), address, length, position);
-    if (errno !== 0) return this.#failed(errno);
-    this.#count(LaneNum.READ_BYTES, length);
-    return 0;
+    this.#countRead(length);
+    const position = this.#position(offset);
+    return this.#failed(
+      this.#isDirect()
+        ? readDirect(this.#fd(), address, length, position, this.#alignment())
+        : readFully(this.#fd(), address, length, position),
+    );
+  }
+
+  readNow(address: number, offset: number, length: number): Errno {
+    const learned = this.#learn();
+    if (this.#offload === undefined || !learned.noWait) return this.read(address, offset, length);
+    const got = file.preadNoWait(this.#fd(), address, length, this.#position(offset));
+    if (got === length) {
+      this.#countRead(length);
+      return 0;
+    }
+    if (got < 0 && file.errno() === EOPNOTSUPP) learned.noWait = false;
+    else if (got !== 0) return EAGAIN; // some of it is not in the page cache
+    return this.read(address, offset, length);
   }
 
   fillPipe(pipe: number, offset: number, length: number): number {
     if (this.#isDirect() || !this.#learn().splice) return -ENOTSUP;
     const fd = this.#fd();
-    const position = this.#num(Num.OFFSET) + offset;
+    const position = this.#position(offset);
     let done = 0;
     while (done < length) {
       const got = file.spliceFromFile(fd, position + done, pipe, length - done);
@@ -116,53 +142,47 @@ export class LoopBackend implements Backend {
         return -ENOTSUP;
       }
     }
-    this.#count(LaneNum.READS, 1);
-    this.#count(LaneNum.READ_BYTES, length);
+    this.#countRead(length);
     return done;
   }
 
   write(address: number, offset: number, length: number): Errno {
-    this.#count(LaneNum.WRITES, 1);
     this.#dirty.mark(offset, length);
-    const position = this.#num(Num.OFFSET) + offset;
-    const errno = this.#isDirect()
-      ? writeDirect(this.#fd(), address, length, position, this.#alignment())
-      : writeFully(this.#fd(), address, length, position);
-    if (errno !== 0) return this.#failed(errno);
-    this.#count(LaneNum.WRITTEN_BYTES, length);
-    return 0;
+    this.#countWrite(length);
+    const position = this.#position(offset);
+    return this.#failed(
+      this.#isDirect()
+        ? writeDirect(this.#fd(), address, length, position, this.#alignment())
+        : writeFully(this.#fd(), address, length, position),
+    );
   }
 
   flush(): Errno {
     this.#count(LaneNum.FLUSHES, 1);
-    if (this.#words[Word.STATE] !== DeviceState.BOUND) return this.#failed(EIO);
-    while (file.fdatasync(this.#fd()) < 0) {
-      if (file.errno() !== EINTR) return this.#failed(file.errno());
-    }
-    return 0;
+    return this.#failed(this.#isBound() ? flushFile(this.#fd()) : EIO);
   }
 
   trim(offset: number, length: number): Errno {
     this.#count(LaneNum.TRIMS, 1);
     this.#dirty.mark(offset, length);
-    return this.#failed(punchRange(this.#fd(), this.#num(Num.OFFSET) + offset, length, this.#learn()));
+    return this.#failed(punchRange(this.#fd(), this.#position(offset), length, this.#learn()));
   }
 
   writeZeroes(offset: number, length: number, how: ZeroMode): Errno {
     this.#count(LaneNum.WRITE_ZEROES, 1);
     this.#dirty.mark(offset, length);
-    const position = this.#num(Num.OFFSET) + offset;
+    const position = this.#position(offset);
     return this.#failed(zeroRange(this.#fd(), position, length, how, this.#learn()));
   }
 
   cache(offset: number, length: number): Errno {
     this.#count(LaneNum.CACHES, 1);
-    file.posixFadvise(this.#fd(), this.#num(Num.OFFSET) + offset, length, file.POSIX_FADV_WILLNEED);
+    file.posixFadvise(this.#fd(), this.#position(offset), length, file.POSIX_FADV_WILLNEED);
     return 0;
   }
 
   extent(offset: number, length: number): number {
-    return extentAt(this.#fd(), this.#num(Num.OFFSET) + offset, length, this.#learn());
+    return extentAt(this.#fd(), this.#position(offset), length, this.#learn());
   }
 
   dirty(offset: number, length: number): number {
@@ -170,7 +190,57 @@ export class LoopBackend implements Backend {
   }
 
   isData(offset: number, length: number): boolean {
-    return isKnownData(this.#fd(), this.#num(Num.OFFSET) + offset, length, this.#learn());
+    return isKnownData(this.#fd(), this.#position(offset), length, this.#learn());
+  }
+
+  isDeferred(): boolean {
+    return this.#offload !== undefined && this.#isDirect();
+  }
+
+  startRead(token: number, address: number, offset: number, length: number): boolean {
+    const range = this.#range(offset, length);
+    if (this.#offload === undefined || !this.#isAligned(range)) return false;
+    this.#countRead(length);
+    this.#offload.read(token, range, address, this.#alignment());
+    return true;
+  }
+
+  startWrite(token: number, address: number, offset: number, length: number): boolean {
+    const range = this.#range(offset, length);
+    if (this.#offload === undefined || !this.#isAligned(range)) return false;
+    this.#dirty.mark(offset, length);
+    this.#countWrite(length);
+    this.#offload.write(token, range, address, this.#alignment());
+    return true;
+  }
+
+  startFlush(token: number): boolean {
+    if (this.#offload === undefined || !this.#isBound()) return false;
+    this.#count(LaneNum.FLUSHES, 1);
+    this.#offload.flush(token, this.#fd());
+    return true;
+  }
+
+  finished(errno: Errno): void {
+    this.#failed(errno);
+    this.exit();
+  }
+
+  #position(offset: number): number {
+    return this.#num(Num.OFFSET) + offset;
+  }
+
+  #range(offset: number, length: number): Range {
+    return { fd: this.#fd(), position: this.#position(offset), length };
+  }
+
+  #isAligned({ position, length }: Range): boolean {
+    const alignment = this.#alignment();
+    return position % alignment === 0 && length % alignment === 0;
+  }
+
+  #isBound(): boolean {
+    return this.#words[Word.STATE] === DeviceState.BOUND;
   }
 
   #fd(): number {
@@ -185,8 +255,9 @@ export class LoopBackend implements Backend {
     return (this.#flags() & LoFlag.DIRECT_IO) !== 0;
   }
 
+  /** Bytes to which direct I/O must be aligned; 1 when it is off. */
   #alignment(): number {
-    return this.#words[Word.DIO_ALIGN] || 4096;
+    return this.#isDirect() ? this.#words[Word.DIO_ALIGN] || 4096 : 1;
   }
 
   #num(slot: number): number {
@@ -196,6 +267,16 @@ export class LoopBackend implements Backend {
   #count(counter: number, by: number): void {
     const at = this.#counters + counter;
     this.#nums[at] = (this.#nums[at] ?? 0) + by;
+  }
+
+  #countRead(length: number): void {
+    this.#count(LaneNum.READS, 1);
+    this.#count(LaneNum.READ_BYTES, length);
+  }
+
+  #countWrite(length: number): void {
+    this.#count(LaneNum.WRITES, 1);
+    this.#count(LaneNum.WRITTEN_BYTES, length);
   }
 
   /** Counts an error, if it is one, and passes it on. */
@@ -209,7 +290,7 @@ export class LoopBackend implements Backend {
     const generation = this.#words[Word.FILE_GENERATION] ?? 0;
     if (learned.generation !== generation) {
       learned.generation = generation;
-      learned.splice = true;
+      learned.splice = learned.noWait = true;
       learned.punch = learned.zero = learned.seek = true;
       learned.dataStart = learned.dataEnd = 0;
     }

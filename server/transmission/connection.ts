@@ -2,10 +2,12 @@ import { constants } from 'node:os';
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import type { Input } from './input.js';
+import { Status, type ZeroCopy } from './link.js';
+import type { Operation, Operations, Owner } from './operations.js';
 import type { Output, Sink } from './output.js';
 import { failure, PendingOutput, Sent } from './pending.js';
 import type { Pipes } from './pipes.js';
-import { Session, Status, type ZeroCopy } from './session.js';
+import { Session } from './session.js';
 import { close, errno, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, type Pipe, recv, send } from './sockets.js';
 
 const { EAGAIN, EINTR } = constants.errno;
@@ -23,10 +25,12 @@ export const Next = {
   SEND: 2,
   /** Waits for the device to thaw. */
   THAW: 3,
-  /** Is over. */
-  END: 4,
+  /** Waits for operations that it started. */
+  WAIT: 4,
+  /** Is over, and may be closed. */
+  END: 5,
   /** Is over here: between two requests, with the socket open. */
-  PARTED: 5,
+  PARTED: 6,
 } as const;
 export type Next = (typeof Next)[keyof typeof Next];
 
@@ -35,6 +39,7 @@ export interface Shared {
   readonly input: Input;
   readonly out: Output;
   readonly pipes: Pipes;
+  readonly operations: Operations | undefined;
 }
 
 export interface ConnectionOptions {
@@ -51,7 +56,7 @@ export interface ConnectionOptions {
 }
 
 /** A socket in the transmission phase, on the thread that owns it. */
-export class Connection implements Sink, ZeroCopy {
+export class Connection implements Sink, ZeroCopy, Owner {
   readonly id: number;
   readonly fd: number;
   next: Next = Next.RUN;
@@ -59,8 +64,6 @@ export class Connection implements Sink, ZeroCopy {
   reason = '';
   /** To be given up as soon as it is between two requests. */
   isParting = false;
-  /** Bytes of the last receive were served: the turn was not in vain. */
-  worked = false;
 
   readonly #shared: Shared;
   readonly #session: Session;
@@ -68,6 +71,8 @@ export class Connection implements Sink, ZeroCopy {
   /** Received, not served. */
   #stash: Uint8Array;
   #stashed: number;
+  /** Operations that are done, to be answered. */
+  readonly #done: Operation[] = [];
   /** The session could go on with what is stashed; else it needs more bytes first. */
   #isRunnable: boolean;
   #isGone = false;
@@ -76,34 +81,52 @@ export class Connection implements Sink, ZeroCopy {
     this.id = options.id;
     this.fd = options.fd;
     this.#shared = shared;
-    this.#session = new Session({ ...options, out: shared.out, zeroCopy: this });
+    const deferral = shared.operations && { operations: shared.operations, owner: this };
+    this.#session = new Session({ ...options, out: shared.out, zeroCopy: this, deferral });
     this.#stash = options.leftover;
     this.#stashed = options.leftover.length;
     this.#isRunnable = this.#stashed > 0;
   }
 
-  /** One share of work: sends what is pending, receives, serves, sends. Sets `next`. */
+  /** One share of work: sends what is pending, answers what is done, receives, serves, sends. Sets `next`. */
   turn(): void {
-    this.worked = false;
+    const { out } = this.#shared;
     if (!this.#pending.isEmpty && !this.#drain()) return;
-    if (this.reason !== '') {
-      this.next = Next.END;
-      return;
-    }
-    const received = this.#isRunnable ? 0 : this.#receive();
-    if (received < 0) return;
-    this.worked = true;
-    this.#serve(received);
+    out.begin(this);
+    const status = this.#answerDone() ? this.#advance() : Status.BLOCKED;
+    out.flush();
+    this.next = this.#after(status);
   }
 
-  /** True when the peer has nothing more to be told. */
-  get isDrained(): boolean {
-    return this.#pending.isEmpty;
+  /** What the session waits for after as much as it could do. */
+  #advance(): Status {
+    if (this.reason !== '') return Status.FINISHED;
+    const received = this.#isRunnable ? 0 : this.#receive();
+    return received < 0 ? Status.OPEN : this.#serve(received);
+  }
+
+  done(operation: Operation): void {
+    this.#done.push(operation);
+    if (this.#isGone) this.next = this.#letGo();
+    else if (this.next !== Next.SEND) this.next = Next.RUN;
+  }
+
+  /** False when the peer must first take what it was sent. */
+  #answerDone(): boolean {
+    const done = this.#done;
+    let answered = 0;
+    for (const operation of done) {
+      if (!this.#session.answer(operation)) break;
+      answered++;
+    }
+    if (answered > 0) done.splice(0, answered);
+    return done.length === 0;
   }
 
   /** Gives it up if it may be: everything that was begun is answered, and the peer has taken it. */
   part(): void {
-    if (this.isParting && this.next === Next.RECEIVE && this.#session.owed === 0) this.next = Next.PARTED;
+    const { owed, underWay } = this.#session;
+    if (this.isParting && this.next === Next.RECEIVE && owed + underWay === 0) this.next = Next.PARTED;
   }
 
   /** What was received and not served. */
@@ -123,6 +146,7 @@ export class Connection implements Sink, ZeroCopy {
     const { input } = this.#shared;
     // One that parts receives no further than to the end of what it has begun.
     const room = (this.isParting ? this.#session.owed : input.bytes.length) - this.#stashed;
+    if (room <= 0) return -1;
     if (room <= 0) {
       this.next = Next.RECEIVE;
       return -1;
@@ -133,39 +157,45 @@ export class Connection implements Sink, ZeroCopy {
       if (received < 0) {
         const code = errno();
         if (code === EINTR) continue;
-        if (code === EAGAIN) {
-          this.next = Next.RECEIVE;
-          return -1;
-        }
+        if (code === EAGAIN) return -1;
       }
       this.#end(received === 0 ? 'the client closed the connection' : 'the connection was reset');
       return -1;
     }
   }
 
-  #serve(received: number): void {
-    const { input, out } = this.#shared;
+  #serve(received: number): Status {
+    const { input } = this.#shared;
     if (this.#stashed > 0) input.bytes.set(this.#stash.subarray(0, this.#stashed));
     const end = this.#stashed + received;
     const session = this.#session;
-    out.sink = this;
     const served = session.serve(input, 0, end);
-    const flushed = out.flush();
     this.#stashed = end - served;
     if (served < end) this.#keep(input.bytes.subarray(served, end));
     const { status } = session;
     this.#isRunnable = status !== Status.OPEN;
     if (status === Status.FINISHED) this.reason ||= DISCONNECTED;
     else if (status === Status.BROKEN) this.reason ||= 'the client broke the protocol';
-    this.next = this.#after(status, flushed);
+    return status;
   }
 
-  #after(status: Status, flushed: boolean): Next {
-    if (this.#isGone) return Next.END;
-    if (!flushed || !this.#pending.isEmpty) return Next.SEND;
-    if (this.reason !== '') return Next.END;
+  #after(status: Status): Next {
+    if (this.#isGone) return this.#letGo();
+    if (!this.#pending.isEmpty) return Next.SEND;
+    if (this.reason !== '') {
+      this.#session.abandon();
+      return this.#session.underWay > 0 ? Next.WAIT : Next.END;
+    }
+    if (status === Status.OPEN) return Next.RECEIVE;
     if (status === Status.PARKED) return Next.THAW;
-    return status === Status.OPEN ? Next.RECEIVE : Next.RUN;
+    return status === Status.BUSY ? Next.WAIT : Next.RUN;
+  }
+
+  /** Nobody is there to be answered; what is under way must end before memory and descriptor may go. */
+  #letGo(): Next {
+    this.#session.abandon();
+    for (const operation of this.#done.splice(0)) this.#session.discard(operation);
+    return this.#session.underWay > 0 ? Next.WAIT : Next.END;
   }
 
   #keep(rest: Uint8Array): void {
@@ -177,17 +207,22 @@ export class Connection implements Sink, ZeroCopy {
   #end(reason: string): void {
     this.#isGone = true;
     this.reason ||= reason;
-    this.next = Next.END;
   }
 
+  /** Sends what is pending. False, with `next` set, when that did not get through. */
   #drain(): boolean {
+    const sent = this.#sendPending();
+    if (sent === Sent.ALL) return true;
+    if (sent === Sent.GONE) this.#end('the connection was reset');
+    this.next = this.#after(Status.BLOCKED);
+    return false;
+  }
+
+  #sendPending(): Sent {
     const sent = this.#pending.drain(this.fd);
     const pipe = this.#pending.releasePipe();
     if (pipe !== undefined) this.#shared.pipes.give(pipe);
-    if (sent === Sent.ALL) return true;
-    if (sent === Sent.GONE) this.#end('the connection was reset');
-    else this.next = Next.SEND;
-    return false;
+    return sent;
   }
 
   /* Sink */
@@ -220,10 +255,23 @@ export class Connection implements Sink, ZeroCopy {
     this.#shared.pipes.drop(pipe);
   }
 
-  sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): boolean {
+  sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): void {
     const sent = this.#send(out, MSG_MORE);
     out.length = 0;
     this.#pending.keepPipe(pipe, count, zeroes);
-    return sent && this.#drain();
+    if (sent && this.#sendPending() === Sent.GONE) this.#end('the connection was reset');
+    out.isBlocked = this.#isGone || !this.#pending.isEmpty;
+  }
+
+  /** Ends it as soon as what is under way allows. */
+  drop(reason: string): void {
+    this.#end(reason);
+    this.next = this.#letGo();
+  }
+
+  /** Ends it once what was served is answered and sent. */
+  finish(reason: string): void {
+    this.reason ||= reason;
+    this.next = this.#after(Status.OPEN);
   }
 }

@@ -17,7 +17,9 @@ export class Output {
   /** Bytes filled so far. */
   length = 0;
   /** The connection that is being served. */
-  sink: Sink | undefined;
+  #sink: Sink | undefined;
+  /** The peer did not take all it was sent: nothing is added before it has. */
+  isBlocked = false;
 
   readonly #base: ArrayBuffer;
 
@@ -31,6 +33,7 @@ export class Output {
 
   /** Makes room for `count` more bytes. False when the peer must first take what it was sent. */
   room(count: number): boolean {
+    if (this.isBlocked) return false;
     return this.length + count <= this.bytes.length || this.#makeRoom(count);
   }
 
@@ -40,12 +43,18 @@ export class Output {
     return true;
   }
 
+  /** Begins to serve a connection that has taken all it was sent. */
+  begin(sink: Sink): void {
+    this.#sink = sink;
+    this.isBlocked = false;
+  }
+
   /** Hands everything to the sink; the output is empty after it. False when the peer did not take all. */
   flush(): boolean {
-    const sent = this.length === 0 || (this.sink?.flush(this) ?? true);
+    if (this.length > 0 && this.#sink?.flush(this) === false) this.isBlocked = true;
     this.length = 0;
     if (this.bytes.length > this.#base.byteLength) this.#use(this.#base);
-    return sent;
+    return !this.isBlocked;
   }
 
   #use(memory: ArrayBuffer): void {

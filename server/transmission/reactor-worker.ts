@@ -15,3 +15,5 @@ new Reactor({
   nextMessage: () => receiveMessageOnPort(port)?.message as ToReactor | undefined,
   post: (message: FromReactor) => port.postMessage(message),
 }).run();
+// Nothing listens on the port, and yet it would keep the thread.
+port.close();

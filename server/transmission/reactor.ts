@@ -2,10 +2,11 @@
  * A thread that owns connections: it waits in one poll, and gives each connection that has something to do its
  * turn. Nothing here waits for a peer or takes a mutex.
  */
-import type { DataPath } from '../backend.js';
+import type { Completions, DataPath, Errno } from '../backend.js';
 import { Connection, Next, type Shared } from './connection.js';
 import { Input } from './input.js';
 import type { FromReactor, ToReactor } from './messages.js';
+import { Operations } from './operations.js';
 import { Output } from './output.js';
 import { Pipes } from './pipes.js';
 import { PollSet } from './poll-set.js';
@@ -18,6 +19,8 @@ const INPUT_BYTES = 1 << 20;
 const OUTPUT_BYTES = 1 << 20;
 /** Microseconds a reactor spins at most before it sleeps. */
 const MAX_SPIN = 50;
+/** Milliseconds until a hand-over that the kernel had no memory for is tried again. */
+const RETRY = 1;
 
 export interface ReactorOptions {
   readonly dataPath: DataPath;
@@ -28,62 +31,95 @@ export interface ReactorOptions {
   readonly post: (message: FromReactor) => void;
 }
 
+/** Entries of the poll set in front of the connections'. */
+const WAKE = 0;
+const COMPLETIONS = 1;
+const FIRST_CONNECTION = 2;
+
 export class Reactor {
   readonly #options: ReactorOptions;
-  readonly #shared: Shared = {
-    input: new Input(INPUT_BYTES),
-    out: new Output(OUTPUT_BYTES),
-    pipes: new Pipes(),
-  };
+  readonly #completions: Completions | undefined;
+  readonly #shared: Shared;
   readonly #polls = new PollSet();
   readonly #spin = new Spin(MAX_SPIN);
   readonly #wakeCount = new Uint8Array(8);
-  readonly #wakeCountAddress = addressOf(this.#wakeCount);
   #connections: Connection[] = [];
   #isDraining = false;
   #isStopped = false;
 
   constructor(options: ReactorOptions) {
     this.#options = options;
+    const { completions } = options.dataPath;
+    this.#completions = completions;
+    this.#shared = {
+      input: new Input(INPUT_BYTES),
+      out: new Output(OUTPUT_BYTES),
+      pipes: new Pipes(),
+      operations: completions && new Operations(completions.limit),
+    };
   }
 
   /** Runs until it is stopped. */
   run(): void {
     this.#options.post({ kind: 'ready' });
     while (!this.#isStopped) {
-      if (this.#wait()) this.#answerWake();
+      this.#wait();
+      if (this.#polls.isReady(WAKE)) this.#answerWake();
+      if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
       this.#takeTurns();
     }
-    for (const connection of this.#connections) this.#close(connection, 'the server stopped');
+    this.#settle();
+    for (const connection of this.#connections) this.#close(connection, connection.reason);
     this.#shared.pipes.close();
     this.#options.post({ kind: 'stopped' });
   }
 
-  /** Returns when a connection has work; true when there is also a wake to answer. */
-  #wait(): boolean {
-    const count = this.#arm();
-    const hasWork = this.#connections.some((connection) => connection.next === Next.RUN);
-    if (hasWork || this.#spinFor(count)) {
-      this.#polls.wait(count, 0);
-    } else {
-      const before = performance.now();
-      this.#polls.wait(count, -1);
-      this.#spin.slept(performance.now() - before);
+  readonly #onDone = (token: number, errno: Errno): void => {
+    this.#shared.operations?.done(token, errno);
+  };
+
+  /** Ends every connection. The kernel may still use the memory of what is under way: the thread ends after it. */
+  #settle(): void {
+    const { operations } = this.#shared;
+    for (const connection of this.#connections) connection.drop('the server stopped');
+    while (operations !== undefined && operations.underWay > 0) {
+      this.#completions?.submit();
+      this.#polls.set(0, this.#completions?.fd ?? -1, POLLIN);
+      this.#polls.wait(1, RETRY);
+      this.#completions?.reap(this.#onDone);
     }
-    return this.#polls.isReady(0);
   }
 
-  /** Tells the poll set what each connection waits for; entry 0 is the wake descriptor. */
-  #arm(): number {
+  /** Hands over what was started, then returns when there is something to do. */
+  #wait(): void {
+    const isHandedOver = this.#completions?.submit() ?? true;
     const polls = this.#polls;
-    polls.set(0, this.#options.wakeFd, POLLIN);
-    let count = 1;
-    for (const { fd, next } of this.#connections) {
-      if (next === Next.RECEIVE) polls.set(count++, fd, POLLIN);
-      else if (next === Next.SEND) polls.set(count++, fd, POLLOUT);
-      else polls.set(count++, -1, 0);
+    const count = this.#connections.length + FIRST_CONNECTION;
+    if (this.#arm()) {
+      polls.wait(count, 0);
+    } else if (!isHandedOver) {
+      polls.wait(count, RETRY);
+    } else if (!this.#spinFor(count)) {
+      const before = performance.now();
+      polls.wait(count, -1);
+      this.#spin.slept(performance.now() - before);
     }
-    return count;
+  }
+
+  /** Tells the poll set what each connection waits for. True when a connection has more to do at once. */
+  #arm(): boolean {
+    const polls = this.#polls;
+    polls.set(WAKE, this.#options.wakeFd, POLLIN);
+    polls.set(COMPLETIONS, this.#completions?.fd ?? -1, POLLIN);
+    let index = FIRST_CONNECTION;
+    let hasWork = false;
+    for (const { fd, next } of this.#connections) {
+      if (next === Next.RECEIVE) polls.set(index++, fd, POLLIN);
+      else if (next === Next.SEND) polls.set(index++, fd, POLLOUT);
+      else polls.set(index++, -1, 0);
+      if (next === Next.RUN) hasWork = true;
+    }
+    return hasWork;
   }
 
   /** Looks again for a while. True when something is ready. */
@@ -103,13 +139,17 @@ export class Reactor {
     for (let i = 0; i < this.#connections.length; i++) {
       const connection = this.#connections[i] as Connection;
       connection.part();
-      const isOver = connection.next >= Next.END;
-      if (!isOver && (connection.next === Next.RUN || this.#polls.isReady(i + 1))) connection.turn();
-      if (this.#isDraining && connection.next === Next.RECEIVE) connection.next = Next.END;
+      if (this.#hasTurn(connection, i)) connection.turn();
+      if (this.#isDraining && connection.next === Next.RECEIVE) connection.finish('the server is draining');
       connection.part();
       if (connection.next >= Next.END) ended = true;
     }
     if (ended) this.#sweep();
+  }
+
+  #hasTurn({ next }: Connection, index: number): boolean {
+    if (next === Next.RUN) return true;
+    return (next === Next.RECEIVE || next === Next.SEND) && this.#polls.isReady(FIRST_CONNECTION + index);
   }
 
   #sweep(): void {
@@ -119,7 +159,7 @@ export class Reactor {
       if (connection.next === Next.PARTED) {
         this.#options.post({ kind: 'parted', id: connection.id, leftover: connection.leftover });
       } else {
-        this.#close(connection, connection.reason || 'the server is draining');
+        this.#close(connection, connection.reason);
       }
     }
   }
@@ -131,7 +171,7 @@ export class Reactor {
 
   /** The word is cleared before the messages are taken, so that a later one writes the descriptor again. */
   #answerWake(): void {
-    read(this.#options.wakeFd, this.#wakeCountAddress, 8);
+    read(this.#options.wakeFd, addressOf(this.#wakeCount), 8);
     Atomics.store(this.#options.wakeWord, 0, 0);
     for (let message = this.#options.nextMessage(); message; message = this.#options.nextMessage()) {
       this.#obey(message);
@@ -161,10 +201,7 @@ export class Reactor {
         break;
       case 'drop':
         for (const connection of this.#connections) {
-          if (connection.id === message.id) {
-            connection.reason = message.reason;
-            connection.next = Next.END;
-          }
+          if (connection.id === message.id) connection.drop(message.reason);
         }
         break;
       case 'stop':

@@ -7,24 +7,20 @@ import type { Backend, Errno } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Cmd, CmdFlag, Size } from '../wire/constants.js';
 import { decodeExtendedRequest, decodeRequest, Request } from '../wire/request.js';
-import { BLOCK_STATUS_BYTES, blockStatus } from './block-status.js';
 import { validFlags } from './command-flags.js';
+import { Commands } from './commands.js';
 import type { Input } from './input.js';
+import { answerOperation, type Deferral, type Link, Status, UnderWay, type ZeroCopy } from './link.js';
+import type { Operation } from './operations.js';
 import type { Output } from './output.js';
-import { Payload } from './payload.js';
-import { RangeChange } from './range-change.js';
+import { Reads } from './reads.js';
 import { PLAIN_REPLY_BYTES, Replies } from './replies.js';
-import type { Pipe } from './sockets.js';
-import { MAX_RUN_HEADERS, readRuns } from './sparse-read.js';
+import { FROZEN, Writes } from './writes.js';
 
-const { EINVAL, ENOTSUP, EPERM } = constants.errno;
+const { EINVAL, EPERM } = constants.errno;
 
 /** Bytes of payload a READ or WRITE may carry: 32 MiB. */
 export const MAX_PAYLOAD = 32 << 20;
-/** A WRITE up to this many bytes is written in one piece once all of it is there; a longer one as it arrives. */
-export const WHOLE_WRITE = 64 << 10;
-/** READs from this many bytes go from the page cache to the socket without a copy, where that is possible. */
-export const ZERO_COPY_READ = 64 << 10;
 /** Bytes of payload a session moves in one turn, so that connections of a thread take turns. */
 const TURN_BYTES = 1 << 20;
 /** What a request without payload counts for in a turn, bytes. */
@@ -32,32 +28,8 @@ const TURN_REQUEST = 4096;
 /** A refused payload longer than this is not even drained. */
 const MAX_DRAIN = 0xffffffff;
 
-/** Why `serve` returned. */
-export const Status = {
-  /** It needs more bytes. */
-  OPEN: 0,
-  /** It had its turn; there may be more to do at once. */
-  YIELD: 1,
-  /** The device is frozen. */
-  PARKED: 2,
-  /** The peer must first take what it was sent. */
-  BLOCKED: 3,
-  /** DISC: everything before it is answered. */
-  FINISHED: 4,
-  /** The peer broke the protocol. */
-  BROKEN: 5,
-} as const;
-export type Status = (typeof Status)[keyof typeof Status];
-
-/** What a connection offers for replies that go from page cache to socket. */
-export interface ZeroCopy {
-  /** An empty pipe that holds `length` bytes from any position of a file. */
-  pipe(length: number): Pipe | undefined;
-  /** Sends what is in `out`, then `count` bytes of the pipe, then zeroes. False when the peer did not take all. */
-  sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): boolean;
-  /** Takes the pipe back, whatever it holds. */
-  discard(pipe: Pipe): void;
-}
+/** In place of a position: `status` says what is waited for; OPEN is for more bytes. */
+const WAIT = -1;
 
 export interface SessionOptions {
   readonly backend: Backend;
@@ -68,48 +40,65 @@ export interface SessionOptions {
   readonly minimumBlock: number;
   readonly readOnly: boolean;
   readonly zeroCopy: ZeroCopy | undefined;
+  /** Absent where everything is done in place. */
+  readonly deferral?: Deferral | undefined;
 }
-
-/** Returned by a handler in place of a position: the request stays where it is, for a later turn. */
-const WAIT = -1;
-
-/** In place of bytes moved: the device is frozen. No errno is that large. */
-const FROZEN = -65536;
 
 export class Session {
   status: Status = Status.OPEN;
 
-  readonly #backend: Backend;
-  readonly #out: Output;
-  readonly #replies: Replies;
-  readonly #zeroCopy: ZeroCopy | undefined;
-  readonly #contexts: readonly NegotiatedContext[];
+  readonly #link: Link;
+  readonly #reads: Reads;
+  readonly #writes: Writes;
+  readonly #commands: Commands;
   readonly #alignmentMask: number;
   readonly #readOnly: boolean;
   readonly #extended: boolean;
   readonly #headerBytes: number;
   readonly #flags: readonly (number | undefined)[];
   readonly #request = new Request();
-  readonly #payload = new Payload();
-  readonly #change = new RangeChange();
   #turn = 0;
 
   constructor(options: SessionOptions) {
-    this.#backend = options.backend;
-    this.#out = options.out;
-    this.#replies = new Replies(options.mode, options.out);
-    this.#zeroCopy = options.zeroCopy;
-    this.#contexts = options.contexts;
+    const { backend, out, mode, zeroCopy, deferral } = options;
+    const underWay = new UnderWay(backend, deferral);
+    this.#link = { backend, out, replies: new Replies(mode, out), zeroCopy, underWay };
+    this.#reads = new Reads(this.#link);
+    this.#writes = new Writes(this.#link);
+    this.#commands = new Commands(this.#link, options.contexts, options.minimumBlock);
     this.#alignmentMask = options.minimumBlock - 1;
     this.#readOnly = options.readOnly;
-    this.#extended = options.mode === 'extended';
+    this.#extended = mode === 'extended';
     this.#headerBytes = this.#extended ? Size.EXTENDED_REQUEST : Size.REQUEST;
-    this.#flags = validFlags(options.mode);
+    this.#flags = validFlags(mode);
+  }
+
+  /** Operations that were started and not answered. */
+  get underWay(): number {
+    return this.#link.underWay.count;
+  }
+
+  /** Answers an operation that is done. False when the peer must first take what it was sent. */
+  answer(operation: Operation): boolean {
+    const data = operation.isRead ? operation.length : 0;
+    if (!this.#link.out.room(2 * PLAIN_REPLY_BYTES + data)) return false;
+    answerOperation(this.#link, operation);
+    return true;
+  }
+
+  /** The connection is over: an operation that is done has no one to be told. */
+  discard(operation: Operation): void {
+    this.#link.underWay.give(operation);
+  }
+
+  /** The connection is over: nothing more is served. */
+  abandon(): void {
+    this.#writes.abandon();
   }
 
   /** Bytes of a payload that is arriving which are still to come; 0 between requests. */
   get owed(): number {
-    return this.#payload.active ? this.#payload.remaining : 0;
+    return this.#writes.isReceiving ? this.#writes.remaining : 0;
   }
 
   /**
@@ -120,17 +109,9 @@ export class Session {
     this.status = Status.OPEN;
     this.#turn = TURN_BYTES;
     for (;;) {
-      if (this.#payload.active) {
-        at = this.#receivePayload(input, at, end);
-        if (this.#payload.active) return at;
-      } else if (this.#change.active) {
-        this.#continueChange();
-      } else {
-        if (end - at < this.#headerBytes) return at;
-        const next = this.#serveRequest(input, at, end);
-        if (next === WAIT) return at;
-        at = next;
-      }
+      const next = this.#step(input, at, end);
+      if (next === WAIT) return at;
+      at = next;
       if (this.status !== Status.OPEN) return at;
       if (this.#turn <= 0) {
         this.status = Status.YIELD;
@@ -139,26 +120,43 @@ export class Session {
     }
   }
 
+  /** One request, or one piece of what was begun. */
+  #step(input: Input, at: number, end: number): number {
+    if (this.#writes.isReceiving) return this.#receive(input, at, end);
+    if (!this.#commands.isChanging) return this.#serveRequest(input, at, end);
+    const status = this.#commands.continueChange();
+    if (this.#commands.isChanging) this.#turn = 0;
+    return this.#served(status, at);
+  }
+
+  #wait(status: Status): typeof WAIT {
+    this.status = status;
+    return WAIT;
+  }
+
   #serveRequest(input: Input, at: number, end: number): number {
+    const body = at + this.#headerBytes;
+    if (body > end) return WAIT;
     const request = this.#request;
     const decode = this.#extended ? decodeExtendedRequest : decodeRequest;
     if (!decode(input.view, at, request)) return this.#wait(Status.BROKEN);
-    const body = at + this.#headerBytes;
-    switch (request.type) {
-      case Cmd.READ:
-        return this.#read(body);
-      case Cmd.WRITE:
-        return this.#write(input, body, end);
-      case Cmd.DISC:
-        return this.#disconnect(body);
-      default:
-        return this.#command(body);
+    if (request.type === Cmd.DISC) return this.#disconnect(body);
+    const flaw = this.#flaw(request);
+    if (request.type === Cmd.WRITE) return this.#write(input, body, end, flaw);
+    if (flaw !== 0) return this.#refuse(body, flaw);
+    this.#turn -= TURN_REQUEST;
+    if (request.type === Cmd.READ) {
+      this.#turn -= request.length;
+      return this.#served(this.#reads.serve(request), body);
     }
+    const status = this.#commands.serve(request);
+    if (this.#commands.isChanging) this.#turn = 0;
+    return this.#served(status, body);
   }
 
-  #wait(status: Status): number {
-    this.status = status;
-    return WAIT;
+  /** The position behind a request that was served, or WAIT. */
+  #served(status: Status, behind: number): number {
+    return status === Status.OPEN ? behind : this.#wait(status);
   }
 
   /** What is wrong with the request itself, whatever the device's state. */
@@ -173,263 +171,57 @@ export class Session {
     return modifies && this.#readOnly ? EPERM : 0;
   }
 
-  /** Answers without data, in place. */
-  #answer(body: number, errno: Errno): number {
-    if (!this.#out.room(PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
-    this.#replies.plain(this.#request, errno);
+  /** Answers with an error; a request that claims a payload but may not have one loses that first. */
+  #refuse(body: number, errno: Errno): number {
+    const { out, replies } = this.#link;
+    const hasPayload = this.#extended && (this.#request.flags & CmdFlag.PAYLOAD_LEN) !== 0;
+    if (hasPayload) return this.#expect(body, errno);
+    if (!out.room(PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
+    replies.plain(this.#request, errno);
     this.#turn -= TURN_REQUEST;
     return body;
   }
 
-  /* READ */
+  #disconnect(body: number): number {
+    const status = this.#readOnly ? Status.FINISHED : this.#commands.disconnect(this.#request);
+    if (status !== Status.FINISHED) return this.#wait(status);
+    this.status = status;
+    return body;
+  }
 
-  #read(body: number): number {
+  #write(input: Input, body: number, end: number, flaw: Errno): number {
     const request = this.#request;
-    const flaw = this.#flaw(request);
-    if (flaw !== 0) return this.#refuse(body, flaw);
+    const behind = body + request.length;
+    if (flaw !== 0) return this.#expect(body, flaw);
+    if (behind > end) return Writes.isWhole(request) ? WAIT : this.#beginSlices(body);
     this.#turn -= request.length + TURN_REQUEST;
-    if (request.length < ZERO_COPY_READ) return this.#readCopied(body);
-    if (this.#replies.mode !== 'simple' && (request.flags & CmdFlag.DF) === 0) return this.#readSparse(body);
-    return this.#readZeroCopy(body);
-  }
-
-  /** As `#answer`; a request that claims a payload but may not have one loses that first. */
-  #refuse(body: number, errno: Errno): number {
-    const request = this.#request;
-    const hasPayload = this.#extended && (request.flags & CmdFlag.PAYLOAD_LEN) !== 0;
-    if (!hasPayload) return this.#answer(body, errno);
-    return this.#expectPayload(body, errno);
-  }
-
-  #readCopied(body: number): number {
-    const request = this.#request;
-    const out = this.#out;
-    const head = this.#replies.dataHeaderBytes;
-    if (!out.room(head + request.length + PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
-    const backend = this.#backend;
-    if (!backend.enter()) return this.#wait(Status.PARKED);
-    let errno = backend.admit('read', request.offset, request.length);
-    if (errno === 0) {
-      errno = backend.read(out.address + out.length + head, request.offset, request.length);
-    }
-    backend.exit();
-    if (errno !== 0) {
-      this.#replies.plain(request, errno);
-    } else {
-      this.#replies.data(request, request.offset, request.length, true);
-      out.length += request.length;
-    }
-    return body;
-  }
-
-  /** The data is in the pipe before the header is written, so an error can still be told. */
-  #readZeroCopy(body: number): number {
-    const request = this.#request;
-    if (!this.#out.room(PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
-    const zeroCopy = this.#zeroCopy;
-    const pipe = zeroCopy?.pipe(request.length);
-    if (zeroCopy === undefined || pipe === undefined) return this.#readCopied(body);
-    const moved = this.#fillPipe(pipe);
-    if (moved < 0) {
-      zeroCopy.discard(pipe);
-      if (moved === FROZEN) return this.#wait(Status.PARKED);
-      if (moved === -ENOTSUP) return this.#readCopied(body);
-      this.#replies.plain(request, -moved);
-      return body;
-    }
-    this.#replies.data(request, request.offset, request.length, true);
-    if (!zeroCopy.sendPipe(this.#out, pipe, moved, request.length - moved)) this.status = Status.BLOCKED;
-    return body;
-  }
-
-  /** Bytes moved into the pipe, a negative errno, or FROZEN. */
-  #fillPipe(pipe: Pipe): number {
-    const { offset, length } = this.#request;
-    const backend = this.#backend;
-    if (!backend.enter()) return FROZEN;
-    const errno = backend.admit('read', offset, length);
-    const moved = errno !== 0 ? -errno : backend.fillPipe(pipe.writeEnd, offset, length);
-    backend.exit();
-    return moved;
-  }
-
-  /** Holes are named, not sent. */
-  #readSparse(body: number): number {
-    const request = this.#request;
-    const { offset, length } = request;
-    const backend = this.#backend;
-    if (!backend.enter()) return this.#wait(Status.PARKED);
-    const isWhole = backend.admit('read', offset, length) !== 0 || backend.isData(offset, length);
-    backend.exit();
-    if (isWhole) return this.#readZeroCopy(body);
-    const most = length + MAX_RUN_HEADERS * (this.#replies.dataHeaderBytes + 4);
-    if (!this.#out.room(most + PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
-    if (!backend.enter()) return this.#wait(Status.PARKED);
-    const start = this.#out.length;
-    const errno =
-      backend.admit('read', offset, length) || readRuns(backend, this.#out, this.#replies, request);
-    backend.exit();
-    if (errno !== 0) {
-      this.#out.length = start;
-      this.#replies.plain(request, errno);
-    }
-    return body;
-  }
-
-  /* WRITE */
-
-  #write(input: Input, body: number, end: number): number {
-    const request = this.#request;
-    const { length } = request;
-    const flaw = this.#flaw(request);
-    if (flaw !== 0) return this.#expectPayload(body, flaw);
-    if (body + length > end) {
-      return length <= WHOLE_WRITE ? WAIT : this.#beginSlices(body);
-    }
-    const backend = this.#backend;
-    if (!this.#out.room(PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
-    if (!backend.enter()) return this.#wait(Status.PARKED);
-    let errno = backend.admit('write', request.offset, length);
-    if (errno === 0) errno = backend.write(input.address + body, request.offset, length);
-    if (errno === 0 && (request.flags & CmdFlag.FUA) !== 0) errno = backend.flush();
-    backend.exit();
-    this.#replies.plain(request, errno);
-    this.#turn -= length + TURN_REQUEST;
-    return body + length;
+    return this.#served(this.#writes.serve(request, input, body), behind);
   }
 
   /** The whole range is admitted before the first piece is written: a range that is refused leaves no trace. */
   #beginSlices(body: number): number {
     const { offset, length } = this.#request;
-    const backend = this.#backend;
+    const { backend } = this.#link;
     if (!backend.enter()) return this.#wait(Status.PARKED);
     const errno = backend.admit('write', offset, length);
     backend.exit();
-    return this.#expectPayload(body, errno);
+    return this.#expect(body, errno);
   }
 
-  /** From here on `#receivePayload` has the word; with an errno the payload is drained. */
-  #expectPayload(body: number, errno: Errno): number {
-    const request = this.#request;
-    if (request.length > MAX_DRAIN) return this.#wait(Status.BROKEN);
-    this.#payload.begin(request, errno);
+  #expect(body: number, errno: Errno): number {
+    if (this.#request.length > MAX_DRAIN) return this.#wait(Status.BROKEN);
+    this.#writes.expect(this.#request, errno);
     return body;
   }
 
-  /**
-   * Writes a payload as it arrives. Each piece is a request of its own to the queue, so a peer that stops
-   * halfway holds up no freeze; pieces end on page boundaries of the device.
-   */
-  #receivePayload(input: Input, at: number, end: number): number {
-    const payload = this.#payload;
-    const piece = payload.piece(end - at);
-    if (piece > 0 && payload.errno === 0) {
-      const backend = this.#backend;
-      if (!backend.enter()) {
-        this.status = Status.PARKED;
-        return at;
-      }
-      payload.errno =
-        backend.admit('write', payload.position, piece) ||
-        backend.write(input.address + at, payload.position, piece);
-      backend.exit();
-    }
-    payload.advance(piece);
-    this.#turn -= piece;
-    if (payload.remaining === 0) this.#endPayload();
-    else if (this.#turn <= 0) this.status = Status.YIELD;
-    return at + piece;
-  }
-
-  #endPayload(): void {
-    const payload = this.#payload;
-    if (!this.#out.room(PLAIN_REPLY_BYTES)) {
-      this.status = Status.BLOCKED;
-      return;
-    }
-    if (payload.errno === 0 && payload.fua) {
-      if (!this.#backend.enter()) {
-        this.status = Status.PARKED;
-        return;
-      }
-      payload.errno = this.#backend.flush();
-      this.#backend.exit();
-    }
-    this.#replies.plain(payload, payload.errno);
+  #receive(input: Input, at: number, end: number): number {
+    const writes = this.#writes;
+    const next = writes.receive(input, at, end);
+    if (next === FROZEN) return this.#wait(Status.PARKED);
+    this.#turn -= next - at;
+    if (writes.remaining > 0) return next === at ? WAIT : next;
+    this.status = writes.settle();
     this.#turn -= TURN_REQUEST;
-    payload.active = false;
-  }
-
-  /* FLUSH, TRIM, WRITE_ZEROES, CACHE, BLOCK_STATUS */
-
-  #command(body: number): number {
-    const request = this.#request;
-    const flaw = this.#flaw(request);
-    if (flaw !== 0) return this.#refuse(body, flaw);
-    if (!this.#out.room(BLOCK_STATUS_BYTES)) return this.#wait(Status.BLOCKED);
-    const backend = this.#backend;
-    if (!backend.enter()) return this.#wait(Status.PARKED);
-    switch (request.type) {
-      case Cmd.FLUSH:
-        this.#replies.plain(request, backend.flush());
-        break;
-      case Cmd.CACHE:
-        this.#cache();
-        break;
-      case Cmd.BLOCK_STATUS:
-        this.#blockStatus();
-        break;
-      default:
-        this.#change.begin(request, backend);
-        this.#stepChange();
-    }
-    backend.exit();
-    this.#turn -= TURN_REQUEST;
-    return body;
-  }
-
-  /** Caller has entered the backend, and made room for a reply. */
-  #stepChange(): void {
-    const change = this.#change;
-    if (change.active) change.step(this.#backend);
-    if (change.active) this.#turn -= TURN_BYTES;
-    else this.#replies.plain(change, change.errno);
-  }
-
-  #continueChange(): void {
-    if (!this.#out.room(PLAIN_REPLY_BYTES)) {
-      this.status = Status.BLOCKED;
-    } else if (!this.#backend.enter()) {
-      this.status = Status.PARKED;
-    } else {
-      this.#stepChange();
-      this.#backend.exit();
-    }
-  }
-
-  #cache(): void {
-    const request = this.#request;
-    const { offset, length } = request;
-    const refusal = this.#backend.admit('read', offset, length);
-    this.#replies.plain(request, refusal || this.#backend.cache(offset, length));
-  }
-
-  #blockStatus(): void {
-    const request = this.#request;
-    const errno =
-      this.#contexts.length === 0 ? EINVAL : this.#backend.admit('read', request.offset, request.length);
-    if (errno !== 0) this.#replies.plain(request, errno);
-    else blockStatus(this.#backend, this.#replies, request, this.#contexts, this.#alignmentMask + 1);
-  }
-
-  /** A client that leaves properly finds its data durable: no FLUSH need come before DISC. */
-  #disconnect(body: number): number {
-    if (!this.#readOnly) {
-      if (!this.#backend.enter()) return this.#wait(Status.PARKED);
-      this.#backend.flush();
-      this.#backend.exit();
-    }
-    this.status = Status.FINISHED;
-    return body;
+    return next;
   }
 }

@@ -3,8 +3,9 @@ import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Next } from './connection.js';
 import type { Input } from './input.js';
+import { Status } from './link.js';
 import type { Output, Sink } from './output.js';
-import { Session, Status } from './session.js';
+import { Session } from './session.js';
 
 /** Memory that the streams of a thread use in turns. */
 export interface StreamMemory {
@@ -116,7 +117,7 @@ export class StreamConnection implements Sink {
     const { input, out } = this.#memory;
     input.bytes.set(this.#stash);
     const end = this.#stash.length + received;
-    out.sink = this;
+    out.begin(this);
     const served = this.#session.serve(input, 0, end);
     const isTaken = out.flush();
     this.#stash = input.bytes.slice(served, end);

@@ -126,9 +126,11 @@ export class MemoryBackend implements Backend {
   extent(offset: number, length: number): number {
     this.#expectRange(offset, length);
     const isHole = this.#holeAt(offset);
-    let end = offset;
-    while (end < offset + length && this.#holeAt(end) === isHole) end = (Math.floor(end / PAGE) + 1) * PAGE;
-    const run = Math.min(length, end - offset);
+    const pages = Math.min(this.#isHole.length, Math.ceil((offset + length) / PAGE));
+    let page = Math.floor(offset / PAGE);
+    while (page < pages && this.#isHole[page] === isHole) page++;
+    const isRest = page >= this.#isHole.length && isHole; // what was never written is a hole
+    const run = isRest ? length : Math.min(length, page * PAGE - offset);
     return isHole ? -run : run;
   }
 
@@ -168,6 +170,32 @@ export class MemoryBackend implements Backend {
   #expectInside(): void {
     if (this.#inside <= 0) throw new Error('used without being counted in');
   }
+
+  /* Nothing waits here, so nothing is started. */
+
+  readNow(address: number, offset: number, length: number): Errno {
+    return this.read(address, offset, length);
+  }
+
+  isDeferred(): boolean {
+    return false;
+  }
+
+  startRead(): boolean {
+    return false;
+  }
+
+  startWrite(): boolean {
+    return false;
+  }
+
+  startFlush(): boolean {
+    return false;
+  }
+
+  finished(): void {
+    throw new Error('nothing was started');
+  }
 }
 
 /** Operations that a fault can be put in the way of. */
@@ -199,4 +227,14 @@ export class FaultyBackend implements Backend {
   extent = (offset: number, length: number): number => this.inner.extent(offset, length);
   dirty = (offset: number, length: number): number => this.inner.dirty(offset, length);
   isData = (offset: number, length: number): boolean => this.inner.isData(offset, length);
+  readNow = (address: number, offset: number, length: number): Errno =>
+    this.fault('read', offset, length) || this.inner.readNow(address, offset, length);
+  isDeferred = (): boolean => this.inner.isDeferred();
+  /* What is to fail is not started, so it fails in place. */
+  startRead = (token: number, address: number, offset: number, length: number): boolean =>
+    this.fault('read', offset, length) === 0 && this.inner.startRead(token, address, offset, length);
+  startWrite = (token: number, address: number, offset: number, length: number): boolean =>
+    this.fault('write', offset, length) === 0 && this.inner.startWrite(token, address, offset, length);
+  startFlush = (token: number): boolean => this.fault('flush', 0, 0) === 0 && this.inner.startFlush(token);
+  finished = (errno: Errno): void => this.inner.finished(errno);
 }

@@ -2,8 +2,9 @@
 import type { Backend } from '../../server/backend.js';
 import type { NegotiatedContext, ReplyMode } from '../../server/negotiation/outcome.js';
 import { Input } from '../../server/transmission/input.js';
+import { Status, type ZeroCopy } from '../../server/transmission/link.js';
 import { Output, type Sink } from '../../server/transmission/output.js';
-import { Session, Status, type ZeroCopy } from '../../server/transmission/session.js';
+import { Session } from '../../server/transmission/session.js';
 import type { Pipe } from '../../server/transmission/sockets.js';
 import { FaultyBackend, MemoryBackend } from './memory-backend.js';
 import { type Ask, encodeAsk, type Reply, ReplyReader } from './transmission-client.js';
@@ -120,7 +121,7 @@ export class SessionBench implements Sink, ZeroCopy {
     while (this.#kept.length === 0 && !this.isOver) {
       const end = Math.min(this.#unserved.length, bytes.length);
       bytes.set(this.#unserved.subarray(0, end));
-      this.#out.sink = this;
+      this.#out.begin(this);
       const served = this.session.serve(this.#input, 0, end);
       this.#out.flush();
       this.#unserved = this.#unserved.subarray(served);
@@ -156,13 +157,13 @@ export class SessionBench implements Sink, ZeroCopy {
     return { readEnd: writeEnd, writeEnd, capacity: length };
   }
 
-  sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): boolean {
+  sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): void {
     const head = Buffer.from(out.bytes.subarray(0, out.length));
     out.length = 0;
     const content = this.memory.pipes.get(pipe.writeEnd);
     if (content?.length !== count) throw new Error('the pipe holds something else');
     this.memory.pipes.delete(pipe.writeEnd);
-    return this.#take(Buffer.concat([head, content, Buffer.alloc(zeroes)]));
+    out.isBlocked = !this.#take(Buffer.concat([head, content, Buffer.alloc(zeroes)]));
   }
 
   discard(pipe: Pipe): void {

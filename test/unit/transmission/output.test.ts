@@ -19,7 +19,7 @@ const put = (out: Output, text: string): void => {
 t.test('replies are collected until there is no room', async (t) => {
   const out = new Output(16);
   const sink = new Collector();
-  out.sink = sink;
+  out.begin(sink);
   for (const text of ['12345678', 'abcdefgh', 'more']) {
     t.ok(out.room(text.length));
     put(out, text);
@@ -35,7 +35,7 @@ t.test('replies are collected until there is no room', async (t) => {
 t.test('a reply that is larger borrows memory, and gives it back when it is sent', async (t) => {
   const out = new Output(16);
   const sink = new Collector();
-  out.sink = sink;
+  out.begin(sink);
   put(out, 'first');
   const { address } = out;
   t.ok(out.room(1000));
@@ -53,7 +53,7 @@ t.test('a reply that is larger borrows memory, and gives it back when it is sent
 t.test('there is no room while the peer does not take what it was sent', async (t) => {
   const out = new Output(16);
   const sink = new Collector();
-  out.sink = sink;
+  out.begin(sink);
   sink.isFull = true;
   put(out, 'sixteen bytes!!!');
   t.notOk(out.room(1));

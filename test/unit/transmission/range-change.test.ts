@@ -2,8 +2,8 @@
 import { constants } from 'node:os';
 import t from 'tap';
 import type { ReplyMode } from '../../../server/negotiation/outcome.js';
+import { Status } from '../../../server/transmission/link.js';
 import { CHANGE_BYTES } from '../../../server/transmission/range-change.js';
-import { Status } from '../../../server/transmission/session.js';
 import { Cmd, CmdFlag } from '../../../server/wire/constants.js';
 import { SessionBench } from '../../helpers/session-bench.js';
 import type { Ask } from '../../helpers/transmission-client.js';

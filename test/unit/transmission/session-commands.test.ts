@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import type { ReplyMode } from '../../../server/negotiation/outcome.js';
-import { Status } from '../../../server/transmission/session.js';
+import { Status } from '../../../server/transmission/link.js';
 import { Cmd, CmdFlag } from '../../../server/wire/constants.js';
 import { PAGE } from '../../helpers/memory-backend.js';
 import { ALLOCATION, SessionBench } from '../../helpers/session-bench.js';

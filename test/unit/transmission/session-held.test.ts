@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { Status } from '../../../server/transmission/session.js';
+import { Status } from '../../../server/transmission/link.js';
 import { Cmd, CmdFlag } from '../../../server/wire/constants.js';
 import { ALLOCATION, SessionBench } from '../../helpers/session-bench.js';
 import { type Ask, encodeAsk } from '../../helpers/transmission-client.js';

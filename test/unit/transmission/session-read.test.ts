@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import t from 'tap';
-import { MAX_PAYLOAD, ZERO_COPY_READ } from '../../../server/transmission/session.js';
+import { ZERO_COPY_READ } from '../../../server/transmission/reads.js';
+import { MAX_PAYLOAD } from '../../../server/transmission/session.js';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { PAGE } from '../../helpers/memory-backend.js';
 import { type BenchOptions, SessionBench } from '../../helpers/session-bench.js';

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import t from 'tap';
-import { Status, WHOLE_WRITE } from '../../../server/transmission/session.js';
+import { Status } from '../../../server/transmission/link.js';
+import { WHOLE_WRITE } from '../../../server/transmission/writes.js';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { PAGE } from '../../helpers/memory-backend.js';
 import { SessionBench } from '../../helpers/session-bench.js';

@@ -1,0 +1,165 @@
+/**
+ * A small io_uring, driven from JavaScript: what would make a thread wait for a disk is handed to the kernel and
+ * comes back through a descriptor that poll(2) can wait for. The layout is that of uapi linux/io_uring.h; the
+ * rings are shared with the kernel, so their indices are read and written with Atomics.
+ *
+ * One ring belongs to one thread.
+ */
+import koffi from 'koffi';
+import { addressOf } from './file-calls.js';
+
+const libc = koffi.load('libc.so.6');
+
+type Call<A extends unknown[]> = (...args: A) => number;
+
+const syscall = libc.func('syscall', 'long', [
+  'long',
+  'uintptr_t',
+  'uintptr_t',
+  'uintptr_t',
+  'uintptr_t',
+  'uintptr_t',
+  'uintptr_t',
+]) as Call<[number, number, number, number, number, number, number]>;
+const mmap = libc.func(
+  'uintptr_t mmap(uintptr_t at, size_t length, int protection, int flags, int fd, int64_t offset)',
+) as Call<[number, number, number, number, number, number]>;
+const close = libc.func('int close(int fd)') as Call<[number]>;
+
+const SYS_IO_URING_SETUP = 425;
+const SYS_IO_URING_ENTER = 426;
+const OFFSET_SQES = 0x10000000;
+const PROT_READ_WRITE = 3;
+const MAP_SHARED_POPULATE = 0x8001;
+const FEAT_SINGLE_MMAP = 1;
+
+/** Operations, `IORING_OP_*`. */
+export const UringOp = { FSYNC: 3, READ: 22, WRITE: 23 } as const;
+/** `IORING_FSYNC_DATASYNC`. */
+export const FSYNC_DATASYNC = 1;
+
+const SQE_WORDS = 16;
+const CQE_WORDS = 4;
+const TWO_TO_32 = 4294967296;
+
+/** Words of `struct io_uring_params`. */
+const Param = { SQ_ENTRIES: 0, CQ_ENTRIES: 1, FEATURES: 5, SQ_OFF: 10, CQ_OFF: 20, WORDS: 30 } as const;
+/** Words of `struct io_sqring_offsets` and `struct io_cqring_offsets`. */
+const SqOff = { HEAD: 0, TAIL: 1, MASK: 2, ARRAY: 6 } as const;
+const CqOff = { HEAD: 0, TAIL: 1, MASK: 2, CQES: 5 } as const;
+
+export class Uring {
+  /** Readable when there are completions. */
+  readonly fd: number;
+  /** Operations that may be under way at a time. */
+  readonly entries: number;
+
+  readonly #ring: Int32Array;
+  readonly #sqes: Uint32Array;
+  readonly #sqTail: number;
+  readonly #sqMask: number;
+  readonly #sqArray: number;
+  readonly #cqHead: number;
+  readonly #cqTail: number;
+  readonly #cqMask: number;
+  readonly #cqes: number;
+  #queued = 0;
+
+  /** A ring for `entries` operations (a power of two), or undefined where the system refuses one. */
+  static open(entries: number): Uring | undefined {
+    const params = new Uint32Array(Param.WORDS);
+    const fd = syscall(SYS_IO_URING_SETUP, entries, addressOf(params), 0, 0, 0, 0);
+    if (fd < 0) return undefined;
+    if (((params[Param.FEATURES] ?? 0) & FEAT_SINGLE_MMAP) !== 0) {
+      const ring = map(fd, 0, ringBytes(params));
+      const sqes = map(fd, OFFSET_SQES, entries * SQE_WORDS * 4);
+      if (ring !== undefined && sqes !== undefined) return new Uring(fd, params, ring, sqes);
+    }
+    close(fd);
+    return undefined;
+  }
+
+  private constructor(fd: number, params: Uint32Array, ring: ArrayBuffer, sqes: ArrayBuffer) {
+    const word = (at: number): number => params[at] ?? 0;
+    this.fd = fd;
+    this.entries = word(Param.SQ_ENTRIES);
+    this.#ring = new Int32Array(ring);
+    this.#sqes = new Uint32Array(sqes);
+    this.#sqTail = word(Param.SQ_OFF + SqOff.TAIL) / 4;
+    this.#sqMask = this.#ring[word(Param.SQ_OFF + SqOff.MASK) / 4] ?? 0;
+    this.#sqArray = word(Param.SQ_OFF + SqOff.ARRAY) / 4;
+    this.#cqHead = word(Param.CQ_OFF + CqOff.HEAD) / 4;
+    this.#cqTail = word(Param.CQ_OFF + CqOff.TAIL) / 4;
+    this.#cqMask = this.#ring[word(Param.CQ_OFF + CqOff.MASK) / 4] ?? 0;
+    this.#cqes = word(Param.CQ_OFF + CqOff.CQES) / 4;
+  }
+
+  /**
+   * Queues an operation; the caller keeps at most `entries` under way. What the arguments mean is the operation's
+   * own affair (uapi linux/io_uring.h); `token`, 0 to 2^31-1, comes back with the result.
+   */
+  prepare(
+    opcode: number,
+    fd: number,
+    offset: number,
+    address: number,
+    length: number,
+    flags: number,
+    token: number,
+  ): void {
+    const tail = Atomics.load(this.#ring, this.#sqTail);
+    const index = tail & this.#sqMask;
+    const at = index * SQE_WORDS;
+    const sqes = this.#sqes;
+    sqes.fill(0, at, at + SQE_WORDS);
+    sqes[at] = opcode;
+    sqes[at + 1] = fd;
+    sqes[at + 2] = offset % TWO_TO_32;
+    sqes[at + 3] = offset / TWO_TO_32;
+    sqes[at + 4] = address % TWO_TO_32;
+    sqes[at + 5] = address / TWO_TO_32;
+    sqes[at + 6] = length;
+    sqes[at + 7] = flags;
+    sqes[at + 8] = token;
+    this.#ring[this.#sqArray + index] = index;
+    Atomics.store(this.#ring, this.#sqTail, (tail + 1) | 0);
+    this.#queued++;
+  }
+
+  /** Hands what was queued to the kernel. False when it did not take all (it is short of memory): try again. */
+  submit(): boolean {
+    if (this.#queued > 0) {
+      const taken = syscall(SYS_IO_URING_ENTER, this.fd, this.#queued, 0, 0, 0, 0);
+      if (taken > 0) this.#queued -= taken;
+    }
+    return this.#queued === 0;
+  }
+
+  /** Tells of each completion: its token, and the result (a count, or a negative errno). */
+  reap(onDone: (token: number, result: number) => void): void {
+    const ring = this.#ring;
+    let head = ring[this.#cqHead] ?? 0;
+    while (head !== Atomics.load(ring, this.#cqTail)) {
+      const at = this.#cqes + (head & this.#cqMask) * CQE_WORDS;
+      const token = ring[at] ?? 0;
+      const result = ring[at + 2] ?? 0;
+      head = (head + 1) | 0;
+      Atomics.store(ring, this.#cqHead, head);
+      onDone(token, result);
+    }
+  }
+}
+
+function ringBytes(params: Uint32Array): number {
+  const word = (at: number): number => params[at] ?? 0;
+  const sq = word(Param.SQ_OFF + SqOff.ARRAY) + word(Param.SQ_ENTRIES) * 4;
+  const cq = word(Param.CQ_OFF + CqOff.CQES) + word(Param.CQ_ENTRIES) * CQE_WORDS * 4;
+  return Math.max(sq, cq);
+}
+
+/** The mapping stays for the life of the thread, as the ring does. */
+function map(fd: number, offset: number, length: number): ArrayBuffer | undefined {
+  const at = mmap(0, length, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset);
+  if (at < 0 || at % 4096 !== 0) return undefined;
+  return koffi.view(BigInt(at), length);
+}

@@ -1,0 +1,101 @@
+import type { Backend } from '../backend.js';
+import {
+  MAX_PER_CONNECTION,
+  type Operation,
+  type Operations,
+  type Owner,
+  type Ranged,
+} from './operations.js';
+import type { Output } from './output.js';
+import type { Replies } from './replies.js';
+import type { Pipe } from './sockets.js';
+
+/** What serving a request, or a stretch of input, came to. */
+export const Status = {
+  /** Done; it needs more bytes to go on. */
+  OPEN: 0,
+  /** It had its turn; there may be more to do at once. */
+  YIELD: 1,
+  /** The device is frozen. */
+  PARKED: 2,
+  /** The peer must first take what it was sent. */
+  BLOCKED: 3,
+  /** It has as many operations under way as it may. */
+  BUSY: 4,
+  /** DISC: everything before it is answered, or under way. */
+  FINISHED: 5,
+  /** The peer broke the protocol. */
+  BROKEN: 6,
+} as const;
+export type Status = (typeof Status)[keyof typeof Status];
+
+/** What a connection offers for replies that go from page cache to socket. */
+export interface ZeroCopy {
+  /** An empty pipe that holds `length` bytes of whole pages. */
+  pipe(length: number): Pipe | undefined;
+  /** Sends what is in `out`, then `count` bytes of the pipe, then zeroes. */
+  sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): void;
+  /** Takes the pipe back, whatever it holds. */
+  discard(pipe: Pipe): void;
+}
+
+/** The operations of a thread, and who is told when one of a session is done. */
+export interface Deferral {
+  readonly operations: Operations;
+  readonly owner: Owner;
+}
+
+/** What the parts of a session share. */
+export interface Link {
+  readonly backend: Backend;
+  readonly out: Output;
+  readonly replies: Replies;
+  readonly zeroCopy: ZeroCopy | undefined;
+  /** Operations that were started and not yet answered. */
+  readonly underWay: UnderWay;
+}
+
+/** The operations one connection has under way. */
+export class UnderWay {
+  count = 0;
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly deferral: Deferral | undefined,
+  ) {}
+
+  get isFull(): boolean {
+    return this.count >= MAX_PER_CONNECTION;
+  }
+
+  /** An operation for this request, to be started; undefined where it must be done in place. */
+  take(request: Ranged, bytes: number): Operation | undefined {
+    const operation = this.deferral?.operations.take(request, bytes);
+    if (operation === undefined) return undefined;
+    operation.backend = this.backend;
+    operation.owner = this.deferral?.owner;
+    this.count++;
+    return operation;
+  }
+
+  /** An operation that was answered, or never started. */
+  give(operation: Operation): void {
+    this.count--;
+    this.deferral?.operations.give(operation);
+  }
+}
+
+/** Answers an operation that is done. There is room for its reply. */
+export function answerOperation({ out, replies, underWay }: Link, operation: Operation): void {
+  const { errno, memory, length } = operation;
+  if (!operation.silent) {
+    if (errno !== 0 || !operation.isRead || memory === undefined) {
+      replies.plain(operation, errno);
+    } else {
+      replies.data(operation, operation.offset, length, true);
+      out.bytes.set(memory.bytes.subarray(0, length), out.length);
+      out.length += length;
+    }
+  }
+  underWay.give(operation);
+}
