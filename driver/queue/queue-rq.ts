@@ -102,13 +102,12 @@ export class LoopBackend implements Backend {
   }
 
   read(address: number, offset: number, length: number): Errno {
-    this.#countRead(length);
     const position = this.#position(offset);
-    return this.#failed(
-      this.#isDirect()
-        ? readDirect(this.#fd(), address, length, position, this.#alignment())
-        : readFully(this.#fd(), address, length, position),
-    );
+    const errno = this.#isDirect()
+      ? readDirect(this.#fd(), address, length, position, this.#alignment())
+      : readFully(this.#fd(), address, length, position);
+    this.#countRead(errno === 0 ? length : 0);
+    return this.#failed(errno);
   }
 
   readNow(address: number, offset: number, length: number): Errno {
@@ -147,14 +146,12 @@ export class LoopBackend implements Backend {
   }
 
   write(address: number, offset: number, length: number): Errno {
-    this.#dirty.mark(offset, length);
-    this.#countWrite(length);
     const position = this.#position(offset);
-    return this.#failed(
-      this.#isDirect()
-        ? writeDirect(this.#fd(), address, length, position, this.#alignment())
-        : writeFully(this.#fd(), address, length, position),
-    );
+    const errno = this.#isDirect()
+      ? writeDirect(this.#fd(), address, length, position, this.#alignment())
+      : writeFully(this.#fd(), address, length, position);
+    this.#countWrite(errno === 0 ? length : 0);
+    return this.#failed(errno);
   }
 
   flush(): Errno {
@@ -268,6 +265,8 @@ export class LoopBackend implements Backend {
     const at = this.#counters + counter;
     this.#nums[at] = (this.#nums[at] ?? 0) + by;
   }
+
+  /* `length`: bytes moved. What is started is counted as if it will succeed. */
 
   #countRead(length: number): void {
     this.#count(LaneNum.READS, 1);
