@@ -9,7 +9,6 @@ import * as file from '../io/file-calls.js';
 import { flushFile, readDirect, readFully, writeDirect, writeFully } from '../io/transfer.js';
 import { punchRange, type ZeroSupport, zeroRange } from '../io/zero-range.js';
 
-
 import { DirtyMap } from './dirty-map.js';
 import { Offload, type Range } from './offload.js';
 import {
@@ -23,7 +22,6 @@ import {
   Num,
   Word,
 } from './slots.js';
-
 
 const { EAGAIN, EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EOPNOTSUPP, EPERM } = constants.errno;
 
@@ -146,6 +144,7 @@ export class LoopBackend implements Backend {
   }
 
   write(address: number, offset: number, length: number): Errno {
+    this.#dirty.mark(offset, length);
     const position = this.#position(offset);
     const errno = this.#isDirect()
       ? writeDirect(this.#fd(), address, length, position, this.#alignment())

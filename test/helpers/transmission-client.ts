@@ -165,9 +165,12 @@ export class ReplyReader {
     }
   }
 
+  /** The request that is answered becomes the first: what was started is answered when it is done. */
   #next(cookie: bigint): Ask {
-    const ask = this.#waiting[0] ?? fail('a reply to no request');
-    if ((ask.cookie ?? 0n) !== cookie) fail(`cookie ${cookie} in a reply to ${ask.cookie ?? 0n}`);
+    const index = this.#waiting.findIndex((ask) => (ask.cookie ?? 0n) === cookie);
+    const [ask = fail(`cookie ${cookie} in a reply to no request`)] =
+      index < 0 ? [] : this.#waiting.splice(index, 1);
+    this.#waiting.unshift(ask);
     return ask;
   }
 
