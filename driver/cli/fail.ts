@@ -38,12 +38,18 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
+export interface ProgramOptions {
+  /** Go on when nobody reads what we print. */
+  readonly outlivesReader?: boolean;
+}
+
 /**
  * Runs a program to its exit status. The status is set, not forced, so that what was printed leaves first; a
  * reader that closed our output (`| head`) ends the program quietly.
  */
-export function runProgram(program: string, main: () => Promise<number>): void {
+export function runProgram(program: string, main: () => Promise<number>, options: ProgramOptions = {}): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (options.outlivesReader === true) return;
     if (error.code !== 'EPIPE') printError(program, error);
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });

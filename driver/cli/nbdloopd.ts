@@ -3,7 +3,7 @@
 
 import type { Daemon, DaemonOptions } from '../daemon.js';
 import { packageVersion } from '../version.js';
-import { CliError, runProgram } from './fail.js';
+import { CliError, printError, runProgram } from './fail.js';
 import { type DaemonFlags, DEFAULT_LISTEN, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
 import { humanBytes } from './units.js';
 
@@ -13,9 +13,28 @@ const DRAIN_MS = 4000;
 /** After this the process ends whatever is left, milliseconds. */
 const DEADLINE_MS = 4800;
 
-runProgram(PROGRAM, async () => {
-  const flags = daemonFlags(nbdloopdProgram(), process.argv.slice(2));
-  const { startDaemon, endProcess, takeActivatedSockets, ServiceNotifier } = await loadDaemon();
+runProgram(
+  PROGRAM,
+  async () => {
+    const flags = daemonFlags(nbdloopdProgram(), process.argv.slice(2));
+    const library = await loadDaemon();
+    abortOnBug(library.endProcess);
+    try {
+      await serve(flags, library);
+    } catch (error) {
+      printError(PROGRAM, error);
+      library.endProcess(1);
+    }
+    return library.endProcess(0);
+  },
+  { outlivesReader: true },
+);
+
+type DaemonLibrary = typeof import('../daemon.js');
+
+/** From start to drain. */
+async function serve(flags: DaemonFlags, library: DaemonLibrary): Promise<void> {
+  const { startDaemon, endProcess, takeActivatedSockets, ServiceNotifier } = library;
   const asked = signalled(endProcess);
   const manager = new ServiceNotifier();
   const activated = takeActivatedSockets();
@@ -29,11 +48,18 @@ runProgram(PROGRAM, async () => {
   // Whatever is left then is cut: a service manager would kill us next.
   setTimeout(() => endProcess(0), DEADLINE_MS).unref();
   await daemon.drain(DRAIN_MS);
-  return endProcess(0);
-});
+}
+
+/** A bug ends us, as it would anyway; but Node's own way waits for threads that wait for connections. */
+function abortOnBug(endProcess: (status: number) => never): void {
+  process.on('uncaughtException', (error) => {
+    process.stderr.write(`${PROGRAM}: ended by a bug: ${error.stack ?? error.message}\n`);
+    endProcess(1);
+  });
+}
 
 /** Every system call of the data path goes through koffi: without it there is nothing to serve with. */
-async function loadDaemon(): Promise<typeof import('../daemon.js')> {
+async function loadDaemon(): Promise<DaemonLibrary> {
   try {
     await import('koffi');
   } catch (error) {
