@@ -19,6 +19,23 @@ export interface Backend {
   exit(): void;
 
   /*
+   * Small reads and writes of the page cache, collected and then carried out in order by one system call. A batch
+   * is one request to the queue: it is counted in once, and nothing else is asked between its first part and
+   * `runBatch`. Of each part `admit` was asked.
+   */
+
+  /** Adds to the batch. False where it is full, or this must be done by itself. */
+  batchRead(address: number, offset: number, length: number): boolean;
+  batchWrite(address: number, offset: number, length: number): boolean;
+  /** Carries out the batch, which is empty after it. False when some part did not do all of its work. */
+  runBatch(): boolean;
+  /**
+   * What came of part `index` after a `runBatch` that was false; asked once of each part. What was left undone is
+   * now done in place, but for a read that would wait for a disk and could be started: that is EAGAIN.
+   */
+  batchResult(index: number): Errno;
+
+  /*
    * All of the following are called between `enter` and `exit`; those that name a range, after `admit` let it in.
    */
 
@@ -94,6 +111,8 @@ export interface DataPath {
   attach(shared: SharedArrayBuffer): Backend;
   /** Absent where nothing can be started: all is done in place. */
   readonly completions?: Completions | undefined;
+  /** Releases what the thread holds; nothing is under way any more. */
+  close?(): void;
 }
 
 /** The shape of the module whose URL a reactor is given. `lane`: this thread's number, 0 to 16. */

@@ -54,7 +54,7 @@ export const SEEK_HOLE = 4;
 export const POSIX_FADV_WILLNEED = 3;
 
 const SPLICE_F_NONBLOCK = 2;
-const RWF_NOWAIT = 8;
+export const RWF_NOWAIT = 8;
 
 /** Scratch for calls that take a pointer to a 64-bit position or to one `struct iovec`; one a thread. */
 const scratch = new Uint32Array(4);

@@ -4,11 +4,12 @@
  */
 import { constants } from 'node:os';
 import type { Access, Backend, DataPath, Errno, ZeroMode } from '../../server/backend.js';
+import { Aio } from '../io/aio.js';
 import { type Extents, extentAt, isKnownData } from '../io/extents.js';
 import * as file from '../io/file-calls.js';
 import { flushFile, readDirect, readFully, writeDirect, writeFully } from '../io/transfer.js';
 import { punchRange, type ZeroSupport, zeroRange } from '../io/zero-range.js';
-
+import { Batch } from './batch.js';
 import { DirtyMap } from './dirty-map.js';
 import { Offload, type Range } from './offload.js';
 import {
@@ -25,12 +26,17 @@ import {
 
 const { EAGAIN, EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EOPNOTSUPP, EPERM } = constants.errno;
 
+/** Parts a batch may have. */
+const BATCH_PARTS = 64;
+
 /** Opens the data path of one thread. */
 export function openDataPath(lane: number): DataPath {
   const offload = Offload.open();
+  const aio = Aio.open(BATCH_PARTS);
   return {
-    attach: (shared) => new LoopBackend(shared, lane, offload),
+    attach: (shared) => new LoopBackend(shared, lane, offload, aio && new Batch(aio)),
     completions: offload,
+    close: () => aio?.close(),
   };
 }
 
@@ -38,8 +44,8 @@ export function openDataPath(lane: number): DataPath {
 interface Learned extends ZeroSupport, Extents {
   generation: number;
   splice: boolean;
-  /** preadv2 with RWF_NOWAIT. */
-  noWait: boolean;
+  /** RWF_NOWAIT works; undefined until it was tried. */
+  noWait: boolean | undefined;
 }
 
 export class LoopBackend implements Backend {
@@ -51,7 +57,7 @@ export class LoopBackend implements Backend {
   readonly #learned: Learned = {
     generation: -1,
     splice: true,
-    noWait: true,
+    noWait: undefined,
     punch: true,
     zero: true,
     seek: true,
@@ -60,9 +66,11 @@ export class LoopBackend implements Backend {
   };
 
   readonly #offload: Offload | undefined;
+  readonly #batch: Batch | undefined;
 
-  constructor(shared: SharedArrayBuffer, lane: number, offload?: Offload) {
+  constructor(shared: SharedArrayBuffer, lane: number, offload?: Offload, batch?: Batch) {
     this.#offload = offload;
+    this.#batch = batch;
     this.#words = new Int32Array(shared);
     this.#nums = new Float64Array(shared, 0, DIRTY_OFFSET / 8);
     this.#dirty = new DirtyMap(shared);
@@ -110,15 +118,54 @@ export class LoopBackend implements Backend {
 
   readNow(address: number, offset: number, length: number): Errno {
     const learned = this.#learn();
-    if (this.#offload === undefined || !learned.noWait) return this.read(address, offset, length);
+    if (this.#offload === undefined || learned.noWait === false) return this.read(address, offset, length);
     const got = file.preadNoWait(this.#fd(), address, length, this.#position(offset));
+    learned.noWait = got >= 0 || file.errno() !== EOPNOTSUPP;
     if (got === length) {
       this.#countRead(length);
       return 0;
     }
-    if (got < 0 && file.errno() === EOPNOTSUPP) learned.noWait = false;
-    else if (got !== 0) return EAGAIN; // some of it is not in the page cache
+    if (got !== 0 && learned.noWait) return EAGAIN; // some of it is not in the page cache
     return this.read(address, offset, length);
+  }
+
+  batchRead(address: number, offset: number, length: number): boolean {
+    const batch = this.#batch;
+    if (batch === undefined || batch.isFull || this.#isDirect()) return false;
+    const noWait = this.#offload === undefined ? false : this.#learn().noWait;
+    if (noWait === undefined) return false; // `readNow` finds out
+    batch.addRead(this.#fd(), this.#position(offset), address, length, noWait);
+    return true;
+  }
+
+  batchWrite(address: number, offset: number, length: number): boolean {
+    const batch = this.#batch;
+    if (batch === undefined || batch.isFull || this.#isDirect()) return false;
+    this.#dirty.mark(offset, length);
+    batch.addWrite(this.#fd(), this.#position(offset), address, length);
+    return true;
+  }
+
+  runBatch(): boolean {
+    const batch = this.#batch;
+    if (batch === undefined) return true;
+    if (!batch.run()) return false;
+    this.#count(LaneNum.READS, batch.reads);
+    this.#count(LaneNum.READ_BYTES, batch.readBytes);
+    this.#count(LaneNum.WRITES, batch.writes);
+    this.#count(LaneNum.WRITTEN_BYTES, batch.writtenBytes);
+    return true;
+  }
+
+  batchResult(index: number): Errno {
+    const batch = this.#batch;
+    if (batch === undefined) return EIO;
+    const errno = batch.finish(index);
+    if (errno === EAGAIN) return errno;
+    const moved = errno === 0 ? batch.lengthOf(index) : 0;
+    if (batch.isWrite(index)) this.#countWrite(moved);
+    else this.#countRead(moved);
+    return this.#failed(errno);
   }
 
   fillPipe(pipe: number, offset: number, length: number): number {
@@ -288,7 +335,8 @@ export class LoopBackend implements Backend {
     const generation = this.#words[Word.FILE_GENERATION] ?? 0;
     if (learned.generation !== generation) {
       learned.generation = generation;
-      learned.splice = learned.noWait = true;
+      learned.splice = true;
+      learned.noWait = undefined;
       learned.punch = learned.zero = learned.seek = true;
       learned.dataStart = learned.dataEnd = 0;
     }

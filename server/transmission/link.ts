@@ -1,4 +1,5 @@
 import type { Backend } from '../backend.js';
+import type { ReplyBatch } from './batch.js';
 import {
   MAX_PER_CONNECTION,
   type Operation,
@@ -53,6 +54,8 @@ export interface Link {
   readonly zeroCopy: ZeroCopy | undefined;
   /** Operations that were started and not yet answered. */
   readonly underWay: UnderWay;
+  /** Requests that are answered, and yet to be carried out: settled before anything else is done. */
+  readonly batch: ReplyBatch;
 }
 
 /** The operations one connection has under way. */

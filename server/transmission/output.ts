@@ -31,10 +31,15 @@ export class Output {
     this.address = addressOf(this.#base);
   }
 
+  /** True when `count` more bytes have room as it is. */
+  fits(count: number): boolean {
+    return this.length + count <= this.bytes.length;
+  }
+
   /** Makes room for `count` more bytes. False when the peer must first take what it was sent. */
   room(count: number): boolean {
     if (this.isBlocked) return false;
-    return this.length + count <= this.bytes.length || this.#makeRoom(count);
+    return this.fits(count) || this.#makeRoom(count);
   }
 
   #makeRoom(count: number): boolean {

@@ -20,12 +20,30 @@ const FROZEN = -65536;
 export class Reads {
   constructor(private readonly link: Link) {}
 
+  /** True when a READ of this length goes through memory: `small` is for it, unless it had better be started. */
+  static isSmall(request: Request): boolean {
+    return request.length < ZERO_COPY_READ;
+  }
+
   serve(request: Request): Status {
     const { backend, replies } = this.link;
     if (backend.isDeferred() && request.length <= MAX_OPERATION) return this.#start(request);
-    if (request.length < ZERO_COPY_READ) return this.#copy(request);
+    if (Reads.isSmall(request)) return this.#copy(request);
     if (replies.mode !== 'simple' && (request.flags & CmdFlag.DF) === 0) return this.#sparse(request);
     return this.#zeroCopy(request);
+  }
+
+  /** Through memory, with others like it. */
+  small(request: Request): Status {
+    const { backend, batch, replies } = this.link;
+    if (!batch.room(replies.dataHeaderBytes + request.length)) return Status.BLOCKED;
+    if (!batch.enter()) return Status.PARKED;
+    const errno = backend.admit('read', request.offset, request.length);
+    if (errno === 0 && batch.read(request)) return Status.OPEN;
+    batch.leave();
+    if (errno === 0) return this.#copy(request);
+    replies.plain(request, errno);
+    return Status.OPEN;
   }
 
   /** Through memory, at once if the data is in the page cache. */

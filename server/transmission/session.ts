@@ -7,6 +7,7 @@ import type { Backend, Errno } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Cmd, CmdFlag, Size } from '../wire/constants.js';
 import { decodeExtendedRequest, decodeRequest, Request } from '../wire/request.js';
+import { ReplyBatch } from './batch.js';
 import { validFlags } from './command-flags.js';
 import { Commands } from './commands.js';
 import type { Input } from './input.js';
@@ -62,7 +63,9 @@ export class Session {
   constructor(options: SessionOptions) {
     const { backend, out, mode, zeroCopy, deferral } = options;
     const underWay = new UnderWay(backend, deferral);
-    this.#link = { backend, out, replies: new Replies(mode, out), zeroCopy, underWay };
+    const replies = new Replies(mode, out);
+    const batch = new ReplyBatch(backend, out, replies, underWay);
+    this.#link = { backend, out, replies, zeroCopy, underWay, batch };
     this.#reads = new Reads(this.#link);
     this.#writes = new Writes(this.#link);
     this.#commands = new Commands(this.#link, options.contexts, options.minimumBlock);
@@ -106,6 +109,12 @@ export class Session {
    * presents it again, with more behind it. `status` says what it waits for.
    */
   serve(input: Input, at: number, end: number): number {
+    const position = this.#serve(input, at, end);
+    this.#link.batch.settle();
+    return position;
+  }
+
+  #serve(input: Input, at: number, end: number): number {
     this.status = Status.OPEN;
     this.#turn = TURN_BYTES;
     for (;;) {
@@ -122,8 +131,9 @@ export class Session {
 
   /** One request, or one piece of what was begun. */
   #step(input: Input, at: number, end: number): number {
+    if (!this.#writes.isReceiving && !this.#commands.isChanging) return this.#serveRequest(input, at, end);
+    this.#link.batch.settle();
     if (this.#writes.isReceiving) return this.#receive(input, at, end);
-    if (!this.#commands.isChanging) return this.#serveRequest(input, at, end);
     const status = this.#commands.continueChange();
     if (this.#commands.isChanging) this.#turn = 0;
     return this.#served(status, at);
@@ -145,13 +155,21 @@ export class Session {
     if (request.type === Cmd.WRITE) return this.#write(input, body, end, flaw);
     if (flaw !== 0) return this.#refuse(body, flaw);
     this.#turn -= TURN_REQUEST;
-    if (request.type === Cmd.READ) {
-      this.#turn -= request.length;
-      return this.#served(this.#reads.serve(request), body);
-    }
+    if (request.type === Cmd.READ) return this.#read(body);
+    this.#link.batch.settle();
     const status = this.#commands.serve(request);
     if (this.#commands.isChanging) this.#turn = 0;
     return this.#served(status, body);
+  }
+
+  #read(body: number): number {
+    const request = this.#request;
+    this.#turn -= request.length;
+    if (Reads.isSmall(request) && !this.#link.backend.isDeferred()) {
+      return this.#served(this.#reads.small(request), body);
+    }
+    this.#link.batch.settle();
+    return this.#served(this.#reads.serve(request), body);
   }
 
   /** The position behind a request that was served, or WAIT. */
@@ -173,7 +191,8 @@ export class Session {
 
   /** Answers with an error; a request that claims a payload but may not have one loses that first. */
   #refuse(body: number, errno: Errno): number {
-    const { out, replies } = this.#link;
+    const { batch, out, replies } = this.#link;
+    batch.settle();
     const hasPayload = this.#extended && (this.#request.flags & CmdFlag.PAYLOAD_LEN) !== 0;
     if (hasPayload) return this.#expect(body, errno);
     if (!out.room(PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
@@ -183,6 +202,7 @@ export class Session {
   }
 
   #disconnect(body: number): number {
+    this.#link.batch.settle();
     const status = this.#readOnly ? Status.FINISHED : this.#commands.disconnect(this.#request);
     if (status !== Status.FINISHED) return this.#wait(status);
     this.status = status;
@@ -195,13 +215,18 @@ export class Session {
     if (flaw !== 0) return this.#expect(body, flaw);
     if (behind > end) return Writes.isWhole(request) ? WAIT : this.#beginSlices(body);
     this.#turn -= request.length + TURN_REQUEST;
+    if ((request.flags & CmdFlag.FUA) === 0 && !this.#link.backend.isDeferred()) {
+      return this.#served(this.#writes.small(request, input, body), behind);
+    }
+    this.#link.batch.settle();
     return this.#served(this.#writes.serve(request, input, body), behind);
   }
 
   /** The whole range is admitted before the first piece is written: a range that is refused leaves no trace. */
   #beginSlices(body: number): number {
     const { offset, length } = this.#request;
-    const { backend } = this.#link;
+    const { backend, batch } = this.#link;
+    batch.settle();
     if (!backend.enter()) return this.#wait(Status.PARKED);
     const errno = backend.admit('write', offset, length);
     backend.exit();

@@ -55,6 +55,20 @@ export class Writes {
     return Status.OPEN;
   }
 
+  /** As `serve`, with others like it. Not for FUA, and not while the device had better start operations. */
+  small(request: Request, input: Input, at: number): Status {
+    const { backend, batch, replies } = this.#link;
+    const { offset, length } = request;
+    if (!batch.room(0)) return Status.BLOCKED;
+    if (!batch.enter()) return Status.PARKED;
+    const errno = backend.admit('write', offset, length);
+    if (errno === 0 && batch.write(request, input.address + at)) return Status.OPEN;
+    batch.leave();
+    if (errno === 0) return this.serve(request, input, at);
+    replies.plain(request, errno);
+    return Status.OPEN;
+  }
+
   #startWhole(request: Request, input: Input, at: number): boolean {
     const { length } = request;
     const operation = this.#link.underWay.take(request, length);

@@ -77,6 +77,46 @@ export class MemoryBackend implements Backend {
     return 0;
   }
 
+  /** Parts of a batch by index that come back undone, e.g. after a short read; what they then come to. */
+  readonly undone = new Map<number, Errno>();
+  /** Parts a batch may have; 0: everything is done by itself. */
+  batchLimit = 0;
+  #batch: (() => Errno)[] = [];
+
+  batchRead(address: number, offset: number, length: number): boolean {
+    this.#expectRange(offset, length);
+    return this.#addToBatch(() => this.read(address, offset, length));
+  }
+
+  batchWrite(address: number, offset: number, length: number): boolean {
+    this.#expectRange(offset, length);
+    return this.#addToBatch(() => this.write(address, offset, length));
+  }
+
+  #addToBatch(part: () => Errno): boolean {
+    if (this.#batch.length >= this.batchLimit) return false;
+    this.#batch.push(part);
+    return true;
+  }
+
+  runBatch(): boolean {
+    this.#expectInside();
+    this.log.push(`batch ${this.#batch.length}`);
+    const batch = this.#batch;
+    this.#batch = [];
+    for (const [index, part] of batch.entries()) if (!this.undone.has(index)) part();
+    this.#ran = batch;
+    return this.undone.size === 0;
+  }
+
+  #ran: (() => Errno)[] = [];
+
+  batchResult(index: number): Errno {
+    const errno = this.undone.get(index);
+    if (errno === undefined) return 0;
+    return errno || (this.#ran[index]?.() ?? EIO);
+  }
+
   fillPipe(pipe: number, offset: number, length: number): number {
     this.#note('fillPipe', offset, length);
     if (this.pipes.get(pipe)?.length !== 0) return -ENOTSUP;
@@ -229,6 +269,13 @@ export class FaultyBackend implements Backend {
   isData = (offset: number, length: number): boolean => this.inner.isData(offset, length);
   readNow = (address: number, offset: number, length: number): Errno =>
     this.fault('read', offset, length) || this.inner.readNow(address, offset, length);
+  /* What is to fail has no part in a batch. */
+  batchRead = (address: number, offset: number, length: number): boolean =>
+    this.fault('read', offset, length) === 0 && this.inner.batchRead(address, offset, length);
+  batchWrite = (address: number, offset: number, length: number): boolean =>
+    this.fault('write', offset, length) === 0 && this.inner.batchWrite(address, offset, length);
+  runBatch = (): boolean => this.inner.runBatch();
+  batchResult = (index: number): Errno => this.inner.batchResult(index);
   isDeferred = (): boolean => this.inner.isDeferred();
   /* What is to fail is not started, so it fails in place. */
   startRead = (token: number, address: number, offset: number, length: number): boolean =>
