@@ -51,6 +51,7 @@ export interface ConnectionOptions {
   readonly contexts: readonly NegotiatedContext[];
   readonly minimumBlock: number;
   readonly readOnly: boolean;
+  readonly fastZero: boolean;
   /** Received already, by whoever negotiated. */
   readonly leftover: Uint8Array;
 }

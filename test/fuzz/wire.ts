@@ -9,7 +9,7 @@ import { decodeAsks, encodeAsk, ReplyReader } from '../helpers/transmission-clie
 import { judgeHandshake } from './conversation.js';
 import { DEVICE_BYTES, handshakeFor } from './grammar.js';
 import { cut, inputOf, type Plan, planOf, wireOf } from './input.js';
-import { HANGS_UP, runInMemory } from './target.js';
+import { distinct, HANGS_UP, runInMemory } from './target.js';
 
 /** What the daemon holds at one moment. */
 export interface Holdings {
@@ -49,7 +49,7 @@ export class WireTarget implements AsyncDisposable {
   /** Runs one input; throws when an answer is wrong or the daemon is gone. */
   async run(input: Buffer): Promise<readonly string[]> {
     const plan = planOf(input);
-    const sent = wireOf(input);
+    const sent = await distinct(wireOf(input));
     const received = await converse(this.daemon.socket, sent, plan);
     if (this.daemon.process.isOver) throw new Error(`the daemon ended: ${this.daemon.process.stderr}`);
     if (Buffer.isBuffer(received)) return judge(sent, received);
