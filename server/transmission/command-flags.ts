@@ -2,10 +2,13 @@ import type { ReplyMode } from '../negotiation/outcome.js';
 import { Cmd, CmdFlag } from '../wire/constants.js';
 
 /**
- * The flags each command may carry, indexed by command ("Command flags"). FUA is valid with every command.
- * A command that is not here is unknown.
+ * The flags each command may carry, indexed by command ("Command flags"). FUA is valid with every command, FAST_ZERO
+ * where it was offered. A command that is not here is unknown.
  */
-export function validFlags(mode: ReplyMode): readonly (number | undefined)[] {
+export function validFlags(
+  mode: ReplyMode,
+  { fastZero }: { readonly fastZero: boolean },
+): readonly (number | undefined)[] {
   const { FUA, NO_HOLE, DF, REQ_ONE, FAST_ZERO, PAYLOAD_LEN } = CmdFlag;
   const flags: (number | undefined)[] = [];
   flags[Cmd.READ] = mode === 'simple' ? FUA : FUA | DF;
@@ -14,7 +17,7 @@ export function validFlags(mode: ReplyMode): readonly (number | undefined)[] {
   flags[Cmd.FLUSH] = FUA;
   flags[Cmd.TRIM] = FUA;
   flags[Cmd.CACHE] = FUA;
-  flags[Cmd.WRITE_ZEROES] = FUA | NO_HOLE | FAST_ZERO;
+  flags[Cmd.WRITE_ZEROES] = fastZero ? FUA | NO_HOLE | FAST_ZERO : FUA | NO_HOLE;
   flags[Cmd.BLOCK_STATUS] = FUA | REQ_ONE;
   return flags;
 }

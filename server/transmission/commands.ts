@@ -59,10 +59,13 @@ export class Commands {
     return Status.OPEN;
   }
 
-  /** A client that leaves properly finds its data durable: no FLUSH need come before DISC. */
+  /**
+   * A client that leaves properly finds its data durable: no FLUSH need come before DISC. A flush covers what was
+   * written before it began, so what is under way must end first.
+   */
   disconnect(request: Request): Status {
     const { backend, underWay } = this.link;
-    if (underWay.isFull) return Status.BUSY;
+    if (underWay.count > 0) return Status.BUSY;
     if (!backend.enter()) return Status.PARKED;
     const operation = underWay.take(request, 0);
     if (operation !== undefined) {

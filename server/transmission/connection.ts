@@ -51,6 +51,7 @@ export interface ConnectionOptions {
   readonly contexts: readonly NegotiatedContext[];
   readonly minimumBlock: number;
   readonly readOnly: boolean;
+  readonly fastZero: boolean;
   /** Received already, by whoever negotiated. */
   readonly leftover: Uint8Array;
 }
@@ -147,19 +148,17 @@ export class Connection implements Sink, ZeroCopy, Owner {
     // One that parts receives no further than to the end of what it has begun.
     const room = (this.isParting ? this.#session.owed : input.bytes.length) - this.#stashed;
     if (room <= 0) return -1;
-    if (room <= 0) {
-      this.next = Next.RECEIVE;
-      return -1;
-    }
     for (;;) {
       const received = recv(this.fd, input.address + this.#stashed, room, MSG_DONTWAIT);
       if (received > 0) return received;
       if (received < 0) {
         const code = errno();
         if (code === EINTR) continue;
-        if (code === EAGAIN) return -1;
+        if (code !== EAGAIN) this.#end('the connection was reset');
+      } else {
+        // The client has closed its side, maybe no more than that: it is owed the replies to what is under way.
+        this.reason ||= 'the client closed the connection';
       }
-      this.#end(received === 0 ? 'the client closed the connection' : 'the connection was reset');
       return -1;
     }
   }
@@ -186,9 +185,14 @@ export class Connection implements Sink, ZeroCopy, Owner {
       this.#session.abandon();
       return this.#session.underWay > 0 ? Next.WAIT : Next.END;
     }
-    if (status === Status.OPEN) return Next.RECEIVE;
+    if (status === Status.OPEN) return this.#isWinding ? Next.WAIT : Next.RECEIVE;
     if (status === Status.PARKED) return Next.THAW;
     return status === Status.BUSY ? Next.WAIT : Next.RUN;
+  }
+
+  /** It parts, and all that is missing is what it started: bytes that arrive are not for it. */
+  get #isWinding(): boolean {
+    return this.isParting && this.#session.owed === 0 && this.#session.underWay > 0;
   }
 
   /** Nobody is there to be answered; what is under way must end before memory and descriptor may go. */

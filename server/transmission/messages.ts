@@ -12,6 +12,7 @@ export type ToReactor =
       readonly contexts: readonly NegotiatedContext[];
       readonly minimumBlock: number;
       readonly readOnly: boolean;
+      readonly fastZero: boolean;
       readonly leftover: Uint8Array;
     }
   /** Serve what has been received, then end every connection. */

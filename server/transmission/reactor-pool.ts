@@ -79,8 +79,9 @@ export class ReactorPool {
     const id = ++this.#lastId;
     this.#open.set(id, { thread, onClose });
     thread.connections++;
-    const { shared } = opened;
-    this.#tell(thread, { kind: 'adopt', id, fd, shared, mode, contexts, minimumBlock, readOnly, leftover });
+    const { shared, info } = opened;
+    const about = { mode, contexts, minimumBlock, readOnly, fastZero: info.fastZero };
+    this.#tell(thread, { kind: 'adopt', id, fd, shared, ...about, leftover });
     return id;
   }
 

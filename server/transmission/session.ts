@@ -40,6 +40,8 @@ export interface SessionOptions {
   /** Bytes every offset and length must be a multiple of; 1 where the client was not told. */
   readonly minimumBlock: number;
   readonly readOnly: boolean;
+  /** The client was offered FAST_ZERO. */
+  readonly fastZero: boolean;
   readonly zeroCopy: ZeroCopy | undefined;
   /** Absent where everything is done in place. */
   readonly deferral?: Deferral | undefined;
@@ -73,7 +75,7 @@ export class Session {
     this.#readOnly = options.readOnly;
     this.#extended = mode === 'extended';
     this.#headerBytes = this.#extended ? Size.EXTENDED_REQUEST : Size.REQUEST;
-    this.#flags = validFlags(mode);
+    this.#flags = validFlags(mode, options);
   }
 
   /** Operations that were started and not answered. */

@@ -20,6 +20,7 @@ export interface StreamConnectionOptions {
   readonly contexts: readonly NegotiatedContext[];
   readonly minimumBlock: number;
   readonly readOnly: boolean;
+  readonly fastZero: boolean;
   /** Received already, by whoever negotiated. */
   readonly leftover: Uint8Array;
   /** Called once, when the stream is closed. */
@@ -52,6 +53,8 @@ export class StreamConnection implements Sink {
     this.#session = new Session({ ...options, out: memory.out, zeroCopy: undefined });
     this.#stash = leftover;
     this.#isRunnable = leftover.length > 0;
+    // A client that has ended its side is still owed the replies to what it sent.
+    stream.allowHalfOpen = true;
     stream.on('readable', () => this.#goOn(Next.RECEIVE));
     stream.on('end', () => this.#goOn(Next.RECEIVE));
     stream.on('drain', () => this.#goOn(Next.SEND));
@@ -132,7 +135,8 @@ export class StreamConnection implements Sink {
     if (!isTaken || this.#stream.writableNeedDrain) return Next.SEND;
     if (status === Status.PARKED) return Next.THAW;
     if (status !== Status.OPEN || this.#stream.readableLength > 0) return Next.RUN;
-    return this.#isDraining ? Next.RUN : Next.RECEIVE;
+    // Nobody will tell again that the stream has ended.
+    return this.#isDraining || this.#stream.readableEnded ? Next.RUN : Next.RECEIVE;
   }
 
   /** Lets the peer have what it was sent, says goodbye, and closes. */

@@ -40,6 +40,7 @@ export class StreamHost {
     const id = ++this.#lastId;
     const connection = new StreamConnection(this.#memory, {
       ...adopted,
+      fastZero: adopted.opened.info.fastZero,
       backend: this.dataPath.attach(adopted.opened.shared),
       onClose: (reason) => {
         this.#open.delete(id);

@@ -58,16 +58,19 @@ export function someRequest(random: Random, mode: ReplyMode): Buffer {
 const CLIENT_FLAGS = u32(3);
 
 /** The options that lead to a form of replies. */
-function agreement(mode: ReplyMode): Buffer[] {
+function agreement(mode: ReplyMode, name: string): Buffer[] {
   if (mode === 'simple') return [];
   const form = option(mode === 'extended' ? Opt.EXTENDED_HEADERS : Opt.STRUCTURED_REPLY);
-  const contexts = contextData('loop0', ['base:allocation', 'nbdloop:dirty']);
+  const contexts = contextData(name, ['base:allocation', 'nbdloop:dirty']);
   return [form, option(Opt.SET_META_CONTEXT, contexts)];
 }
 
+/** The devices; on the wire the second one is direct where that is possible, so that reads and writes are started. */
+export const DEVICES = ['loop0', 'loop1'] as const;
+
 /** A handshake up to its GO, with block sizes asked for. */
-export const handshakeFor = (mode: ReplyMode): Buffer =>
-  Buffer.concat([CLIENT_FLAGS, ...agreement(mode), option(Opt.GO, infoData('loop0', [Info.BLOCK_SIZE]))]);
+export const handshakeFor = (mode: ReplyMode, name: string = DEVICES[0]): Buffer =>
+  Buffer.concat([CLIENT_FLAGS, ...agreement(mode, name), option(Opt.GO, infoData(name, [Info.BLOCK_SIZE]))]);
 
 const PAYLOAD = Buffer.alloc(4096, 0x5a);
 const RANGE = { offset: 4096, length: 8192 };
@@ -89,12 +92,12 @@ const everyCommand = (mode: ReplyMode): Buffer[] =>
     { type: Cmd.READ, offset: DEVICE_BYTES, length: 512 },
     { type: 77, cookie: 7n },
     { type: Cmd.DISC },
-  ].map((ask) => encodeAsk(mode, ask));
+  ].map((ask, index) => encodeAsk(mode, { cookie: BigInt(index), ...ask }));
 
 /** Sessions that work, to start from. */
 export function seedInputs(): Buffer[] {
-  const sessions = (['simple', 'structured', 'extended'] as const).map((mode) =>
-    Buffer.concat([handshakeFor(mode), ...everyCommand(mode)]),
+  const sessions = (['simple', 'structured', 'extended'] as const).flatMap((mode) =>
+    DEVICES.map((name) => Buffer.concat([handshakeFor(mode, name), ...everyCommand(mode)])),
   );
   const options = [
     option(Opt.LIST),

@@ -10,6 +10,8 @@ export interface Plan {
   readonly largeBlocks: boolean;
   /** Replies may go through a pipe. */
   readonly zeroCopy: boolean;
+  /** What may take long is started, and ends out of order; so are reads and writes, as with direct I/O. */
+  readonly deferred: 'no' | 'flushes' | 'all';
   /** The server is going down. */
   readonly draining: boolean;
   /** Every n-th operation on the file fails; 0: none does. */
@@ -32,6 +34,7 @@ export function planOf(input: Buffer): Plan {
     readOnly: (flags & 1) !== 0,
     largeBlocks: (flags & 2) !== 0,
     zeroCopy: (flags & 4) !== 0,
+    deferred: (flags & 8) === 0 ? 'no' : (flags & 16) === 0 ? 'flushes' : 'all',
     draining: (flags & 0xf8) === 0xf8,
     faultEvery: faults < 128 ? 0 : (faults & 15) + 1,
     holds: byteAt(input, 2),

@@ -1,6 +1,6 @@
 /** Changes to inputs: of bytes, of numbers, and of whole options and requests. */
 import type { ReplyMode } from '../../server/negotiation/outcome.js';
-import { handshakeFor, someOption, someRequest } from './grammar.js';
+import { DEVICES, handshakeFor, someOption, someRequest } from './grammar.js';
 import { inputOf, PLAN_BYTES } from './input.js';
 import type { Random } from './random.js';
 
@@ -114,5 +114,8 @@ export function mutate(random: Random, corpus: readonly Buffer[]): Buffer {
 function fresh(random: Random): Buffer {
   const mode = random.pick(MODES);
   const requests = Array.from({ length: 1 + random.below(8) }, () => someRequest(random, mode));
-  return inputOf(Buffer.concat([handshakeFor(mode), ...requests]), random.bytes(PLAN_BYTES));
+  return inputOf(
+    Buffer.concat([handshakeFor(mode, random.pick(DEVICES)), ...requests]),
+    random.bytes(PLAN_BYTES),
+  );
 }

@@ -43,7 +43,7 @@ const EXAMINE_EVERY = 100;
 /** The running daemon, guided by what it answers. */
 export async function fuzzWire(options: RunOptions): Promise<WireReport> {
   await using wire = await WireTarget.start();
-  for (const input of options.corpus) await wire.run(input);
+  for (const input of options.corpus) await named(input, wire.run(input));
   const first = await wire.examine();
   let count = 0;
   const target = async (input: Buffer): Promise<readonly string[]> => {
@@ -55,4 +55,15 @@ export async function fuzzWire(options: RunOptions): Promise<WireReport> {
   const report = await fuzzer.run();
   const last = await wire.examine();
   return { ...report, first, last, mostMemory: wire.mostMemory };
+}
+
+/** A failure of an input that no search reports. */
+async function named(input: Buffer, run: Promise<unknown>): Promise<void> {
+  try {
+    await run;
+  } catch (error) {
+    throw new Error(
+      `${error instanceof Error ? error.message : error}; the input is ${input.toString('hex')}`,
+    );
+  }
 }

@@ -11,8 +11,12 @@ import { ReferenceSession } from '../helpers/reference-session.js';
 import { SessionBench } from '../helpers/session-bench.js';
 import { type Asked, decodeAsks, type Reply } from '../helpers/transmission-client.js';
 import { judgeHandshake } from './conversation.js';
+import { withDistinctCookies } from './cookies.js';
 import { DEVICE_BYTES } from './grammar.js';
-import { cut, type Plan, planOf, wireOf } from './input.js';
+import { cut, inputOf, type Plan, planOf, wireOf } from './input.js';
+
+/** Operations under way at most: few enough to run out. */
+const OPERATIONS = 5;
 
 /** Endings after which the client's bytes may be left unread; the last event of a run names its ending. */
 export const HANGS_UP: readonly string[] = ['dropped', 'closed', 'session broken', 'session finished'];
@@ -30,7 +34,15 @@ export async function runInMemory(input: Buffer): Promise<readonly string[]> {
   if (judged.mode !== outcome.mode) throw new Error(`${judged.mode} was agreed on, not ${outcome.mode}`);
   if (!rest.equals(wire.subarray(judged.sent)))
     throw new Error('bytes behind the handshake are not the rest');
-  return [...judged.marks, ...transmit(outcome, rest, plan)];
+  return [...judged.marks, ...transmit(outcome, withDistinctCookies(outcome.mode, rest), plan)];
+}
+
+/** What a client sends that tells its requests apart. */
+export async function distinct(wire: Buffer): Promise<Buffer> {
+  const { outcome, received } = await shakeHands(wire, planOf(inputOf(wire)));
+  if (outcome.kind !== 'transmission') return wire;
+  const { sent } = judgeHandshake(wire, received);
+  return Buffer.concat([wire.subarray(0, sent), withDistinctCookies(outcome.mode, wire.subarray(sent))]);
 }
 
 interface Shaken {
@@ -75,7 +87,10 @@ function transmit(outcome: TransmissionOutcome, stream: Buffer, plan: Plan): str
   const minimumBlock = outcome.blockSizesNegotiated ? outcome.opened.info.blockSizes.minimum : 1;
   const session = { mode, contexts, readOnly, minimumBlock, size: DEVICE_BYTES };
   const sizes = { inputBytes: 96 << 10, outputBytes: 70_000 };
-  const bench = new SessionBench({ ...session, ...sizes, zeroCopy: plan.zeroCopy });
+  const isDeferred = plan.deferred !== 'no';
+  const deferral = isDeferred ? { operations: OPERATIONS } : {};
+  const bench = new SessionBench({ ...session, ...sizes, ...deferral, zeroCopy: plan.zeroCopy });
+  bench.memory.isDirect = plan.deferred === 'all';
   let operations = 0;
   bench.backend.fault = () =>
     plan.faultEvery > 0 && ++operations % plan.faultEvery === 0 ? constants.errno.EIO : 0;
@@ -87,8 +102,11 @@ function transmit(outcome: TransmissionOutcome, stream: Buffer, plan: Plan): str
   if (bench.session.status === Status.PARKED || bench.session.status === Status.BLOCKED) {
     throw new Error(`the session is held up for no reason: status ${bench.session.status}`);
   }
+  const { started, inFlight } = bench.memory;
+  if (started + inFlight > 0) throw new Error(`${started} operations are left, ${inFlight} counted in`);
   const reference = new ReferenceSession({ ...session, contexts: contexts.map(({ id }) => id) });
-  if (plan.faultEvery === 0) compare(reference, answered, replies, bench);
+  // Replies out of order can't be told apart when cookies repeat, and what overlaps may come either way.
+  if (plan.faultEvery === 0 && !isDeferred) compare(reference, answered, replies, bench);
   const events = answered.map(({ type, flags }, index) => {
     const { error = 0, shape = '', extents = undefined } = replies[index] ?? {};
     return `${mode} ${type} ${flags} ${error} ${shape.split(',').length} ${extents?.size}`;
@@ -110,8 +128,10 @@ function feed(bench: SessionBench, stream: Buffer, plan: Plan): Reply[] {
     replies.push(...bench.send(piece));
     bench.memory.isFrozen = false;
     replies.push(...bench.unblock());
+    for (let ends = turn % 3; ends > 0; ends--) replies.push(...bench.end({ last: (turn & 1) !== 0 }));
     turn++;
   }
+  while (bench.memory.started > 0) replies.push(...bench.end({ last: turn++ % 2 !== 0 }));
   return replies;
 }
 

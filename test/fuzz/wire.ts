@@ -4,12 +4,13 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cmd } from '../../server/wire/constants.js';
 import { Daemon } from '../helpers/daemon.js';
+import { refusal } from '../helpers/refusal.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
 import { decodeAsks, encodeAsk, ReplyReader } from '../helpers/transmission-client.js';
 import { judgeHandshake } from './conversation.js';
-import { DEVICE_BYTES, handshakeFor } from './grammar.js';
+import { DEVICE_BYTES, DEVICES, handshakeFor } from './grammar.js';
 import { cut, inputOf, type Plan, planOf, wireOf } from './input.js';
-import { HANGS_UP, runInMemory } from './target.js';
+import { distinct, HANGS_UP, runInMemory } from './target.js';
 
 /** What the daemon holds at one moment. */
 export interface Holdings {
@@ -42,14 +43,18 @@ export class WireTarget implements AsyncDisposable {
 
   static async start(): Promise<WireTarget> {
     const files = new TempDir();
-    const devices = ['loop0', 'loop1'].map((name) => makeSparseFile(files.file(`${name}.img`), DEVICE_BYTES));
-    return new WireTarget(await Daemon.start({ devices, args: ['--log-level', 'error'] }), files);
+    const devices = DEVICES.map((name) => makeSparseFile(files.file(`${name}.img`), DEVICE_BYTES));
+    const daemon = await Daemon.start({ devices, args: ['--log-level', 'error'] });
+    const answer = await refusal(daemon.client.directIo(1, true));
+    // EINVAL: a file system without it.
+    if (answer !== 'success' && answer !== 'EINVAL') throw new Error(`direct I/O: ${answer}`);
+    return new WireTarget(daemon, files);
   }
 
   /** Runs one input; throws when an answer is wrong or the daemon is gone. */
   async run(input: Buffer): Promise<readonly string[]> {
     const plan = planOf(input);
-    const sent = wireOf(input);
+    const sent = await distinct(wireOf(input));
     const received = await converse(this.daemon.socket, sent, plan);
     if (this.daemon.process.isOver) throw new Error(`the daemon ended: ${this.daemon.process.stderr}`);
     if (Buffer.isBuffer(received)) return judge(sent, received);

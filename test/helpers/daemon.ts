@@ -22,6 +22,8 @@ export interface DaemonOptions {
   readonly port?: number;
   /** Run directory, which the caller removes; a temporary one otherwise. */
   readonly directory?: TempDir;
+  /** A program, with its arguments, that becomes the daemon: what it runs under. */
+  readonly under?: readonly string[];
   readonly process?: StartOptions;
 }
 
@@ -66,7 +68,8 @@ export class Daemon implements AsyncDisposable {
       ...(options.devices ?? []).flatMap((file) => ['--device', file]),
       ...(options.args ?? []),
     ];
-    const running = start(process.execPath, [entry('nbdloopd'), ...args], options.process);
+    const [program = '', ...rest] = [...(options.under ?? []), process.execPath, entry('nbdloopd'), ...args];
+    const running = start(program, rest, options.process);
     return new Daemon(running, directory, options.directory === undefined);
   }
 

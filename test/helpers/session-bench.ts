@@ -3,10 +3,12 @@ import type { Backend } from '../../server/backend.js';
 import type { NegotiatedContext, ReplyMode } from '../../server/negotiation/outcome.js';
 import { Input } from '../../server/transmission/input.js';
 import { Status, type ZeroCopy } from '../../server/transmission/link.js';
+import { type Operation, Operations, type Owner } from '../../server/transmission/operations.js';
 import { Output, type Sink } from '../../server/transmission/output.js';
 import { Session } from '../../server/transmission/session.js';
 import type { Pipe } from '../../server/transmission/sockets.js';
-import { FaultyBackend, MemoryBackend } from './memory-backend.js';
+import { DeferringBackend } from './deferring-backend.js';
+import { FaultyBackend } from './memory-backend.js';
 import { type Ask, encodeAsk, type Reply, ReplyReader } from './transmission-client.js';
 
 export interface BenchOptions {
@@ -17,17 +19,21 @@ export interface BenchOptions {
   readonly minimumBlock?: number;
   /** The session's, as on a read-only listener. */
   readonly readOnly?: boolean;
+  /** FAST_ZERO was offered; true unless told. */
+  readonly fastZero?: boolean;
   /** Replies may go through a pipe in memory. */
   readonly zeroCopy?: boolean;
   /** Bytes received at most at once. */
   readonly inputBytes?: number;
   readonly outputBytes?: number;
+  /** Operations that may be under way on the thread; without them everything is done in place. */
+  readonly operations?: number;
 }
 
 export const ALLOCATION: readonly NegotiatedContext[] = [{ id: 1, name: 'base:allocation' }];
 
-export class SessionBench implements Sink, ZeroCopy {
-  readonly memory: MemoryBackend;
+export class SessionBench implements Sink, ZeroCopy, Owner {
+  readonly memory: DeferringBackend;
   readonly backend: FaultyBackend;
   readonly session: Session;
   readonly mode: ReplyMode;
@@ -43,10 +49,14 @@ export class SessionBench implements Sink, ZeroCopy {
   #sent: Buffer[] = [];
   #kept: Buffer[] = [];
   #lastPipe = 0;
+  readonly #operations: Operations | undefined;
+  /** Operations that are done and not answered. */
+  readonly #done: Operation[] = [];
 
   constructor(options: BenchOptions = {}) {
     this.mode = options.mode ?? 'simple';
-    this.memory = new MemoryBackend(options.size ?? 1 << 20);
+    this.memory = new DeferringBackend(options.size ?? 1 << 20);
+    this.#operations = options.operations === undefined ? undefined : new Operations(options.operations);
     this.backend = new FaultyBackend(this.memory);
     this.#reader = new ReplyReader(this.mode);
     this.#out = new Output(options.outputBytes ?? 1 << 20);
@@ -58,8 +68,20 @@ export class SessionBench implements Sink, ZeroCopy {
       contexts: options.contexts ?? [],
       minimumBlock: options.minimumBlock ?? 1,
       readOnly: options.readOnly ?? false,
+      fastZero: options.fastZero ?? true,
       zeroCopy: options.zeroCopy ? this : undefined,
+      deferral: this.#operations && { operations: this.#operations, owner: this },
     });
+  }
+
+  /** Ends the operation that was started first, or last; returns the replies that came. */
+  end(which: { readonly last?: boolean } = {}): Reply[] {
+    if (this.#operations !== undefined) this.memory.end(this.#operations, which);
+    return this.again();
+  }
+
+  done(operation: Operation): void {
+    this.#done.push(operation);
   }
 
   /** Sends requests and returns the replies that came; replies to requests sent before come first. */
@@ -118,6 +140,7 @@ export class SessionBench implements Sink, ZeroCopy {
 
   #serve(): void {
     const { bytes } = this.#input;
+    this.#answerDone();
     while (this.#kept.length === 0 && !this.isOver) {
       const end = Math.min(this.#unserved.length, bytes.length);
       bytes.set(this.#unserved.subarray(0, end));
@@ -125,11 +148,22 @@ export class SessionBench implements Sink, ZeroCopy {
       const served = this.session.serve(this.#input, 0, end);
       this.#out.flush();
       this.#unserved = this.#unserved.subarray(served);
-      if (this.memory.inFlight !== 0) throw new Error('a request is still counted in');
+      const { inFlight, started } = this.memory;
+      if (inFlight !== started) throw new Error(`${inFlight} counted in, ${started} started`);
       const { status } = this.session;
       if (status === Status.YIELD) continue;
       if (status !== Status.OPEN || served === 0 || this.#unserved.length === 0) return;
     }
+  }
+
+  #answerDone(): void {
+    this.#out.begin(this);
+    while (this.#kept.length === 0) {
+      const [operation] = this.#done;
+      if (operation === undefined || !this.session.answer(operation)) break;
+      this.#done.shift();
+    }
+    this.#out.flush();
   }
 
   #received(): Reply[] {

@@ -3,14 +3,19 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { Opt, Rep } from '../../server/wire/constants.js';
+import { selfSigned } from '../helpers/certificates.js';
 import { Daemon, type DaemonOptions, freePort } from '../helpers/daemon.js';
 import { HandshakeClient, infoData, option } from '../helpers/handshake.js';
 import { runOk } from '../helpers/process.js';
+import { openTcpSession, serverEnd } from '../helpers/tcp-sessions.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
 import { skipUnless, tool } from '../helpers/tools.js';
 import { until } from '../helpers/until.js';
 
 t.setTimeout(180_000);
+
+/** As /proc/net/tcp has it. */
+const KEEPALIVE_TIMER = 2;
 
 interface Served {
   readonly daemon: Daemon;
@@ -170,3 +175,22 @@ t.test('a daemon that drains tells handshakes ERR_SHUTDOWN, then hangs up', asyn
   t.equal((await haggling.reply()).type, Rep.ERR_SHUTDOWN);
   t.equal((await stopped).status, 0);
 });
+
+t.test(
+  'a TCP client that is silent for a minute is asked whether it is there, over TLS too',
+  { skip: skipUnless('openssl') },
+  async (t) => {
+    using dir = new TempDir();
+    const { cert, key } = await selfSigned(dir, 'server');
+    const { port } = await serve(t, ['--tls-cert', cert, '--tls-key', key]);
+    for (const tls of [false, true]) {
+      const { stream, ports } = await openTcpSession(port, { tls });
+      const end = await until('the timer is that of keepalive', async () => {
+        const { timer, expires } = serverEnd(ports);
+        return timer === KEEPALIVE_TIMER ? { expires } : undefined;
+      });
+      t.ok(end.expires > 0 && end.expires <= 6000, 'within a minute', { ...end, tls });
+      stream.destroy();
+    }
+  },
+);

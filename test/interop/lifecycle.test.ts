@@ -12,6 +12,17 @@ import { until } from '../helpers/until.js';
 
 t.setTimeout(180_000);
 
+const isRoot = process.getuid?.() === 0;
+
+/**
+ * Root may read every file. Without these capabilities it may what a file's mode says, and still reach a checkout that
+ * other users may not enter.
+ */
+const withoutOverride = (): string[] => [
+  tool('setpriv'),
+  ...['--bounding-set', '-dac_override,-dac_read_search'],
+];
+
 /** What the command line promises of SIGTERM, in milliseconds. */
 const DRAIN_LIMIT = 5_000;
 
@@ -136,13 +147,19 @@ t.test('a bound device refuses a second file and keeps its first', async (t) => 
 
 t.test(
   'a file its daemon may not read is refused with EBADF',
-  { skip: process.getuid?.() === 0 ? 'root may read every file' : false },
+  { skip: isRoot && skipUnless('setpriv') },
   async (t) => {
     using files = new TempDir();
     const image = makeSparseFile(files.file('secret.img'), 1 << 20);
     chmodSync(image, 0);
-    await using daemon = await Daemon.start();
+    await using daemon = await Daemon.start({ under: isRoot ? withoutOverride() : [] });
     t.equal(await refusal(daemon.client.find({ file: image })), 'EBADF');
+    chmodSync(image, 0o400);
+    t.match(
+      await daemon.client.find({ file: image }),
+      { readOnly: true },
+      'what it may only read is read-only',
+    );
   },
 );
 

@@ -24,6 +24,7 @@ const CLIENTS = {
   python3: 'python3-minimal',
   'systemd-analyze': 'systemd',
   certtool: 'gnutls-bin',
+  setpriv: 'util-linux',
 };
 
 const MACHINES = {

@@ -10,6 +10,13 @@ export interface Counts {
 }
 
 /**
+ * The exit status of a run: 0 when something passed and nothing failed. `requireAll`: nor may anything be skipped.
+ */
+export function exitStatus({ passed, failed, skipped }: Counts, requireAll: boolean): 0 | 1 {
+  return passed === 0 || failed > 0 || (requireAll && skipped > 0) ? 1 : 0;
+}
+
+/**
  * Counts the innermost results. A subtest's own line repeats what it holds, so it counts only when it fails
  * although nothing in it did (a wrong plan, a crash, a timeout), or when it was skipped as a whole.
  */

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Counts, TapReport } from '../runner/tap-report.js';
+import { type Counts, exitStatus, TapReport } from '../runner/tap-report.js';
 
 const DOCUMENT = `TAP version 14
 # Subtest: first file
@@ -42,4 +42,15 @@ t.test('assertions count once, and a subtest that failed by itself counts as a f
 
 t.test('an empty document counts nothing', async (t) => {
   t.strictSame(read('TAP version 14\n1..0\n').counts, { passed: 0, failed: 0, skipped: 0 });
+});
+
+t.test('a run fails when something failed, nothing passed, or what must not be skipped was', async (t) => {
+  const counts = { passed: 5, failed: 0, skipped: 0 };
+  for (const requireAll of [false, true]) {
+    t.equal(exitStatus(counts, requireAll), 0);
+    t.equal(exitStatus({ ...counts, failed: 1 }, requireAll), 1);
+    t.equal(exitStatus({ ...counts, passed: 0 }, requireAll), 1);
+  }
+  t.equal(exitStatus({ ...counts, skipped: 1 }, false), 0);
+  t.equal(exitStatus({ ...counts, skipped: 1 }, true), 1);
 });

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { LaneNum, laneNum } from '../../../driver/queue/slots.js';
 import { Cmd } from '../../../server/wire/constants.js';
+import { hold } from '../../helpers/held-data-path.js';
 import { ReactorBench } from '../../helpers/reactor-bench.js';
 import { type Ask, encodeAsk } from '../../helpers/transmission-client.js';
 import { until } from '../../helpers/until.js';
@@ -98,6 +99,40 @@ t.test('a connection that waits for a thaw is given up when it is answered', asy
   t.ok(isParted);
   t.equal((await client.ask(ask)).error, 0, 'and goes on where it was adopted again');
 });
+
+t.test(
+  'one with an operation under way is given up when that is answered; what came is for the next',
+  async (t) => {
+    await using bench = await ReactorBench.start({ dataPath: './held-data-path.js' });
+    const device = await bench.device(MIB);
+    const [client, other] = [await bench.connect(device), await bench.connect(device)];
+    const ask = { type: READ, cookie: 2n, offset: 512, length: 4096 };
+    hold(device.queue.shared, true);
+    client.send({ type: FLUSH, cookie: 1n });
+    await other.ask(ask);
+    let isParted = false;
+    const handover = bench.handOver(client).then((parted) => {
+      isParted = parted;
+    });
+    client.send(ask);
+    for (let round = 0; round < 3; round++) await other.ask(ask);
+    t.notOk(isParted, 'not before');
+    t.equal(client.untaken, 0, 'nothing more is served');
+    hold(device.queue.shared, false);
+    bench.pool.wake();
+    const replies = await client.replies(2);
+    t.strictSame(
+      replies.map(({ cookie, error }) => [cookie, error]),
+      [
+        [1n, 0],
+        [2n, 0],
+      ],
+    );
+    await handover;
+    t.ok(isParted);
+    t.ok(replies[1]?.data?.equals(readFileSync(device.path).subarray(512, 4608)));
+  },
+);
 
 t.test('a connection whose client leaves is closed, not given up', async (t) => {
   await using bench = await ReactorBench.start();

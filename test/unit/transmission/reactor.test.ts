@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
+import { LaneNum, laneNum } from '../../../driver/queue/slots.js';
 import { Cmd, WireErrno } from '../../../server/wire/constants.js';
 import { ReactorBench } from '../../helpers/reactor-bench.js';
 import { encodeAsk } from '../../helpers/transmission-client.js';
@@ -255,10 +256,14 @@ t.test('freezes that race requests on two threads lose no wake and no request', 
     }
     return rounds;
   });
+  // Not the count of those in flight: a request that finds the gate shut is counted in for a moment.
+  const numbers = new Float64Array(device.queue.shared);
+  const served = (): number[] => [0, 1].map((lane) => numbers[laneNum(lane) + LaneNum.READS] ?? Number.NaN);
   for (let freeze = 0; freeze < 500; freeze++) {
     const frozen = await device.queue.freeze();
-    if (device.queue.inFlight !== 0) t.fail('a request is in flight behind a freeze');
+    const before = served();
     if (freeze % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
+    t.strictSame(served(), before, 'nothing is served behind a freeze');
     frozen.thaw();
     await new Promise((resolve) => setImmediate(resolve));
   }

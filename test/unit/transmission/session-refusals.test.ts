@@ -45,6 +45,12 @@ const REFUSED: readonly Refused[] = [
     error: EINVAL,
   },
   {
+    title: 'FAST_ZERO where it was not offered',
+    asks: everywhere([WRITE_ZEROES], { flags: CmdFlag.FAST_ZERO, offset: 0, length: 512 }),
+    error: EINVAL,
+    options: { fastZero: false },
+  },
+  {
     title: 'a length of zero',
     asks: [
       ...everywhere([...RANGED, BLOCK_STATUS], { offset: 0, length: 0 }),
