@@ -54,6 +54,7 @@ export class LoopBackend implements Backend {
     noWait: true,
     punch: true,
     zero: true,
+    allocate: undefined,
     seek: true,
     dataStart: 0,
     dataEnd: 0,
@@ -177,6 +178,10 @@ export class LoopBackend implements Backend {
     return 0;
   }
 
+  queried(): void {
+    this.#count(LaneNum.BLOCK_STATUSES, 1);
+  }
+
   extent(offset: number, length: number): number {
     return extentAt(this.#fd(), this.#position(offset), length, this.#learn());
   }
@@ -290,6 +295,7 @@ export class LoopBackend implements Backend {
       learned.generation = generation;
       learned.splice = learned.noWait = true;
       learned.punch = learned.zero = learned.seek = true;
+      learned.allocate = undefined;
       learned.dataStart = learned.dataEnd = 0;
     }
     return learned;

@@ -15,11 +15,12 @@ import type { Operation } from './operations.js';
 import type { Output } from './output.js';
 import { Reads } from './reads.js';
 import { PLAIN_REPLY_BYTES, Replies } from './replies.js';
+import { maxStatusPayload, readStatusPayload } from './status-payload.js';
 import { FROZEN, Writes } from './writes.js';
 
 const { EINVAL, EPERM } = constants.errno;
 
-/** Bytes of payload a READ or WRITE may carry: 32 MiB. */
+/** Bytes of payload a READ or WRITE may carry, where nothing else was said: 32 MiB. */
 export const MAX_PAYLOAD = 32 << 20;
 /** Bytes of payload a session moves in one turn, so that connections of a thread take turns. */
 const TURN_BYTES = 1 << 20;
@@ -39,6 +40,10 @@ export interface SessionOptions {
   /** Bytes every offset and length must be a multiple of; 1 where the client was not told. */
   readonly minimumBlock: number;
   readonly readOnly: boolean;
+  /** Bytes of payload a READ or WRITE may carry; `MAX_PAYLOAD` when absent. */
+  readonly maxPayload?: number | undefined;
+  /** False where SEND_FAST_ZERO was not advertised. */
+  readonly fastZero?: boolean | undefined;
   readonly zeroCopy: ZeroCopy | undefined;
   /** Absent where everything is done in place. */
   readonly deferral?: Deferral | undefined;
@@ -53,6 +58,8 @@ export class Session {
   readonly #commands: Commands;
   readonly #alignmentMask: number;
   readonly #readOnly: boolean;
+  readonly #maxPayload: number;
+  readonly #contexts: readonly NegotiatedContext[];
   readonly #extended: boolean;
   readonly #headerBytes: number;
   readonly #flags: readonly (number | undefined)[];
@@ -65,12 +72,14 @@ export class Session {
     this.#link = { backend, out, replies: new Replies(mode, out), zeroCopy, underWay };
     this.#reads = new Reads(this.#link);
     this.#writes = new Writes(this.#link);
-    this.#commands = new Commands(this.#link, options.contexts, options.minimumBlock);
+    this.#commands = new Commands(this.#link, options.minimumBlock);
     this.#alignmentMask = options.minimumBlock - 1;
     this.#readOnly = options.readOnly;
+    this.#maxPayload = options.maxPayload ?? MAX_PAYLOAD;
+    this.#contexts = options.contexts;
     this.#extended = mode === 'extended';
     this.#headerBytes = this.#extended ? Size.EXTENDED_REQUEST : Size.REQUEST;
-    this.#flags = validFlags(mode);
+    this.#flags = validFlags({ mode, fastZero: options.fastZero !== false || options.readOnly });
   }
 
   /** Operations that were started and not answered. */
@@ -141,6 +150,7 @@ export class Session {
     const decode = this.#extended ? decodeExtendedRequest : decodeRequest;
     if (!decode(input.view, at, request)) return this.#wait(Status.BROKEN);
     if (request.type === Cmd.DISC) return this.#disconnect(body);
+    if (request.type === Cmd.BLOCK_STATUS && this.#hasPayload) return this.#narrowedStatus(input, body, end);
     const flaw = this.#flaw(request);
     if (request.type === Cmd.WRITE) return this.#write(input, body, end, flaw);
     if (flaw !== 0) return this.#refuse(body, flaw);
@@ -149,7 +159,7 @@ export class Session {
       this.#turn -= request.length;
       return this.#served(this.#reads.serve(request), body);
     }
-    const status = this.#commands.serve(request);
+    const status = this.#commands.serve(request, this.#contexts);
     if (this.#commands.isChanging) this.#turn = 0;
     return this.#served(status, body);
   }
@@ -166,20 +176,40 @@ export class Session {
     if (valid === undefined || (flags & ~valid) !== 0) return EINVAL;
     if (type === Cmd.FLUSH) return request.offset === 0 && length === 0 ? 0 : EINVAL;
     if (length === 0 || ((request.offsetLow | length) & this.#alignmentMask) !== 0) return EINVAL;
-    if (length > MAX_PAYLOAD && (type === Cmd.READ || type === Cmd.WRITE)) return EINVAL;
+    if (length > this.#maxPayload && (type === Cmd.READ || type === Cmd.WRITE)) return EINVAL;
     const modifies = type === Cmd.WRITE || type === Cmd.TRIM || type === Cmd.WRITE_ZEROES;
     return modifies && this.#readOnly ? EPERM : 0;
   }
 
+  get #hasPayload(): boolean {
+    return this.#extended && (this.#request.flags & CmdFlag.PAYLOAD_LEN) !== 0;
+  }
+
+  /** A BLOCK_STATUS whose payload says how long the range is, and of which contexts to tell. */
+  #narrowedStatus(input: Input, body: number, end: number): number {
+    const request = this.#request;
+    const behind = body + request.length;
+    if (request.length > maxStatusPayload(this.#contexts)) return this.#refuse(body, EINVAL);
+    if (behind > end) return WAIT;
+    const contexts = readStatusPayload(input.view, body, request, this.#contexts);
+    const flaw = contexts === undefined ? EINVAL : this.#flaw(request);
+    if (contexts === undefined || flaw !== 0) return this.#answer(flaw, behind);
+    this.#turn -= TURN_REQUEST;
+    return this.#served(this.#commands.serve(request, contexts), behind);
+  }
+
   /** Answers with an error; a request that claims a payload but may not have one loses that first. */
   #refuse(body: number, errno: Errno): number {
+    return this.#hasPayload ? this.#expect(body, errno) : this.#answer(errno, body);
+  }
+
+  /** Answers with an error, and goes on behind the request. */
+  #answer(errno: Errno, behind: number): number {
     const { out, replies } = this.#link;
-    const hasPayload = this.#extended && (this.#request.flags & CmdFlag.PAYLOAD_LEN) !== 0;
-    if (hasPayload) return this.#expect(body, errno);
     if (!out.room(PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
     replies.plain(this.#request, errno);
     this.#turn -= TURN_REQUEST;
-    return body;
+    return behind;
   }
 
   #disconnect(body: number): number {

@@ -17,6 +17,9 @@ export interface BenchOptions {
   readonly minimumBlock?: number;
   /** The session's, as on a read-only listener. */
   readonly readOnly?: boolean;
+  readonly maxPayload?: number;
+  /** SEND_FAST_ZERO was advertised. */
+  readonly fastZero?: boolean;
   /** Replies may go through a pipe in memory. */
   readonly zeroCopy?: boolean;
   /** Bytes received at most at once. */
@@ -58,6 +61,8 @@ export class SessionBench implements Sink, ZeroCopy {
       contexts: options.contexts ?? [],
       minimumBlock: options.minimumBlock ?? 1,
       readOnly: options.readOnly ?? false,
+      maxPayload: options.maxPayload,
+      fastZero: options.fastZero,
       zeroCopy: options.zeroCopy ? this : undefined,
     });
   }
