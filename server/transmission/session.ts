@@ -132,9 +132,17 @@ export class Session {
   /** One request, or one piece of what was begun. */
   #step(input: Input, at: number, end: number): number {
     if (this.#writes.isReceiving) return this.#receive(input, at, end);
+    if (this.#reads.isLong) return this.#readOn(at);
     if (!this.#commands.isChanging) return this.#serveRequest(input, at, end);
     const status = this.#commands.continueChange();
     if (this.#commands.isChanging) this.#turn = 0;
+    return this.#served(status, at);
+  }
+
+  /** One piece a turn: what it takes is a turn's worth of bytes. */
+  #readOn(at: number): number {
+    const status = this.#reads.continueLong();
+    if (this.#reads.isLong) this.#turn = 0;
     return this.#served(status, at);
   }
 
@@ -156,7 +164,7 @@ export class Session {
     if (flaw !== 0) return this.#refuse(body, flaw);
     this.#turn -= TURN_REQUEST;
     if (request.type === Cmd.READ) {
-      this.#turn -= request.length;
+      this.#turn -= Math.min(request.length, TURN_BYTES - TURN_REQUEST);
       return this.#served(this.#reads.serve(request), body);
     }
     const status = this.#commands.serve(request, this.#contexts);
