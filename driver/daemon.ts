@@ -53,6 +53,12 @@ export interface DaemonOptions {
   readonly maxConnectionsPerPeer?: number;
   /** Seconds from accept to the end of the handshake. */
   readonly handshakeTimeout?: number;
+  /** Bytes of an export's name, at most 4096; bytes of an option's data; options before an export is chosen. */
+  readonly maxName?: number;
+  readonly maxOption?: number;
+  readonly maxOptions?: number;
+  /** Bytes a READ or WRITE may carry: whole 64 KiB. */
+  readonly maxPayload?: number;
   /** Networks whose clients are served over TCP; empty: all. */
   readonly allow?: readonly string[];
   readonly tls?: TlsSettings;
@@ -236,10 +242,15 @@ function tlsOf({ tls }: DaemonOptions): ServerTls | undefined {
 /** What is given; the server has defaults for the rest. */
 function limitsOf(options: DaemonOptions): Partial<ServerLimits> {
   const { maxConnections, maxConnectionsPerPeer, handshakeTimeout } = options;
+  const { maxName, maxOption, maxOptions, maxPayload } = options;
   return {
     ...(maxConnections !== undefined && { maxConnections }),
     ...(maxConnectionsPerPeer !== undefined && { maxConnectionsPerPeer }),
     ...(handshakeTimeout !== undefined && { handshakeTimeout: handshakeTimeout * 1000 }),
+    ...(maxName !== undefined && { maxName }),
+    ...(maxOption !== undefined && { maxOption }),
+    ...(maxOptions !== undefined && { maxOptions }),
+    ...(maxPayload !== undefined && { maxPayload }),
   };
 }
 

@@ -62,6 +62,8 @@ export interface Backend {
   writeZeroes(offset: number, length: number, how: ZeroMode): Errno;
   /** Starts reading the range into the page cache. */
   cache(offset: number, length: number): Errno;
+  /** Counts a BLOCK_STATUS, which then asks `extent` and `dirty` as often as it has to. */
+  queried(): void;
   /** Length of the run at `offset`, at most `length`: positive for data, negative for a hole. Never 0. */
   extent(offset: number, length: number): number;
   /** The run at `offset`, at most `length`: positive where it was changed since a reset, else negative. Never 0. */

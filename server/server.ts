@@ -3,7 +3,8 @@ import { chmod } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { ExportTable, OpenedExport } from './export.js';
 import { type Handshake, hangUp, type ServerTls, shakeHands } from './handshake.js';
-import { DEFAULT_LIMITS, type NegotiationOptions } from './negotiation/options.js';
+import { DEFAULT_SERVER_LIMITS, negotiationLimits, type ServerLimits } from './limits.js';
+import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
@@ -15,6 +16,7 @@ import { StreamHost } from './transmission/stream-host.js';
 import { TransmissionFlag } from './wire/constants.js';
 
 export type { ServerTls } from './handshake.js';
+export type { ServerLimits } from './limits.js';
 export type { ConnectionInfo } from './peers.js';
 
 /** What the server writes its log to; pino's loggers are such. */
@@ -24,21 +26,6 @@ export interface ServerLog {
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
-
-export interface ServerLimits {
-  /** Connections at a time, handshakes included. */
-  readonly maxConnections: number;
-  /** Connections at a time from one address; Unix sockets do not count. */
-  readonly maxConnectionsPerPeer: number;
-  /** Milliseconds from accept to the end of the handshake. */
-  readonly handshakeTimeout: number;
-}
-
-export const DEFAULT_SERVER_LIMITS: ServerLimits = {
-  maxConnections: 1024,
-  maxConnectionsPerPeer: 512,
-  handshakeTimeout: 10_000,
-};
 
 export interface NbdServerOptions {
   readonly exports: ExportTable;
@@ -158,7 +145,11 @@ export class NbdServer {
       }
       return rest;
     };
-    return { transmissionFlags: transmissionFlags(info, { mode: 'simple', readOnly: false }), closed, part };
+    return {
+      transmissionFlags: transmissionFlags(info, { mode: 'simple', readOnly: false, contexts: [] }),
+      closed,
+      part,
+    };
   }
 
   connections(): ConnectionInfo[] {
@@ -246,7 +237,7 @@ export class NbdServer {
       tls: tls === undefined ? 'off' : tls.isRequired ? 'required' : 'optional',
       readOnly: access === 'read-only',
       contexts: CONTEXTS,
-      limits: DEFAULT_LIMITS,
+      limits: negotiationLimits(this.#limits),
       draining: () => this.#isDraining,
       signal,
     };
@@ -275,8 +266,11 @@ export class NbdServer {
       return;
     }
     const minimumBlock = outcome.blockSizesNegotiated ? opened.info.blockSizes.minimum : 1;
-    const readOnly = (outcome.transmissionFlags & TransmissionFlag.READ_ONLY) !== 0;
-    const adopted = { opened, mode, contexts, minimumBlock, readOnly, leftover };
+    const { maxPayload } = this.#limits;
+    const has = (flag: number): boolean => (outcome.transmissionFlags & flag) !== 0;
+    const readOnly = has(TransmissionFlag.READ_ONLY);
+    const fastZero = has(TransmissionFlag.SEND_FAST_ZERO);
+    const adopted = { opened, mode, contexts, minimumBlock, readOnly, maxPayload, fastZero, leftover };
     if (secure !== undefined) {
       (await this.#streams)?.adopt({ ...adopted, stream: secure }, onClose);
       return;

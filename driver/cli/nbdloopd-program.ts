@@ -2,6 +2,7 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { packageVersion } from '../version.js';
+import { parseSize, SizeError } from './size.js';
 
 /** The options as given; what is absent takes the daemon's defaults. */
 export interface DaemonFlags {
@@ -19,6 +20,11 @@ export interface DaemonFlags {
   readonly maxConnectionsPerPeer?: number;
   /** Seconds. */
   readonly handshakeTimeout?: number;
+  /** Bytes. */
+  readonly maxPayload?: number;
+  readonly maxName?: number;
+  readonly maxOption?: number;
+  readonly maxOptions?: number;
   readonly allow: readonly string[];
   readonly tlsCert?: string;
   readonly tlsKey?: string;
@@ -79,6 +85,14 @@ export function nbdloopdProgram(): Command {
       'a client that has not chosen an export by then is dropped (default: 10)',
       between(1, 3600),
     )
+    .option(
+      '--max-payload <size>',
+      'bytes a read or write may carry, 1M to 32M in steps of 64K (default: 32M)',
+      payloadSize,
+    )
+    .option('--max-name <bytes>', "bytes of an export's name (default: 4096)", between(1, 4096))
+    .option('--max-option <bytes>', 'bytes of an option (default: 65536)', between(512, 1 << 20))
+    .option('--max-options <n>', 'options before an export is chosen (default: 1024)', between(1, 65_536))
     .option('--allow <network>', 'serve only TCP clients in this network, CIDR; repeatable', collect, [])
     .option('--tls-cert <file>', 'certificate chain of the server, PEM')
     .option('--tls-key <file>', 'its private key, PEM')
@@ -122,6 +136,24 @@ export function listenAddress(text: string): ListenAddress {
   const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
   if (text === '' || match === null || port > 65_535) throw new InvalidArgumentError('It is not HOST:PORT.');
   return { host: match[1] ?? (match[2] === '' || match[2] === undefined ? '::' : match[2]), port };
+}
+
+/** A multiple of every block size; the document asks for 1 MiB at least. */
+function payloadSize(text: string): number {
+  const bytes = /^\d/.test(text) ? sizeOf(text) : undefined;
+  if (bytes === undefined || bytes < 1 << 20 || bytes > 32 << 20 || bytes % (64 << 10) !== 0) {
+    throw new InvalidArgumentError('It is not a size from 1M to 32M in steps of 64K.');
+  }
+  return bytes;
+}
+
+function sizeOf(text: string): number | undefined {
+  try {
+    return Number(parseSize(text));
+  } catch (error) {
+    if (error instanceof SizeError) return undefined;
+    throw error;
+  }
 }
 
 const between =

@@ -11,6 +11,8 @@ export interface ZeroSupport {
   punch: boolean;
   /** fallocate ZERO_RANGE. */
   zero: boolean;
+  /** fallocate of a hole. Must be known before a range is punched that is to stay allocated. */
+  allocate: boolean | undefined;
 }
 
 const PUNCH = file.FALLOC_FL_PUNCH_HOLE | file.FALLOC_FL_KEEP_SIZE;
@@ -56,12 +58,25 @@ export function zeroRange(
     can.zero = false;
   }
   if (can.punch) {
-    const errno = allocate(fd, PUNCH, position, length);
-    if (errno === 0) return allocate(fd, file.FALLOC_FL_KEEP_SIZE, position, length);
+    const errno = punchAndAllocate(fd, position, length, can);
     if (!isUnsupported(errno)) return errno;
-    can.punch = false;
   }
   return how.fast ? EOPNOTSUPP : writeZeroes(fd, position, length);
+}
+
+/** Where holes cannot be filled again (ext2) nothing is punched: the errno is one of those, and nothing happened. */
+function punchAndAllocate(fd: number, position: number, length: number, can: ZeroSupport): number {
+  if (can.allocate === false) return EOPNOTSUPP;
+  if (can.allocate === undefined) {
+    const errno = allocate(fd, file.FALLOC_FL_KEEP_SIZE, position, length);
+    if (isUnsupported(errno)) can.allocate = false;
+    if (errno !== 0) return errno;
+    can.allocate = true;
+  }
+  const errno = allocate(fd, PUNCH, position, length);
+  if (errno === 0) return allocate(fd, file.FALLOC_FL_KEEP_SIZE, position, length);
+  if (isUnsupported(errno)) can.punch = false;
+  return errno;
 }
 
 /** Page-aligned, so that it also serves direct I/O; made when first needed. */

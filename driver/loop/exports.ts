@@ -1,7 +1,7 @@
 import type { Export, ExportInfo, ExportTable, OpenedExport } from '../../server/export.js';
 import type { LoopControl } from './loop-control.js';
 import type { LoopDevice } from './loop-device.js';
-import type { Logger } from './types.js';
+import type { Logger, LoopStatus } from './types.js';
 
 /** Largest payload of a request, bytes: the protocol's customary limit. */
 const MAX_PAYLOAD = 32 * 1024 * 1024;
@@ -57,9 +57,21 @@ export class LoopExports implements ExportTable {
   }
 }
 
+/**
+ * The block size; or less where the device ends within a block, whose bytes a client could not reach otherwise. Never
+ * less than direct I/O needs.
+ */
+function minimumBlock({ size, blockSize, directIo, dioAlignment }: LoopStatus): number {
+  let minimum = blockSize;
+  // A device is a whole number of sectors, the smallest block size there is.
+  while (size % minimum !== 0) minimum /= 2;
+  return directIo ? Math.max(minimum, dioAlignment) : minimum;
+}
+
 function exportInfo(device: LoopDevice): ExportInfo {
-  const { name, file, size, readOnly, blockSize, directIo, dioAlignment } = device.snapshot();
-  const minimum = directIo ? Math.max(blockSize, dioAlignment) : blockSize;
+  const snapshot = device.snapshot();
+  const { name, file, size, readOnly } = snapshot;
+  const minimum = minimumBlock(snapshot);
   return {
     name,
     description: `${name}: ${file ?? 'no backing file'}`,

@@ -60,6 +60,7 @@ export class LoopBackend implements Backend {
     noWait: undefined,
     punch: true,
     zero: true,
+    allocate: undefined,
     seek: true,
     dataStart: 0,
     dataEnd: 0,
@@ -224,6 +225,10 @@ export class LoopBackend implements Backend {
     return 0;
   }
 
+  queried(): void {
+    this.#count(LaneNum.BLOCK_STATUSES, 1);
+  }
+
   extent(offset: number, length: number): number {
     return extentAt(this.#fd(), this.#position(offset), length, this.#learn());
   }
@@ -338,6 +343,7 @@ export class LoopBackend implements Backend {
       learned.splice = true;
       learned.noWait = undefined;
       learned.punch = learned.zero = learned.seek = true;
+      learned.allocate = undefined;
       learned.dataStart = learned.dataEnd = 0;
     }
     return learned;

@@ -1,8 +1,8 @@
 import { Opt } from '../wire/constants.js';
-import { ack, type OptionHandler } from './session.js';
+import { type Answer, ack } from './session.js';
 
-/** ABORT: a polite goodbye; data with it is ignored, as the protocol asks. */
-export const abort: OptionHandler = () => ({
+/** ABORT: a polite goodbye; data with it is ignored, as the protocol asks, however much it is. */
+export const abort = (): Answer => ({
   ...ack(Opt.ABORT),
   outcome: { kind: 'closed', reason: 'the client aborted the negotiation' },
 });

@@ -7,8 +7,9 @@ import { drop, type OptionHandler } from './session.js';
 /** EXPORT_NAME: the way of old clients into transmission. It has no error reply, so every refusal hangs up. */
 export const exportName: OptionHandler = async (session, data) => {
   if (session.mode === 'extended') return drop('EXPORT_NAME cannot follow EXTENDED_HEADERS');
-  const name = decodeText(data);
-  if (name === undefined) return drop('EXPORT_NAME with a name that is not valid text');
+  const { maxNameBytes } = session.options.limits;
+  const name = data.length > maxNameBytes ? undefined : decodeText(data);
+  if (name === undefined) return drop('EXPORT_NAME with a name that is too long or not valid text');
   const opened = await openExport(session, name);
   if ('unavailable' in opened) return drop(opened.unavailable);
   const outcome = enterTransmission(session, name, opened, { blockSizesNegotiated: false });

@@ -1,5 +1,4 @@
 import { Opt } from '../wire/constants.js';
-import { abort } from './abort.js';
 import { exportName } from './export-name.js';
 import { go, info } from './info-go.js';
 import { list } from './list.js';
@@ -8,10 +7,9 @@ import { extendedHeaders, structuredReply } from './reply-mode.js';
 import type { OptionHandler } from './session.js';
 import { startTls } from './starttls.js';
 
-/** Option number → what serves it. A number that is not here gets ERR_UNSUP. */
+/** Option number → what serves it. A number that is not here gets ERR_UNSUP; ABORT, which `judge` answers, aside. */
 export const HANDLERS: ReadonlyMap<number, OptionHandler> = new Map([
   [Opt.EXPORT_NAME, exportName],
-  [Opt.ABORT, abort],
   [Opt.LIST, list],
   [Opt.STARTTLS, startTls],
   [Opt.INFO, info],

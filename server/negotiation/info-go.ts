@@ -8,45 +8,65 @@ import {
   encodeInfoName,
 } from '../wire/info.js';
 import { encodeOptionReply } from '../wire/option.js';
-import { enterTransmission, openExport, unknownExport } from './open-export.js';
-import { type OptionHandler, refuse } from './session.js';
+import { contextsFor, enterTransmission, openExport, unknownExport } from './open-export.js';
+import type { NegotiationLimits } from './options.js';
+import { type Answer, type OptionHandler, refuse } from './session.js';
 import { transmissionFlags } from './transmission-flags.js';
 
-const MALFORMED = 'The data is not a name of at most 4096 bytes of text and a list of items.';
+const malformed = (option: number, { maxNameBytes }: NegotiationLimits): Answer =>
+  refuse(
+    option,
+    Rep.ERR_INVALID,
+    `The data is not a name of at most ${maxNameBytes} bytes of text and a list of items.`,
+  );
 
 /** INFO: what GO would say, without opening anything. */
 export const info: OptionHandler = (session, data) => {
-  const request = decodeInfoRequest(data);
-  if (request === undefined) return refuse(Opt.INFO, Rep.ERR_INVALID, MALFORMED);
+  const { limits, readOnly } = session.options;
+  const request = decodeInfoRequest(data, limits.maxNameBytes);
+  if (request === undefined) return malformed(Opt.INFO, limits);
   const found = session.options.exports.find(request.name);
   if (found === undefined) return refuse(Opt.INFO, Rep.ERR_UNKNOWN, unknownExport(request.name));
   const about = found.info();
-  const { readOnly } = session.options;
-  const flags = transmissionFlags(about, { mode: session.mode, readOnly });
-  return { replies: describe(Opt.INFO, about, flags, request.items) };
+  const contexts = contextsFor(session, request.name);
+  const flags = transmissionFlags(about, { mode: session.mode, readOnly, contexts });
+  return { replies: describe(Opt.INFO, { about, flags, limits, items: request.items }) };
 };
 
 /** GO: opens the export and enters transmission with its ACK. */
 export const go: OptionHandler = async (session, data) => {
-  const request = decodeInfoRequest(data);
-  if (request === undefined) return refuse(Opt.GO, Rep.ERR_INVALID, MALFORMED);
+  const { limits } = session.options;
+  const request = decodeInfoRequest(data, limits.maxNameBytes);
+  if (request === undefined) return malformed(Opt.GO, limits);
   const opened = await openExport(session, request.name);
   if ('unavailable' in opened) return refuse(Opt.GO, Rep.ERR_UNKNOWN, opened.unavailable);
   const outcome = enterTransmission(session, request.name, opened, {
     blockSizesNegotiated: request.items.has(Info.BLOCK_SIZE),
   });
-  return {
-    replies: describe(Opt.GO, opened.info, outcome.transmissionFlags, request.items),
-    outcome,
-  };
+  const told = { about: opened.info, flags: outcome.transmissionFlags, limits, items: request.items };
+  return { replies: describe(Opt.GO, told), outcome };
 };
 
+interface Told {
+  readonly about: ExportInfo;
+  /** `TransmissionFlag` bits. */
+  readonly flags: number;
+  readonly limits: NegotiationLimits;
+  readonly items: ReadonlySet<number>;
+}
+
 /** INFO_EXPORT always, the items asked for that are known, ACK. */
-const describe = (option: number, about: ExportInfo, flags: number, items: ReadonlySet<number>): Buffer[] => {
+const describe = (option: number, { about, flags, limits, items }: Told): Buffer[] => {
   const infos = [encodeInfoExport(about.size, flags)];
   if (items.has(Info.NAME)) infos.push(encodeInfoName(about.name));
   if (items.has(Info.DESCRIPTION)) infos.push(encodeInfoDescription(about.description));
-  if (items.has(Info.BLOCK_SIZE)) infos.push(encodeInfoBlockSize(about.blockSizes));
+  if (items.has(Info.BLOCK_SIZE))
+    infos.push(
+      encodeInfoBlockSize({
+        ...about.blockSizes,
+        maximum: Math.min(about.blockSizes.maximum, limits.maxPayloadBytes),
+      }),
+    );
   return [
     ...infos.map((item) => encodeOptionReply(option, Rep.INFO, item)),
     encodeOptionReply(option, Rep.ACK),

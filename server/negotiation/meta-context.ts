@@ -22,9 +22,8 @@ export const listMetaContext: OptionHandler = (session, data) => {
   );
 };
 
-/** Only exact names select; every call, also one that fails, replaces what was selected before. */
+/** Only exact names select. What was selected before is forgotten already, whatever becomes of this. */
 export const setMetaContext: OptionHandler = (session, data) => {
-  session.chosen = { exportName: '', contexts: [] };
   const request = parse(Opt.SET_META_CONTEXT, session, data);
   if ('replies' in request) return request;
   const contexts = session.options.contexts.filter(({ name }) => request.queries.includes(name));
@@ -41,7 +40,8 @@ const parse = (
   if (session.mode === 'simple') {
     return refuse(option, Rep.ERR_INVALID, 'Structured replies must be agreed on first.');
   }
-  const request = decodeContextRequest(data);
+  const { maxNameBytes } = session.options.limits;
+  const request = decodeContextRequest(data, maxNameBytes);
   if (request === undefined) {
     return refuse(option, Rep.ERR_INVALID, 'The data is not a name and a list of queries.');
   }

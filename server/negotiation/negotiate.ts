@@ -1,13 +1,13 @@
 /** The fixed newstyle handshake, from the greeting to one outcome ("Newstyle negotiation"). */
 
 import type { Duplex } from 'node:stream';
-import { ClientFlag, Size } from '../wire/constants.js';
+import { ClientFlag, Opt, Size } from '../wire/constants.js';
 import { decodeClientFlags, decodeOptionHeader, encodeGreeting } from '../wire/option.js';
 import { ByteStream } from './byte-stream.js';
 import type { NegotiationOptions } from './options.js';
 import type { DroppedOutcome, NegotiationOutcome, StartTlsOutcome } from './outcome.js';
 import { judge } from './policy.js';
-import { type Answer, drop, type Ending, type Session } from './session.js';
+import { type Answer, drop, type Ending, NOTHING_CHOSEN, type Session } from './session.js';
 
 /**
  * Speaks the handshake on `stream` until it ends, one option at a time. The stream is left open and keeps no
@@ -49,7 +49,7 @@ const newSession = (
   clientFlags,
   secure,
   mode: 'simple',
-  chosen: { exportName: '', contexts: [] },
+  chosen: NOTHING_CHOSEN,
 });
 
 const withByteStream = async (
@@ -69,13 +69,15 @@ const withByteStream = async (
 /** Options until one of them ends the handshake. */
 const haggle = async (bytes: ByteStream, session: Session): Promise<Ending> => {
   const { options } = session;
-  for (let count = 0; count < options.limits.maxOptions; count++) {
+  const { maxOptions } = options.limits;
+  for (let count = 0; count <= maxOptions; count++) {
     const answer = await nextOption(bytes, session);
     if (answer === undefined) return gone(options);
+    if (count === maxOptions && answer.outcome === undefined) break;
     const ending = await deliver(bytes, answer, options);
     if (ending !== undefined) return ending;
   }
-  return dropped(`more than ${options.limits.maxOptions} options`);
+  return dropped(`more than ${maxOptions} options`);
 };
 
 /** Reads and serves one option; undefined when the stream is over. */
@@ -85,6 +87,8 @@ const nextOption = async (bytes: ByteStream, session: Session): Promise<Answer |
   const header = decodeOptionHeader(headerBytes);
   if (header === undefined) return drop('an option that does not start with IHAVEOPT');
 
+  // Every call replaces the selection, also one that is refused unread.
+  if (header.option === Opt.SET_META_CONTEXT) session.chosen = NOTHING_CHOSEN;
   const verdict = judge(header, session);
   if (typeof verdict === 'function') {
     const data = await bytes.take(header.length);

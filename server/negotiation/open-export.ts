@@ -1,6 +1,7 @@
 /** Finding and opening an export for GO and EXPORT_NAME. */
 
 import type { OpenedExport } from '../export.js';
+import type { NegotiatedContext } from './outcome.js';
 import type { Ending, Session } from './session.js';
 import { transmissionFlags } from './transmission-flags.js';
 
@@ -24,6 +25,10 @@ export const openExport = async (session: Session, name: string): Promise<Opened
 export const unknownExport = (name: string): string =>
   name === '' ? 'There is no default export.' : `There is no export named '${name}'.`;
 
+/** What SET_META_CONTEXT selected counts for the very name it was sent with. */
+export const contextsFor = ({ chosen }: Session, name: string): readonly NegotiatedContext[] =>
+  chosen.exportName === name ? chosen.contexts : [];
+
 /** The end of a handshake that opened an export under `name`. */
 export const enterTransmission = (
   session: Session,
@@ -34,10 +39,11 @@ export const enterTransmission = (
   kind: 'transmission',
   opened,
   mode: session.mode,
-  contexts: session.chosen.exportName === name ? session.chosen.contexts : [],
+  contexts: contextsFor(session, name),
   blockSizesNegotiated,
   transmissionFlags: transmissionFlags(opened.info, {
     mode: session.mode,
     readOnly: session.options.readOnly,
+    contexts: contextsFor(session, name),
   }),
 });

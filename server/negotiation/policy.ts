@@ -2,6 +2,7 @@
 
 import { ClientFlag, Opt, Rep } from '../wire/constants.js';
 import type { OptionHeader } from '../wire/option.js';
+import { abort } from './abort.js';
 import { HANDLERS } from './handlers.js';
 import { type Answer, drop, type OptionHandler, refuse, type Session } from './session.js';
 
@@ -21,11 +22,7 @@ export const judge = (
   if (!(clientFlags & ClientFlag.FIXED_NEWSTYLE) && option !== Opt.EXPORT_NAME) {
     return drop(`option ${option} from a client without fixed newstyle`);
   }
-  const handler = HANDLERS.get(option);
-  const oversize = length > limits.maxOptionBytes;
-  if (option === Opt.ABORT && handler !== undefined) {
-    return oversize ? refuse(option, Rep.ERR_TOO_BIG, tooBig(limits.maxOptionBytes)) : handler;
-  }
+  if (option === Opt.ABORT) return abort();
 
   const error = (type: number, message: string): Answer =>
     option === Opt.EXPORT_NAME ? drop(message) : refuse(option, type, message);
@@ -33,8 +30,9 @@ export const judge = (
   if (options.tls === 'required' && !secure && option !== Opt.STARTTLS) {
     return error(Rep.ERR_TLS_REQD, 'This server requires TLS.');
   }
+  const handler = HANDLERS.get(option);
   if (handler === undefined) return error(Rep.ERR_UNSUP, `Option ${option} is not known.`);
-  if (oversize) return error(Rep.ERR_TOO_BIG, tooBig(limits.maxOptionBytes));
+  if (length > limits.maxOptionBytes) return error(Rep.ERR_TOO_BIG, tooBig(limits.maxOptionBytes));
   return handler;
 };
 

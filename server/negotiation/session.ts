@@ -18,6 +18,8 @@ export interface Session {
   chosen: { readonly exportName: string; readonly contexts: readonly NegotiatedContext[] };
 }
 
+export const NOTHING_CHOSEN: Session['chosen'] = { exportName: '', contexts: [] };
+
 /** What is said to the client, and whether the handshake goes on. */
 export interface Answer {
   /** Sent in one write. */

@@ -34,6 +34,7 @@ export function blockStatus(
   contexts: readonly NegotiatedContext[],
   block: number,
 ): void {
+  backend.queried();
   const most = (request.flags & CmdFlag.REQ_ONE) !== 0 ? 1 : MAX_EXTENTS;
   const longest = replies.mode === 'extended' ? Number.MAX_SAFE_INTEGER : MAX_COMPACT_EXTENT;
   contexts.forEach((context, index) => {

@@ -15,13 +15,15 @@ export class Commands {
 
   constructor(
     private readonly link: Link,
-    private readonly contexts: readonly NegotiatedContext[],
     /** Bytes the client was told every extent is a multiple of. */
     private readonly minimumBlock: number,
   ) {}
 
-  /** OPEN when the request is answered, under way or being changed in pieces, else why it must wait. */
-  serve(request: Request): Status {
+  /**
+   * OPEN when the request is answered, under way or being changed in pieces, else why it must wait. `contexts`: what
+   * a BLOCK_STATUS tells of.
+   */
+  serve(request: Request, contexts: readonly NegotiatedContext[]): Status {
     const { backend, out, underWay } = this.link;
     if (!out.room(BLOCK_STATUS_BYTES)) return Status.BLOCKED;
     if (underWay.isFull) return Status.BUSY;
@@ -34,7 +36,7 @@ export class Commands {
         this.#cache(request);
         break;
       case Cmd.BLOCK_STATUS:
-        this.#blockStatus(request);
+        this.#blockStatus(request, contexts);
         break;
       default:
         this.#change.begin(request, backend);
@@ -105,10 +107,10 @@ export class Commands {
     replies.plain(request, backend.admit('read', offset, length) || backend.cache(offset, length));
   }
 
-  #blockStatus(request: Request): void {
+  #blockStatus(request: Request, contexts: readonly NegotiatedContext[]): void {
     const { backend, replies } = this.link;
-    const errno = this.contexts.length === 0 ? EINVAL : backend.admit('read', request.offset, request.length);
+    const errno = contexts.length === 0 ? EINVAL : backend.admit('read', request.offset, request.length);
     if (errno !== 0) replies.plain(request, errno);
-    else blockStatus(backend, replies, request, this.contexts, this.minimumBlock);
+    else blockStatus(backend, replies, request, contexts, this.minimumBlock);
   }
 }

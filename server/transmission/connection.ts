@@ -51,7 +51,8 @@ export interface ConnectionOptions {
   readonly contexts: readonly NegotiatedContext[];
   readonly minimumBlock: number;
   readonly readOnly: boolean;
-  readonly fastZero: boolean;
+  readonly maxPayload?: number | undefined;
+  readonly fastZero?: boolean | undefined;
   /** Received already, by whoever negotiated. */
   readonly leftover: Uint8Array;
 }

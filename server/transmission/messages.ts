@@ -12,7 +12,8 @@ export type ToReactor =
       readonly contexts: readonly NegotiatedContext[];
       readonly minimumBlock: number;
       readonly readOnly: boolean;
-      readonly fastZero: boolean;
+      readonly maxPayload?: number | undefined;
+      readonly fastZero?: boolean | undefined;
       readonly leftover: Uint8Array;
     }
   /** Serve what has been received, then end every connection. */

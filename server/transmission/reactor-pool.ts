@@ -16,6 +16,10 @@ export interface Adopted {
   readonly contexts: readonly NegotiatedContext[];
   readonly minimumBlock: number;
   readonly readOnly: boolean;
+  /** Bytes of payload a READ or WRITE may carry, where it is not the customary 32 MiB. */
+  readonly maxPayload?: number | undefined;
+  /** False where the client was not told that it may ask for FAST_ZERO. */
+  readonly fastZero?: boolean | undefined;
   /** Bytes received beyond the handshake. */
   readonly leftover: Uint8Array;
 }
@@ -73,15 +77,14 @@ export class ReactorPool {
 
   /** Hands a connection to the reactor that has the fewest. `onClose` is called once, when it is gone. */
   adopt(adopted: Adopted, onClose: (reason: string) => void): number {
-    const { fd, opened, mode, contexts, minimumBlock, readOnly, leftover } = adopted;
+    const { opened, ...connection } = adopted;
+    const { fd } = connection;
     setSendBuffer(fd, SEND_BUFFER);
     const thread = this.#threads.reduce((a, b) => (b.connections < a.connections ? b : a));
     const id = ++this.#lastId;
     this.#open.set(id, { thread, onClose });
     thread.connections++;
-    const { shared, info } = opened;
-    const about = { mode, contexts, minimumBlock, readOnly, fastZero: info.fastZero };
-    this.#tell(thread, { kind: 'adopt', id, fd, shared, ...about, leftover });
+    this.#tell(thread, { kind: 'adopt', id, shared: opened.shared, ...connection });
     return id;
   }
 

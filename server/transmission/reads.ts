@@ -3,6 +3,7 @@ import type { Errno } from '../backend.js';
 import { CmdFlag } from '../wire/constants.js';
 import type { Request } from '../wire/request.js';
 import { type Link, Status } from './link.js';
+import { LONG_READ, LongRead } from './long-read.js';
 import { MAX_OPERATION } from './operations.js';
 import { PLAIN_REPLY_BYTES } from './replies.js';
 import type { Pipe } from './sockets.js';
@@ -18,7 +19,21 @@ const FROZEN = -65536;
 
 /** Serves READ. Every method returns OPEN when the request is answered or under way, else why it must wait. */
 export class Reads {
-  constructor(private readonly link: Link) {}
+  readonly #long: LongRead;
+
+  constructor(private readonly link: Link) {
+    this.#long = new LongRead(link);
+  }
+
+  /** A long READ has pieces left: `continueLong` has the word. */
+  get isLong(): boolean {
+    return this.#long.active;
+  }
+
+  /** Answers the next piece; OPEN, or why it must wait. */
+  continueLong(): Status {
+    return this.#long.step();
+  }
 
   /** True when a READ of this length goes through memory: `small` is for it, unless it had better be started. */
   static isSmall(request: Request): boolean {
@@ -28,6 +43,7 @@ export class Reads {
   serve(request: Request): Status {
     const { backend, replies } = this.link;
     if (backend.isDeferred() && request.length <= MAX_OPERATION) return this.#start(request);
+    if (request.length > LONG_READ) return this.#long.begin(request);
     if (Reads.isSmall(request)) return this.#copy(request);
     if (replies.mode !== 'simple' && (request.flags & CmdFlag.DF) === 0) return this.#sparse(request);
     return this.#zeroCopy(request);
@@ -154,7 +170,9 @@ export class Reads {
     if (!out.room(most + PLAIN_REPLY_BYTES)) return Status.BLOCKED;
     if (!backend.enter()) return Status.PARKED;
     const start = out.length;
-    const errno = backend.admit('read', offset, length) || readRuns(backend, out, replies, request);
+    const errno =
+      backend.admit('read', offset, length) ||
+      readRuns(backend, out, replies, request, { offset, length, isLast: true });
     backend.exit();
     if (errno !== 0) {
       out.length = start;

@@ -16,11 +16,12 @@ import type { Operation } from './operations.js';
 import type { Output } from './output.js';
 import { Reads } from './reads.js';
 import { PLAIN_REPLY_BYTES, Replies } from './replies.js';
+import { maxStatusPayload, readStatusPayload } from './status-payload.js';
 import { FROZEN, Writes } from './writes.js';
 
 const { EINVAL, EPERM } = constants.errno;
 
-/** Bytes of payload a READ or WRITE may carry: 32 MiB. */
+/** Bytes of payload a READ or WRITE may carry, where nothing else was said: 32 MiB. */
 export const MAX_PAYLOAD = 32 << 20;
 /** Bytes of payload a session moves in one turn, so that connections of a thread take turns. */
 const TURN_BYTES = 1 << 20;
@@ -40,8 +41,10 @@ export interface SessionOptions {
   /** Bytes every offset and length must be a multiple of; 1 where the client was not told. */
   readonly minimumBlock: number;
   readonly readOnly: boolean;
-  /** The client was offered FAST_ZERO. */
-  readonly fastZero: boolean;
+  /** Bytes of payload a READ or WRITE may carry; `MAX_PAYLOAD` when absent. */
+  readonly maxPayload?: number | undefined;
+  /** False where SEND_FAST_ZERO was not advertised. */
+  readonly fastZero?: boolean | undefined;
   readonly zeroCopy: ZeroCopy | undefined;
   /** Absent where everything is done in place. */
   readonly deferral?: Deferral | undefined;
@@ -56,6 +59,8 @@ export class Session {
   readonly #commands: Commands;
   readonly #alignmentMask: number;
   readonly #readOnly: boolean;
+  readonly #maxPayload: number;
+  readonly #contexts: readonly NegotiatedContext[];
   readonly #extended: boolean;
   readonly #headerBytes: number;
   readonly #flags: readonly (number | undefined)[];
@@ -70,12 +75,14 @@ export class Session {
     this.#link = { backend, out, replies, zeroCopy, underWay, batch };
     this.#reads = new Reads(this.#link);
     this.#writes = new Writes(this.#link);
-    this.#commands = new Commands(this.#link, options.contexts, options.minimumBlock);
+    this.#commands = new Commands(this.#link, options.minimumBlock);
     this.#alignmentMask = options.minimumBlock - 1;
     this.#readOnly = options.readOnly;
+    this.#maxPayload = options.maxPayload ?? MAX_PAYLOAD;
+    this.#contexts = options.contexts;
     this.#extended = mode === 'extended';
     this.#headerBytes = this.#extended ? Size.EXTENDED_REQUEST : Size.REQUEST;
-    this.#flags = validFlags(mode, options);
+    this.#flags = validFlags({ mode, fastZero: options.fastZero !== false || options.readOnly });
   }
 
   /** Operations that were started and not answered. */
@@ -133,11 +140,21 @@ export class Session {
 
   /** One request, or one piece of what was begun. */
   #step(input: Input, at: number, end: number): number {
-    if (!this.#writes.isReceiving && !this.#commands.isChanging) return this.#serveRequest(input, at, end);
+    const { isReceiving } = this.#writes;
+    const { isLong } = this.#reads;
+    if (!isReceiving && !isLong && !this.#commands.isChanging) return this.#serveRequest(input, at, end);
     this.#link.batch.settle();
-    if (this.#writes.isReceiving) return this.#receive(input, at, end);
+    if (isReceiving) return this.#receive(input, at, end);
+    if (isLong) return this.#readOn(at);
     const status = this.#commands.continueChange();
     if (this.#commands.isChanging) this.#turn = 0;
+    return this.#served(status, at);
+  }
+
+  /** One piece a turn: what it takes is a turn's worth of bytes. */
+  #readOn(at: number): number {
+    const status = this.#reads.continueLong();
+    if (this.#reads.isLong) this.#turn = 0;
     return this.#served(status, at);
   }
 
@@ -153,20 +170,21 @@ export class Session {
     const decode = this.#extended ? decodeExtendedRequest : decodeRequest;
     if (!decode(input.view, at, request)) return this.#wait(Status.BROKEN);
     if (request.type === Cmd.DISC) return this.#disconnect(body);
+    if (request.type === Cmd.BLOCK_STATUS && this.#hasPayload) return this.#narrowedStatus(input, body, end);
     const flaw = this.#flaw(request);
     if (request.type === Cmd.WRITE) return this.#write(input, body, end, flaw);
     if (flaw !== 0) return this.#refuse(body, flaw);
     this.#turn -= TURN_REQUEST;
     if (request.type === Cmd.READ) return this.#read(body);
     this.#link.batch.settle();
-    const status = this.#commands.serve(request);
+    const status = this.#commands.serve(request, this.#contexts);
     if (this.#commands.isChanging) this.#turn = 0;
     return this.#served(status, body);
   }
 
   #read(body: number): number {
     const request = this.#request;
-    this.#turn -= request.length;
+    this.#turn -= Math.min(request.length, TURN_BYTES - TURN_REQUEST);
     if (Reads.isSmall(request) && !this.#link.backend.isDeferred()) {
       return this.#served(this.#reads.small(request), body);
     }
@@ -186,21 +204,42 @@ export class Session {
     if (valid === undefined || (flags & ~valid) !== 0) return EINVAL;
     if (type === Cmd.FLUSH) return request.offset === 0 && length === 0 ? 0 : EINVAL;
     if (length === 0 || ((request.offsetLow | length) & this.#alignmentMask) !== 0) return EINVAL;
-    if (length > MAX_PAYLOAD && (type === Cmd.READ || type === Cmd.WRITE)) return EINVAL;
+    if (length > this.#maxPayload && (type === Cmd.READ || type === Cmd.WRITE)) return EINVAL;
     const modifies = type === Cmd.WRITE || type === Cmd.TRIM || type === Cmd.WRITE_ZEROES;
     return modifies && this.#readOnly ? EPERM : 0;
   }
 
+  get #hasPayload(): boolean {
+    return this.#extended && (this.#request.flags & CmdFlag.PAYLOAD_LEN) !== 0;
+  }
+
+  /** A BLOCK_STATUS whose payload says how long the range is, and of which contexts to tell. */
+  #narrowedStatus(input: Input, body: number, end: number): number {
+    const request = this.#request;
+    const behind = body + request.length;
+    if (request.length > maxStatusPayload(this.#contexts)) return this.#refuse(body, EINVAL);
+    if (behind > end) return WAIT;
+    const contexts = readStatusPayload(input.view, body, request, this.#contexts);
+    const flaw = contexts === undefined ? EINVAL : this.#flaw(request);
+    if (contexts === undefined || flaw !== 0) return this.#answer(flaw, behind);
+    this.#turn -= TURN_REQUEST;
+    this.#link.batch.settle();
+    return this.#served(this.#commands.serve(request, contexts), behind);
+  }
+
   /** Answers with an error; a request that claims a payload but may not have one loses that first. */
   #refuse(body: number, errno: Errno): number {
+    return this.#hasPayload ? this.#expect(body, errno) : this.#answer(errno, body);
+  }
+
+  /** Answers with an error, and goes on behind the request. */
+  #answer(errno: Errno, behind: number): number {
     const { batch, out, replies } = this.#link;
     batch.settle();
-    const hasPayload = this.#extended && (this.#request.flags & CmdFlag.PAYLOAD_LEN) !== 0;
-    if (hasPayload) return this.#expect(body, errno);
     if (!out.room(PLAIN_REPLY_BYTES)) return this.#wait(Status.BLOCKED);
     replies.plain(this.#request, errno);
     this.#turn -= TURN_REQUEST;
-    return body;
+    return behind;
   }
 
   #disconnect(body: number): number {

@@ -1,5 +1,5 @@
 import type { Backend, Errno } from '../backend.js';
-import type { Request } from '../wire/request.js';
+import type { Replied } from '../wire/reply.js';
 import type { Output } from './output.js';
 import type { Replies } from './replies.js';
 
@@ -8,24 +8,31 @@ const MAX_RUNS = 16;
 /** Chunk headers of such a reply, at most; a hole's is 4 bytes longer than that of data. */
 export const MAX_RUN_HEADERS = MAX_RUNS + 1;
 
+/** What of a READ is answered; `isLast`: nothing of it follows. */
+export interface Part {
+  readonly offset: number;
+  readonly length: number;
+  readonly isLast: boolean;
+}
+
 /**
  * Answers a READ in chunks, one per run. The range is admitted and there is room for all of it. On an error the
  * caller takes back what was written.
  */
-export function readRuns(backend: Backend, out: Output, replies: Replies, request: Request): Errno {
-  const end = request.offset + request.length;
-  let position = request.offset;
+export function readRuns(backend: Backend, out: Output, replies: Replies, to: Replied, part: Part): Errno {
+  const end = part.offset + part.length;
+  let position = part.offset;
   for (let run = 1; position < end; run++) {
     const left = end - position;
     const extent = run > MAX_RUNS ? left : backend.extent(position, left);
     const length = Math.abs(extent);
-    const last = length === left;
+    const last = length === left && part.isLast;
     if (extent < 0) {
-      replies.hole(request, position, length, last);
+      replies.hole(to, position, length, last);
     } else {
       const errno = backend.read(out.address + out.length + replies.dataHeaderBytes, position, length);
       if (errno !== 0) return errno;
-      replies.data(request, position, length, last);
+      replies.data(to, position, length, last);
       out.length += length;
     }
     position += length;

@@ -20,7 +20,8 @@ export interface StreamConnectionOptions {
   readonly contexts: readonly NegotiatedContext[];
   readonly minimumBlock: number;
   readonly readOnly: boolean;
-  readonly fastZero: boolean;
+  readonly maxPayload?: number | undefined;
+  readonly fastZero?: boolean | undefined;
   /** Received already, by whoever negotiated. */
   readonly leftover: Uint8Array;
   /** Called once, when the stream is closed. */

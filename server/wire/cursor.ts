@@ -1,5 +1,6 @@
 /** Reads the variable parts of an option's data front to back; whatever is not there is undefined. */
 
+import { MAX_STRING } from './constants.js';
 import { count16, count32 } from './structs.js';
 import { decodeText } from './text.js';
 
@@ -23,10 +24,10 @@ export class Cursor {
     return bytes && count32.decode(bytes).count;
   }
 
-  /** A string with its 32-bit length before it. */
-  text(): string | undefined {
+  /** A string with its 32-bit length before it; of at most `limit` bytes. */
+  text(limit = MAX_STRING): string | undefined {
     const length = this.u32();
-    const bytes = length === undefined ? undefined : this.take(length);
+    const bytes = length === undefined || length > limit ? undefined : this.take(length);
     return bytes && decodeText(bytes);
   }
 

@@ -1,6 +1,6 @@
 /** Codec of what options carry: requests of INFO / GO and of the meta context options, and their items of reply. */
 
-import { Info } from './constants.js';
+import { Info, MAX_STRING } from './constants.js';
 import { Cursor } from './cursor.js';
 import { count32, infoBlockSize, infoExport, infoString, metaContext, pack } from './structs.js';
 import { encodeText } from './text.js';
@@ -19,10 +19,10 @@ export interface ContextRequest {
   readonly queries: readonly string[];
 }
 
-/** Undefined when the data is not exactly one request. */
-export const decodeInfoRequest = (data: Buffer): InfoRequest | undefined => {
+/** Undefined when the data is not exactly one request, with a name of at most `maxNameBytes`. */
+export const decodeInfoRequest = (data: Buffer, maxNameBytes = MAX_STRING): InfoRequest | undefined => {
   const cursor = new Cursor(data);
-  const name = cursor.text();
+  const name = cursor.text(maxNameBytes);
   const count = cursor.u16();
   if (name === undefined || count === undefined || cursor.left !== count * 2) return undefined;
   const items = new Set<number>();
@@ -30,10 +30,10 @@ export const decodeInfoRequest = (data: Buffer): InfoRequest | undefined => {
   return { name, items };
 };
 
-/** Undefined when the data is not exactly one request. */
-export const decodeContextRequest = (data: Buffer): ContextRequest | undefined => {
+/** Undefined when the data is not exactly one request, with a name of at most `maxNameBytes`. */
+export const decodeContextRequest = (data: Buffer, maxNameBytes = MAX_STRING): ContextRequest | undefined => {
   const cursor = new Cursor(data);
-  const name = cursor.text();
+  const name = cursor.text(maxNameBytes);
   const count = cursor.u32();
   if (name === undefined || count === undefined) return undefined;
   const queries: string[] = [];

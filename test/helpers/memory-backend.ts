@@ -163,6 +163,10 @@ export class MemoryBackend implements Backend {
     return 0;
   }
 
+  queried(): void {
+    this.log.push('queried');
+  }
+
   extent(offset: number, length: number): number {
     this.#expectRange(offset, length);
     const isHole = this.#holeAt(offset);
@@ -264,6 +268,7 @@ export class FaultyBackend implements Backend {
     this.fault('writeZeroes', offset, length) || this.inner.writeZeroes(offset, length, how);
   cache = (offset: number, length: number): Errno =>
     this.fault('cache', offset, length) || this.inner.cache(offset, length);
+  queried = (): void => this.inner.queried();
   extent = (offset: number, length: number): number => this.inner.extent(offset, length);
   dirty = (offset: number, length: number): number => this.inner.dirty(offset, length);
   isData = (offset: number, length: number): boolean => this.inner.isData(offset, length);

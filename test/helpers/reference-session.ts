@@ -37,13 +37,15 @@ export class ReferenceSession {
       [Cmd.TRIM, FUA],
       [Cmd.CACHE, FUA],
       [Cmd.WRITE_ZEROES, FUA | NO_HOLE | FAST_ZERO],
-      [Cmd.BLOCK_STATUS, FUA | REQ_ONE],
+      [Cmd.BLOCK_STATUS, FUA | REQ_ONE | (options.mode === 'extended' ? PAYLOAD_LEN : 0)],
     ]);
   }
 
   /** Wire errno of a request, in the order of the checks. */
-  error({ type, flags, offset, length }: Asked): number {
-    const { size, minimumBlock, readOnly, contexts } = this.#options;
+  error(asked: Asked): number {
+    const { type, flags, offset } = asked;
+    const { size, minimumBlock, readOnly } = this.#options;
+    const { length, contexts } = this.#meant(asked);
     const known = this.#flags.get(type);
     if (known === undefined || (flags & ~known) !== 0) return EINVAL;
     if (type === Cmd.FLUSH) return offset === 0n && length === 0n ? 0 : EINVAL;
@@ -57,6 +59,22 @@ export class ReferenceSession {
     if (type === Cmd.BLOCK_STATUS && contexts.length === 0) return EINVAL;
     if (offset + length > BigInt(size)) return modifies && type !== Cmd.TRIM ? ENOSPC : EINVAL;
     return 0;
+  }
+
+  /** Range and contexts of a request; a BLOCK_STATUS may say them in its payload. No contexts when it does it wrong. */
+  #meant({ type, flags, length, payload }: Asked): { length: bigint; contexts: readonly number[] } {
+    const { mode, contexts } = this.#options;
+    const isNarrowed =
+      mode === 'extended' && type === Cmd.BLOCK_STATUS && (flags & CmdFlag.PAYLOAD_LEN) !== 0;
+    if (!isNarrowed) return { length, contexts };
+    const ids: number[] = [];
+    for (let at = 8; at + 4 <= payload.length; at += 4) ids.push(payload.readUInt32BE(at));
+    const isRight =
+      payload.length % 4 === 0 &&
+      payload.length >= 12 &&
+      new Set(ids).size === ids.length &&
+      ids.every((id) => contexts.includes(id));
+    return { length: isRight ? payload.readBigUInt64BE(0) : 0n, contexts: ids };
   }
 
   /** Does the request, then says what is wrong with a reply to it; undefined when nothing is. */
@@ -74,8 +92,10 @@ export class ReferenceSession {
     return undefined;
   }
 
-  #judgeExtents({ flags, offset, length }: Asked, { extents }: Reply): string | undefined {
-    for (const context of this.#options.contexts) {
+  #judgeExtents(asked: Asked, { extents }: Reply): string | undefined {
+    const { flags, offset } = asked;
+    const { length, contexts } = this.#meant(asked);
+    for (const context of contexts) {
       const runs = extents.get(context);
       if (runs === undefined) return `nothing of context ${context}`;
       if ((flags & CmdFlag.REQ_ONE) !== 0 && runs.length !== 1) return `${runs.length} extents, not one`;
@@ -91,6 +111,6 @@ export class ReferenceSession {
       }
       if (at > offset + length) return `extents to ${at}, past the range`;
     }
-    return extents.size === this.#options.contexts.length ? undefined : 'a context nobody asked for';
+    return extents.size === contexts.length ? undefined : 'a context nobody asked for';
   }
 }

@@ -19,7 +19,8 @@ export interface BenchOptions {
   readonly minimumBlock?: number;
   /** The session's, as on a read-only listener. */
   readonly readOnly?: boolean;
-  /** FAST_ZERO was offered; true unless told. */
+  readonly maxPayload?: number;
+  /** SEND_FAST_ZERO was advertised. */
   readonly fastZero?: boolean;
   /** Replies may go through a pipe in memory. */
   readonly zeroCopy?: boolean;
@@ -68,7 +69,8 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
       contexts: options.contexts ?? [],
       minimumBlock: options.minimumBlock ?? 1,
       readOnly: options.readOnly ?? false,
-      fastZero: options.fastZero ?? true,
+      maxPayload: options.maxPayload,
+      fastZero: options.fastZero,
       zeroCopy: options.zeroCopy ? this : undefined,
       deferral: this.#operations && { operations: this.#operations, owner: this },
     });

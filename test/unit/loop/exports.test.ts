@@ -43,6 +43,30 @@ t.test('what a client is told', async (t) => {
   t.equal(loop0?.info().blockSizes.minimum, 4096);
 });
 
+t.test(
+  'where the device ends within a block, the minimum is what its last bytes can be reached with',
+  async (t) => {
+    await using bench = new LoopBench();
+    const device = await bench.device();
+    const loop0 = new LoopExports(bench.control).find('loop0');
+    const file = bench.file('disk.img');
+    await device.loopConfigure({ file, blockSize: 4096 });
+    const minimum = () => loop0?.info().blockSizes.minimum;
+    t.equal(minimum(), 4096);
+    for (const [sizeLimit, expected] of [
+      [MIB - 512, 512],
+      [MIB - 1024, 1024],
+      [MIB - 2048, 2048],
+      [MIB - 4096, 4096],
+      [512, 512],
+    ] as const) {
+      await device.loopSetStatus({ offset: 0, sizeLimit });
+      t.equal(loop0?.info().size, sizeLimit);
+      t.equal(minimum(), expected, `${sizeLimit} bytes`);
+    }
+  },
+);
+
 t.test('a session counts as one opener, until it is released, once', async (t) => {
   await using bench = new LoopBench();
   const device = await bench.bound({ autoclear: true });

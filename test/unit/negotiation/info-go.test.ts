@@ -3,7 +3,7 @@ import t from 'tap';
 import { LoopError } from '../../../driver/errno.js';
 import { Info, Opt, Rep, TransmissionFlag } from '../../../server/wire/constants.js';
 import { FakeExport, fakeTable } from '../../helpers/fake-exports.js';
-import { handshake, infoData, option, text, u16 } from '../../helpers/handshake.js';
+import { contextData, handshake, infoData, option, text, u16 } from '../../helpers/handshake.js';
 
 t.test('GO says INFO_EXPORT, ACK, and enters transmission with nothing behind the ACK', async (t) => {
   for (const flags of [1, 3]) {
@@ -125,6 +125,27 @@ t.test('bytes behind the option travel along as leftover', async (t) => {
     }),
     { numRuns: 20 },
   );
+});
+
+t.test('BLOCK_STATUS_PAYLOAD is offered with extended headers and a selected context only', async (t) => {
+  const { BLOCK_STATUS_PAYLOAD } = TransmissionFlag;
+  const cases = [
+    { mode: Opt.EXTENDED_HEADERS, queries: ['base:allocation'], go: 'loop0', isOffered: true },
+    { mode: Opt.EXTENDED_HEADERS, queries: ['base:allocation'], go: 'loop1', isOffered: false },
+    { mode: Opt.EXTENDED_HEADERS, queries: [], go: 'loop0', isOffered: false },
+    { mode: Opt.STRUCTURED_REPLY, queries: ['base:allocation'], go: 'loop0', isOffered: false },
+  ];
+  for (const { mode, queries, go, isOffered } of cases) {
+    const { client } = handshake(t);
+    await client.greet();
+    await client.ask(mode);
+    await client.ask(Opt.SET_META_CONTEXT, contextData('loop0', queries));
+    for (const number of [Opt.INFO, Opt.GO]) {
+      const [reply] = await client.ask(number, infoData(go));
+      const flags = reply?.data.readUInt16BE(10) ?? 0;
+      t.equal((flags & BLOCK_STATUS_PAYLOAD) !== 0, isOffered, JSON.stringify({ mode, queries, go, number }));
+    }
+  }
 });
 
 t.test('transmission flags tell what the export and the listener can do', async (t) => {

@@ -108,6 +108,7 @@ t.test('a selection holds for the export it named, until the next one, also if t
     { next: [option(SET_META_CONTEXT, contextData('loop0', []))], go: 'loop0', count: 0 },
     { next: [option(SET_META_CONTEXT, contextData('nope', ['base:allocation']))], go: 'loop0', count: 0 },
     { next: [option(SET_META_CONTEXT, Buffer.from('junk'))], go: 'loop0', count: 0 },
+    { next: [option(SET_META_CONTEXT, Buffer.alloc(65_537))], go: 'loop0', count: 0 },
   ];
   for (const { next, go, count } of cases) {
     const { client, outcome } = handshake(t);

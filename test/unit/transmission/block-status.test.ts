@@ -4,7 +4,7 @@ import { CONTEXTS, DIRTY_FLAG } from '../../../server/transmission/contexts.js';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { PAGE } from '../../helpers/memory-backend.js';
 import { ALLOCATION, SessionBench } from '../../helpers/session-bench.js';
-import type { Run } from '../../helpers/transmission-client.js';
+import type { Ask, Run } from '../../helpers/transmission-client.js';
 
 const { BLOCK_STATUS } = Cmd;
 const SIZE = 1 << 20;
@@ -136,6 +136,74 @@ for (const mode of ['structured', 'extended'] as const) {
     t.equal(without.askOne({ type: BLOCK_STATUS, offset: 0, length: 512 }).error, WireErrno.EINVAL);
   });
 }
+
+/** A BLOCK_STATUS that names its range and contexts in the payload. */
+const narrowed = (length: number | bigint, ids: readonly number[], flags = 0): Ask => {
+  const payload = Buffer.alloc(8 + 4 * ids.length);
+  payload.writeBigUInt64BE(BigInt(length));
+  for (const [index, id] of ids.entries()) payload.writeUInt32BE(id, 8 + 4 * index);
+  return { type: BLOCK_STATUS, flags: CmdFlag.PAYLOAD_LEN | flags, offset: 0, payload };
+};
+
+t.test('extended: a payload chooses among the selected contexts', async (t) => {
+  const device = new SessionBench({ mode: 'extended', size: SIZE, contexts: CONTEXTS });
+  device.memory.fill(0, randomBytes(PAGE));
+  const rest = BigInt(SIZE - PAGE);
+  const allocation = [
+    [4096n, DATA],
+    [rest, HOLE],
+  ];
+  const dirty = [
+    [4096n, DIRTY_FLAG],
+    [rest, 0],
+  ];
+  const told = (ask: Ask): unknown[] => [...device.askOne(ask).extents];
+  t.strictSame(told(narrowed(SIZE, [1])), [[1, allocation]]);
+  t.strictSame(told(narrowed(SIZE, [2])), [[2, dirty]]);
+  t.strictSame(
+    told(narrowed(SIZE, [2, 1])).sort(),
+    [
+      [1, allocation],
+      [2, dirty],
+    ],
+    'in any order',
+  );
+  t.strictSame(told(narrowed(100, [1], CmdFlag.REQ_ONE)), [[1, [[100n, DATA]]]]);
+  t.equal(device.memory.log.filter((call) => call === 'queried').length, 4, 'each is counted once');
+});
+
+t.test('extended: a payload that chooses wrongly is EINVAL, and the connection goes on', async (t) => {
+  const device = new SessionBench({
+    mode: 'extended',
+    size: SIZE,
+    contexts: CONTEXTS,
+    minimumBlock: 512,
+  });
+  const raw = (payload: Buffer): Ask => ({ ...narrowed(0, []), payload });
+  const wrong = {
+    'an unknown id': narrowed(512, [3]),
+    'a known and an unknown id': narrowed(512, [1, 3]),
+    'an id twice': narrowed(512, [1, 1]),
+    'more ids than there are': narrowed(512, [1, 2, 1]),
+    'no id': narrowed(512, []),
+    'half an id': raw(Buffer.alloc(14)),
+    'half a length': raw(Buffer.alloc(4)),
+    nothing: raw(Buffer.alloc(0)),
+    'far too much': raw(Buffer.alloc(100_000)),
+    'a length of zero': narrowed(0, [1]),
+    'an unaligned length': narrowed(100, [1]),
+    'a length past the end': narrowed(SIZE + 512, [1]),
+    'a length past everything': narrowed(2n ** 64n - 512n, [1]),
+    'a flag it does not have': narrowed(512, [1], CmdFlag.DF),
+  };
+  for (const [title, ask] of Object.entries(wrong)) {
+    t.equal(device.askOne(ask).error, WireErrno.EINVAL, title);
+    t.equal(device.askOne(narrowed(512, [1])).error, 0, `behind ${title}`);
+  }
+  const without = new SessionBench({ mode: 'extended', size: SIZE, contexts: [] });
+  t.equal(without.askOne(narrowed(512, [1])).error, WireErrno.EINVAL);
+  t.equal(without.askOne({ type: Cmd.READ, offset: 0, length: 16 }).error, 0);
+});
 
 t.test('a run of more than 4 GiB is one extent in extended replies and pieces in compact ones', async (t) => {
   const extended = new SessionBench({ mode: 'extended', size: 1 << 16, contexts: ALLOCATION });

@@ -126,13 +126,30 @@ function sessions(mode: ReplyMode) {
   const flags = fc.oneof({ weight: 4, arbitrary: fc.constantFrom(0, 1, 2, 4, 8, 16) }, fc.nat(31));
   const type = fc.constantFrom(READ, FLUSH, TRIM, CACHE, WRITE_ZEROES, BLOCK_STATUS, 8, 0xffff);
   const other = fc.record({ type, flags, cookie, offset: near, length });
+  const narrowed = fc
+    .record({
+      flags: fc.constantFrom(32, 40),
+      cookie,
+      offset: near,
+      ids: fc.array(fc.constantFrom(1, 1, 2)),
+      length,
+    })
+    .map(({ ids, length, ...rest }) => {
+      const payload = Buffer.alloc(8 + 4 * ids.length);
+      payload.writeBigUInt64BE(BigInt(length));
+      for (const [index, id] of ids.entries()) payload.writeUInt32BE(id, 8 + 4 * index);
+      return { type: BLOCK_STATUS, ...rest, payload };
+    });
   const bytes = fc.oneof(
     fc.nat(300).map((sectors) => sectors * 512),
     fc.nat(150_000),
   );
   const write = fc.record({ flags: fc.constantFrom(0, 1), cookie, offset: near, bytes, value: fc.nat(255) });
   return fc.record({
-    requests: fc.array(fc.oneof(other, write), { minLength: 1, maxLength: 12 }),
+    requests: fc.array(mode === 'extended' ? fc.oneof(other, write, narrowed) : fc.oneof(other, write), {
+      minLength: 1,
+      maxLength: 12,
+    }),
     pieces: fc.array(fc.oneof(fc.integer({ min: 1, max: 100 }), fc.integer({ min: 1, max: 400_000 })), {
       minLength: 1,
       maxLength: 6,

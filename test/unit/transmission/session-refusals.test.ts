@@ -75,6 +75,22 @@ const REFUSED: readonly Refused[] = [
     },
   },
   {
+    title: 'a READ or WRITE over the limit that was told',
+    asks: [
+      { type: READ, offset: 0, length: 65_537 },
+      { type: WRITE, offset: 0, payload: payload(65_537) },
+      { type: WRITE, offset: 0, payload: payload(300_000) },
+    ],
+    error: EINVAL,
+    options: { maxPayload: 65_536 },
+  },
+  {
+    title: 'FAST_ZERO that was not offered',
+    asks: everywhere([WRITE_ZEROES], { flags: CmdFlag.FAST_ZERO, offset: 0, length: 512 }),
+    error: EINVAL,
+    options: { fastZero: false },
+  },
+  {
     title: 'a READ or TRIM past the end',
     asks: [
       { type: READ, offset: SIZE, length: 1 },
