@@ -78,8 +78,19 @@ const EXPECTED: Readonly<Record<string, string>> = {
   number: 'must be the number of a device',
 };
 
+/** What fastify finds wrong before it looks at a field, by its codes. */
+const UNREADABLE: Readonly<Record<string, string>> = {
+  FST_ERR_BAD_URL: 'the path of the request is not a URL',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE:
+    'the body of the request must be JSON, with the content-type application/json',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'the body of the request is empty',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'the body of the request is not JSON',
+};
+
 /** Names the field plainly. */
 function sentence(error: Error): string {
+  const known = 'code' in error ? UNREADABLE[String(error.code)] : undefined;
+  if (known !== undefined) return known;
   const problem =
     'validation' in error && Array.isArray(error.validation) ? error.validation.at(-1) : undefined;
   return problem === undefined ? error.message : problemSentence(problem as Problem);

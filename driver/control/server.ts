@@ -31,6 +31,10 @@ export async function createControlApp(context: ControlContext): Promise<Control
     // Say what is wrong with a request; never repair it.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
     clientErrorHandler: answerGarbage,
+    frameworkErrors: (error, _request, { raw }) => {
+      const { status, body } = refusalOf(error);
+      raw.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    },
   });
   exactSizes(app);
   errorAnswers(app, context);

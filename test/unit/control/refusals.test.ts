@@ -66,6 +66,25 @@ t.test('a field that is wrong, missing or unknown is named', async (t) => {
   }
 });
 
+t.test('a request that can not be read is refused in the same way', async (t) => {
+  const { server, send } = await setUp();
+  t.teardown(() => server.close());
+  const refused = (message: string, status = 400) => ({ status, body: { errno: 'EINVAL', message } });
+  t.strictSame(await send('DELETE', '/devices/%zz'), refused('the path of the request is not a URL'));
+  for (const payload of ['{"file":', '[[[[', '{"__proto__":{"x":1}}', '"']) {
+    t.strictSame(await send('PUT', BACKING, payload), refused('loop0: the body of the request is not JSON'));
+  }
+  t.strictSame(await send('PUT', BACKING, ''), refused('loop0: the body of the request is empty'));
+  t.strictSame(
+    await send('PUT', BACKING, 'null'),
+    refused('loop0: the body of the request must be a JSON object'),
+  );
+  const xml = { 'content-type': 'application/xml' };
+  const answer = await server.app.inject({ method: 'PUT', url: BACKING, headers: xml, payload: '<a/>' });
+  t.equal(answer.statusCode, 415);
+  t.match(answer.json(), { errno: 'EINVAL', message: /^loop0: the body of the request must be JSON, / });
+});
+
 t.test('a number that no device can have is no device', async (t) => {
   const { server, send } = await setUp();
   t.teardown(() => server.close());
