@@ -86,6 +86,8 @@ export { endProcess };
 
 /** Other clients' requests in flight have this long to finish in a handover, milliseconds. */
 const HANDOVER_DRAIN_MS = 300;
+/** What a drain leaves behind has at least this long to end, milliseconds. */
+const LEAST_WAIT_MS = 200;
 const DEMONSTRATION_BYTES = 1024 ** 3;
 const DATA_PATH = new URL('./queue/queue-rq.js', import.meta.url);
 
@@ -181,7 +183,11 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
       return;
     }
     await kernel?.leave();
-    await Promise.all([server.drain(timeoutMs), control?.close(), kernel?.close()]);
+    const deadline = performance.now() + timeoutMs;
+    await Promise.all([server.drain(timeoutMs), control?.close()]);
+    // The last sessions may have left clears behind. Files are free, then the state is, for the daemon after this one.
+    await within(Math.max(deadline - performance.now(), LEAST_WAIT_MS), loops.idle());
+    await kernel?.close();
     for (const claim of claims) claim.release();
   };
   return {
@@ -195,6 +201,15 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
       return drained;
     },
   };
+}
+
+/** Waits for work, but no longer than `timeoutMs`. */
+async function within(timeoutMs: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 interface ServerParts {

@@ -14,6 +14,8 @@ export interface ControlledDevice {
   loopSetStatus(settings: LoopSettingsFields): Promise<void>;
   loopGetStatus(): Promise<LoopStatusFields>;
   describe(): Promise<LoopStatusFields>;
+  /** Resolves when no operation of the device is under way. */
+  idle(): Promise<void>;
   loopSetCapacity(): Promise<void>;
   loopSetDio(on: boolean): Promise<void>;
   loopResetDirty(): Promise<void>;

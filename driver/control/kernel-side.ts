@@ -31,11 +31,17 @@ export async function clearBacking(
   return state === 'bound' ? device.loopClrFd() : 'cleared';
 }
 
-/** The detached kernel's session ends asynchronously; other sessions may stay, and then the clear is deferred. */
+/**
+ * The detached kernel's session ends asynchronously, and so does the clear that its close causes, with the file
+ * closed last. Other sessions may stay, and then the clear is deferred.
+ */
 async function sessionsEnd(device: ControlledDevice): Promise<void> {
   const deadline = Date.now() + GOODBYE_MS;
   while (Date.now() < deadline) {
-    if ((await device.describe()).openers === 0) return;
+    if ((await device.describe()).openers === 0) {
+      await Promise.race([device.idle(), sleep(deadline - Date.now(), undefined, { ref: false })]);
+      return;
+    }
     await sleep(5);
   }
 }

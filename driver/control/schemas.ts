@@ -2,10 +2,11 @@
 
 const bytes = {
   oneOf: [
-    { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
-    { type: 'string', pattern: '^[0-9]{1,20}$' },
+    { type: 'integer', minimum: 0 },
+    { type: 'string', pattern: '^[0-9]{1,40}$' },
   ],
-  description: 'Bytes: a number, or decimal digits where a JSON number is not exact.',
+  description:
+    'Bytes, 0 to 2^63 - 1: a number, or decimal digits for those whose JSON numbers are not exact.',
 } as const;
 const path = {
   type: 'string',
@@ -32,7 +33,7 @@ const answer = (properties: Record<string, unknown>) => ({
   required: Object.keys(properties),
 });
 
-export const deviceParams = object({ number: { type: 'string', pattern: '^[0-9]{1,7}$' } }, ['number']);
+export const deviceParams = object({ number: { type: 'string', pattern: '^[0-9]{1,15}$' } }, ['number']);
 export const forceQuery = object({ force: { type: 'string', enum: ['true', 'false'] } });
 
 export const addRequest = {

@@ -31,7 +31,12 @@ export async function createControlApp(context: ControlContext): Promise<Control
     // Say what is wrong with a request; never repair it.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
     clientErrorHandler: answerGarbage,
+    frameworkErrors: (error, _request, { raw }) => {
+      const { status, body } = refusalOf(error);
+      raw.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    },
   });
+  exactSizes(app);
   errorAnswers(app, context);
   await app.register(swagger, {
     openapi: {
@@ -122,10 +127,27 @@ function observerRoutes(app: FastifyInstance, context: ControlContext, streams: 
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }
 
+/** A number over 2^53 behind `offset` or `sizeLimit`, which JSON.parse would round. A string never holds a bare quote. */
+const LARGE_BYTES = /(?<!\\)("(?:offset|sizeLimit)"\s*:\s*)(\d{16,40})(?=\s*[,}])/g;
+
+/** Takes sizes up to 2^63 - 1 as they are. */
+function exactSizes(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) =>
+    parse(request, body.replace(LARGE_BYTES, '$1"$2"'), done),
+  );
+}
+
+/** The device that a request names in its path. */
+function deviceIn(params: unknown): string | undefined {
+  const { number } = (params ?? {}) as { readonly number?: string };
+  return number !== undefined && /^\d+$/.test(number) ? number : undefined;
+}
+
 /** Every error has the one shape, whoever found it: a route, the validation, the router, the body parser. */
 function errorAnswers(app: FastifyInstance, context: ControlContext): void {
   app.setErrorHandler(async (error, request, reply) => {
-    const refusal = refusalOf(error);
+    const refusal = refusalOf(error, deviceIn(request.params));
     if (refusal.unexpected) context.log.error({ error, url: request.url }, 'a control request failed');
     return reply.status(refusal.status).send(refusal.body);
   });

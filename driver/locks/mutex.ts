@@ -7,6 +7,11 @@ export interface Held extends Disposable {
   release(): void;
 }
 
+export interface AcquireOptions {
+  readonly signal?: AbortSignal;
+  readonly onWait?: () => void;
+}
+
 interface Waiter {
   grant(release: () => void): void;
 }
@@ -44,10 +49,11 @@ export class OrderedMutex<C extends string = LockClass> {
    * Waits for the mutex.
    *
    * Rejects with the signal's reason when it is aborted before the mutex is had, and with EDEADLK when the task
-   * already holds this very mutex. Not an async function: the validator must see the caller's own context.
+   * already holds this very mutex. `onWait` is called, at once, when somebody else has it. Not an async function: the
+   * validator must see the caller's own context.
    */
-  acquire(options: { readonly signal?: AbortSignal } = {}): Promise<Held> {
-    const { signal } = options;
+  acquire(options: AcquireOptions = {}): Promise<Held> {
+    const { signal, onWait } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
     const acquisition = this.#order.acquiring(this.lockClass, this.name, { below: this.acquire });
     if (acquisition.deadlock) {
@@ -57,6 +63,7 @@ export class OrderedMutex<C extends string = LockClass> {
       );
     }
     const contended = this.locked;
+    if (contended) onWait?.();
     return this.#enter(signal).then(
       (release) => {
         acquisition.acquired({ contended });

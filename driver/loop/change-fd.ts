@@ -11,7 +11,7 @@ import { needsValidateMutex, openBacking, validateFile } from './validate-file.j
  */
 export async function loopChangeFd(core: LoopCore, path: string): Promise<void> {
   // It is opened with no lock held, as an open may take long; a failure counts only after the device's own checks.
-  const opened = await openBacking(core.host, { file: path, readOnly: true }).catch(asLoopError);
+  const opened = await openBacking(core.host, { file: path, readOnly: true }, core).catch(asLoopError);
   const swap: Swap = { old: undefined };
   const change = () => changeUnder(core, opened, swap);
   try {

@@ -1,13 +1,13 @@
 import { LoopError } from '../errno.js';
 import type { BackingFile } from '../io/backing-file.js';
-import type { Binding, LoopCore } from './loop-core.js';
+import type { Binding, LoopCore, Waiting } from './loop-core.js';
 import { closeClearer, closeOpener, loOpen } from './open-release.js';
 
 /** What became of a clear: done, or left to the last close. */
 export type ClearOutcome = 'cleared' | 'deferred';
 
 /** What to clear. */
-interface Wish {
+interface Wish extends Waiting {
   /** Now, whoever has the device open. */
   readonly force: boolean;
   /** Only this binding, and only while autoclear wants it. */
@@ -22,46 +22,57 @@ interface Wish {
  */
 export async function loopClrFd(core: LoopCore, wish: Wish): Promise<ClearOutcome> {
   await loOpen(core, { deferred: false });
-  let deferred: Binding['id'] | undefined;
+  let taken: Taken = {};
   let left: Binding['id'] | undefined;
   try {
-    deferred = await deferOrClear(core, wish);
+    taken = await deferOrClear(core, wish);
   } finally {
     // Also after a refusal: meanwhile this may have become the last close of what somebody else bound and used.
-    left = await closeClearer(core, deferred);
-    if (left !== undefined) await autoclear(core, left);
+    left = await closeClearer(core, taken.deferred);
+    if (taken.file !== undefined) await closeFile(core, taken.file, wish);
+    if (left !== undefined) await autoclear(core, left, wish);
   }
-  return deferred === undefined || left === deferred ? 'cleared' : 'deferred';
+  return taken.deferred === undefined || left === taken.deferred ? 'cleared' : 'deferred';
 }
 
 /**
  * An opener is gone. When it was the last of a bound device with autoclear, the device is cleared just as by open,
  * clr_fd, close, now that openMutex is dropped.
  *
- * A deferred close waits for that. One in the style of the kernel (suspend, resume) does not: the clear waits for
- * I/O, which its caller may be holding up.
+ * The clear may have to wait for I/O, which a close never does: it goes on by itself then. A deferred close waits for
+ * one that need not, so that its caller finds the device unbound; one in the style of the kernel (suspend, resume)
+ * waits for nothing.
  */
 export async function loRelease(core: LoopCore, options: { readonly deferred: boolean }): Promise<void> {
   const left = await closeOpener(core);
   if (left === undefined) return;
-  if (options.deferred) return autoclear(core, left);
-  void core.host.order
-    .detached(`autoclear ${core.name}`, () => autoclear(core, left))
-    .catch((error: unknown) => core.host.report(core, error));
+  await new Promise<void>((resolve) => {
+    const clearing = core.detached('autoclear', () => autoclear(core, left, { onWait: resolve }));
+    void clearing.catch((error: unknown) => core.host.report(core, error)).then(() => resolve());
+    if (!options.deferred) resolve();
+  });
 }
 
-async function autoclear(core: LoopCore, binding: Binding['id']): Promise<void> {
+async function autoclear(core: LoopCore, binding: Binding['id'], { onWait }: Waiting): Promise<void> {
   try {
-    await loopClrFd(core, { force: false, only: binding });
+    await loopClrFd(core, { force: false, only: binding, ...(onWait && { onWait }) });
   } catch (error) {
     // Somebody else cleared it, or took autoclear away.
     if (!(error instanceof LoopError && error.errno === 'ENXIO')) throw error;
   }
 }
 
-/** Caller counts as an opener. Returns the binding when it is left to the last close. */
-async function deferOrClear(core: LoopCore, wish: Wish): Promise<Binding['id'] | undefined> {
-  const decision = { deferred: undefined, rundown: undefined } as Decision;
+/** What a clear has come to: one of the two. */
+interface Taken {
+  /** The binding, left to the last close. */
+  readonly deferred?: Binding['id'];
+  /** The file, which is the device's no longer. */
+  readonly file?: BackingFile;
+}
+
+/** Caller counts as an opener. */
+async function deferOrClear(core: LoopCore, wish: Wish): Promise<Taken> {
+  const decision: Decision = {};
   await core.globallyExclusive(async () => {
     const binding = core.bound();
     if (wish.only !== undefined && (binding.id !== wish.only || !binding.autoclear)) throw noLonger(core);
@@ -74,9 +85,16 @@ async function deferOrClear(core: LoopCore, wish: Wish): Promise<Binding['id'] |
     decision.deferred = binding.id;
     core.setFlags({ autoclear: true, partscan: binding.partscan });
     return binding.autoclear ? undefined : 'change';
-  });
-  if (decision.rundown !== undefined) await rundown(core, decision.rundown);
-  return decision.deferred;
+  }, wish);
+  const { rundown: mine, deferred } = decision;
+  if (mine === undefined) return deferred === undefined ? {} : { deferred };
+  await rundown(core, mine, wish);
+  return { file: mine.file };
+}
+
+interface Decision {
+  deferred?: Binding['id'];
+  rundown?: Rundown;
 }
 
 interface Rundown {
@@ -85,15 +103,10 @@ interface Rundown {
   readonly settle: () => void;
 }
 
-interface Decision {
-  deferred: Binding['id'] | undefined;
-  rundown: Rundown | undefined;
-}
-
 /** loop.c: `__loop_clr_fd`. The state is 'rundown' and no lock is held: the freeze may wait for I/O. */
-async function rundown(core: LoopCore, { file, settle }: Rundown): Promise<void> {
+async function rundown(core: LoopCore, { settle }: Rundown, { onWait }: Waiting): Promise<void> {
   try {
-    const frozen = await core.queue.freeze();
+    const frozen = await core.queue.freeze(onWait && { onWait });
     core.publish(frozen, undefined);
     frozen.thaw();
     await core.exclusive(async () => {
@@ -103,7 +116,11 @@ async function rundown(core: LoopCore, { file, settle }: Rundown): Promise<void>
   } finally {
     settle();
   }
-  // No request holds the descriptor, and no lock is held while its data is written back.
+}
+
+/** No request holds the descriptor, no lock is held and nobody counts as an opener: its data may be written back. */
+async function closeFile(core: LoopCore, file: BackingFile, { onWait }: Waiting): Promise<void> {
+  onWait?.();
   await file.close().catch((error: unknown) => core.host.report(core, error));
 }
 

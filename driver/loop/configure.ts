@@ -8,7 +8,7 @@ import { needsValidateMutex, openBacking, validateFile } from './validate-file.j
 
 /** LOOP_CONFIGURE. Throws, in order, EBADF, EBUSY, EBADF or EINVAL (file), EINVAL, EOVERFLOW. */
 export async function loopConfigure(core: LoopCore, config: LoopConfig): Promise<void> {
-  const file = await openBacking(core.host, config);
+  const file = await openBacking(core.host, config, core);
   try {
     await configureWith(core, file, config);
   } catch (error) {

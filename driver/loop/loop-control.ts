@@ -74,6 +74,11 @@ export class LoopControl {
     return this.#sorted().map((entry) => entry.device);
   }
 
+  /** Resolves when no operation of any device is under way, also no clear that a last close has left behind. */
+  async idle(): Promise<void> {
+    await Promise.all(this.devices().map((device) => device.idle()));
+  }
+
   /** Throws ENODEV when there is no such device. */
   device(number: number): LoopDevice {
     const entry = this.#entries.get(number);

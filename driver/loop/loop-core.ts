@@ -32,6 +32,14 @@ export interface LoopHost {
   onThaw(): void;
 }
 
+/** What is done with loMutex held; tells the event that follows, if one does. */
+type Change = () => Promise<LoopEvent['kind'] | undefined>;
+
+/** Of work that may wait for I/O, its own or that of whoever has a lock it needs: called before it waits. */
+export interface Waiting {
+  readonly onWait?: () => void;
+}
+
 /** Which state may follow which. */
 const NEXT: Readonly<Record<LoopState, readonly LoopState[]>> = {
   unbound: ['bound', 'deleting'],
@@ -57,6 +65,7 @@ export class LoopCore {
   readonly transitions = new Transitions();
   /** The binding that an opener let go of while others still had the device open. */
   released: Binding['id'] | undefined;
+  readonly #operations = new Set<Promise<unknown>>();
   #state: LoopState = 'unbound';
   #binding: Binding | undefined;
   #generation = 0;
@@ -127,29 +136,43 @@ export class LoopCore {
 
   /** Runs one operation as a task of the lock validator. */
   task<T>(operation: string, work: () => Promise<T>): Promise<T> {
-    return this.host.order.task(`${operation} ${this.name}`, work);
+    return this.#underWay(this.host.order.task(`${operation} ${this.name}`, work));
+  }
+
+  /** The same for one that whoever causes it does not wait for; it inherits none of their locks. Rejects as `work`. */
+  detached<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    return this.#underWay(this.host.order.detached(`${operation} ${this.name}`, work));
+  }
+
+  /** Resolves when no operation is under way, also none that nobody waits for. */
+  async idle(): Promise<void> {
+    while (this.#operations.size > 0) await Promise.allSettled(this.#operations);
+  }
+
+  #underWay<T>(operation: Promise<T>): Promise<T> {
+    this.#operations.add(operation);
+    const ended = (): void => void this.#operations.delete(operation);
+    void operation.then(ended, ended);
+    return operation;
   }
 
   /**
    * Runs a change under loMutex and announces what it returns, when the lock is dropped and before anybody else
    * can have it: the event finds the device in the state it tells of.
    */
-  async exclusive(change: () => Promise<LoopEvent['kind'] | undefined>): Promise<void> {
-    const held = await this.loMutex.acquire();
+  async exclusive(change: Change, waiting: Waiting = {}): Promise<void> {
+    const held = await this.loMutex.acquire(waiting);
     await this.#announcing([held], change);
   }
 
   /** `exclusive` with validateMutex around it: what it looks at in other devices stays as it is. */
-  async globallyExclusive(change: () => Promise<LoopEvent['kind'] | undefined>): Promise<void> {
-    using validate = await this.host.validateMutex.acquire();
-    const held = await this.loMutex.acquire();
+  async globallyExclusive(change: Change, waiting: Waiting = {}): Promise<void> {
+    using validate = await this.host.validateMutex.acquire(waiting);
+    const held = await this.loMutex.acquire(waiting);
     await this.#announcing([held, validate], change);
   }
 
-  async #announcing(
-    locks: readonly Held[],
-    change: () => Promise<LoopEvent['kind'] | undefined>,
-  ): Promise<void> {
+  async #announcing(locks: readonly Held[], change: Change): Promise<void> {
     let kind: LoopEvent['kind'] | undefined;
     try {
       kind = await change();

@@ -51,11 +51,16 @@ export class LoopDevice {
   }
 
   /**
-   * Counts an opener out; the last close of a device with autoclear clears it before this resolves, or, with
-   * `deferred: false`, on its own time.
+   * Counts an opener out, and never waits for I/O. The last close of a device with autoclear clears it: before this
+   * resolves where that waits for nothing, else, and with `deferred: false`, on its own time.
    */
   loRelease(options: { readonly deferred?: boolean } = {}): Promise<void> {
     return this.#core.task('release', () => loRelease(this.#core, { deferred: options.deferred ?? true }));
+  }
+
+  /** Resolves when no operation of the device is under way, also no clear that a last close has left behind. */
+  idle(): Promise<void> {
+    return this.#core.idle();
   }
 
   /** Binds a file. EBADF, EBUSY, EINVAL, EOVERFLOW. */

@@ -41,12 +41,19 @@ export function validateFile(core: LoopCore, file: BackingFile): void {
   }
 }
 
-/** Opens a file for a device; one that we serve ourselves is only named. Throws EBADF. */
-export const openBacking = (
+/** Opens a file for a device, if it is known which; one that we serve ourselves is only named. Throws EBADF. */
+export async function openBacking(
   host: LoopHost,
   { file, readOnly = false }: { readonly file: string; readonly readOnly?: boolean },
-): Promise<BackingFile> =>
-  BackingFile.open(file, {
-    readOnly,
-    mayOpen: (identity) => ownDeviceBehind(host, identity) === undefined,
-  });
+  core?: LoopCore,
+): Promise<BackingFile> {
+  try {
+    return await BackingFile.open(file, {
+      readOnly,
+      mayOpen: (identity) => ownDeviceBehind(host, identity) === undefined,
+    });
+  } catch (error) {
+    if (core === undefined || !(error instanceof LoopError)) throw error;
+    throw new LoopError(error.errno, `${core.name}: ${error.message}`);
+  }
+}

@@ -75,16 +75,20 @@ export class RequestQueue {
   /**
    * Shuts the gate and waits until no request is in flight. Freezes nest: requests enter again after the last thaw.
    *
-   * An aborted wait opens the gate again and rejects with the signal's reason.
+   * An aborted wait opens the gate again and rejects with the signal's reason. `onWait` is called, at once, when there
+   * are requests to wait for.
    */
-  async freeze(options: { signal?: AbortSignal } = {}): Promise<Frozen> {
+  async freeze(options: { signal?: AbortSignal; onWait?: () => void } = {}): Promise<Frozen> {
     options.signal?.throwIfAborted();
     const acquisition = this.#order.acquiring('freeze', this.#name, { below: this.freeze });
     const since = performance.now();
     Atomics.add(this.#words, Word.FREEZE_DEPTH, 1);
     const contended = this.inFlight > 0;
     try {
-      if (contended) await this.#drain(options.signal);
+      if (contended) {
+        options.onWait?.();
+        await this.#drain(options.signal);
+      }
     } catch (error) {
       acquisition.cancelled();
       this.#lower();

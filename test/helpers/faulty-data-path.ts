@@ -4,7 +4,7 @@ import type { DataPath } from '../../server/backend.js';
 import { type Faulty, FaultyBackend } from './memory-backend.js';
 
 /** Int32 words between the device's state and its first lane, which the layout leaves free. */
-const FaultWord = { OPERATIONS: 60, ERRNO: 61 } as const;
+const FaultWord = { OPERATIONS: 60, ERRNO: 61, ASLEEP: 62 } as const;
 
 const BITS: Readonly<Record<Faulty, number>> = {
   read: 1,
@@ -27,6 +27,16 @@ export function setFaults(shared: SharedArrayBuffer, errno: number, ...operation
   );
 }
 
+/** From here on every read of the device sleeps, until the returned function is called. */
+export function putReadsToSleep(shared: SharedArrayBuffer): () => void {
+  const words = new Int32Array(shared);
+  Atomics.store(words, FaultWord.ASLEEP, 1);
+  return () => {
+    Atomics.store(words, FaultWord.ASLEEP, 0);
+    Atomics.notify(words, FaultWord.ASLEEP);
+  };
+}
+
 export const openDataPath = (lane: number): DataPath => {
   const real = openReal(lane);
   return {
@@ -34,10 +44,12 @@ export const openDataPath = (lane: number): DataPath => {
     attach: (shared) => {
       const words = new Int32Array(shared);
       const backend = new FaultyBackend(real.attach(shared));
-      backend.fault = (operation) =>
-        (Atomics.load(words, FaultWord.OPERATIONS) & BITS[operation]) !== 0
+      backend.fault = (operation) => {
+        if (operation === 'read') Atomics.wait(words, FaultWord.ASLEEP, 1);
+        return (Atomics.load(words, FaultWord.OPERATIONS) & BITS[operation]) !== 0
           ? Atomics.load(words, FaultWord.ERRNO)
           : 0;
+      };
       return backend;
     },
   };

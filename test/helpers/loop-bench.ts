@@ -53,6 +53,7 @@ export class LoopBench implements AsyncDisposable {
     for (const device of this.control.devices()) {
       if (device.state === 'bound') await device.loopClrFd({ force: true });
     }
+    await this.control.idle();
     this.dir[Symbol.dispose]();
     this.control.order.expectIdle();
     for (const report of this.control.order.reports) throw report;

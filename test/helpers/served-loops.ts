@@ -3,19 +3,25 @@ import { LoopExports } from '../../driver/loop/exports.js';
 import { NbdServer } from '../../server/server.js';
 import { LoopBench } from './loop-bench.js';
 
+export interface ServedOptions {
+  /** A `DataPathModule`, relative to this file. */
+  readonly dataPath?: string;
+  readonly reactors?: number;
+}
+
 export class ServedLoops implements AsyncDisposable {
   readonly bench: LoopBench;
   readonly server: NbdServer;
   readonly socketPath: string;
 
-  private constructor() {
+  private constructor(options: ServedOptions) {
     this.bench = new LoopBench({ onThaw: () => this.server.wake() });
     const silent = (): void => {};
     this.server = new NbdServer({
       exports: new LoopExports(this.bench.control),
       log: { debug: silent, info: silent, warn: silent, error: silent },
-      dataPath: new URL('../../driver/queue/queue-rq.js', import.meta.url),
-      reactors: 1,
+      dataPath: new URL(options.dataPath ?? '../../driver/queue/queue-rq.js', import.meta.url),
+      reactors: options.reactors ?? 1,
       onFailure: (error) => {
         throw error;
       },
@@ -23,8 +29,8 @@ export class ServedLoops implements AsyncDisposable {
     this.socketPath = this.bench.dir.file('nbd.sock');
   }
 
-  static async start(): Promise<ServedLoops> {
-    const served = new ServedLoops();
+  static async start(options: ServedOptions = {}): Promise<ServedLoops> {
+    const served = new ServedLoops(options);
     await served.server.listenUnix(served.socketPath);
     return served;
   }

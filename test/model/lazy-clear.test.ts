@@ -1,4 +1,4 @@
-/** A clear that is left to the last close is never forgotten: the two ways in which it once was. */
+/** A clear that is left to the last close is never forgotten, the two ways in which it once was; nor is one too many. */
 import t from 'tap';
 import { Adversary, type Pause } from './adversary.js';
 import { RealDevice } from './real-device.js';
@@ -84,3 +84,22 @@ t.test(
     t.same(real.control.order.reports, []);
   },
 );
+
+t.test('the close of a clear never takes a file that was bound since', async (t) => {
+  const { stop, adversary, real, device } = await bench();
+  using _adversary = adversary;
+  await device.loopConfigure({ file: '/one' });
+  const thawed = stop.next('have freeze');
+  const clearing = device.loopClrFd();
+  await thawed;
+  const beforeClose = stop.next('want openMutex');
+  stop.goOn();
+  await beforeClose;
+  t.match(device.snapshot(), { state: 'unbound', openers: 1 });
+  await device.loopConfigure({ file: '/two', autoclear: true });
+  stop.goOn();
+  t.equal(await clearing, 'cleared');
+  t.match(device.snapshot(), { state: 'bound', file: '/two', openers: 0 }, 'it waits for its first user');
+  t.same([...real.files.open.values()], ['/two']);
+  t.same(real.control.order.reports, []);
+});

@@ -5,6 +5,7 @@ import t from 'tap';
 import { ControlClient } from '../../driver/control/client.js';
 import { type DaemonOptions, startDaemon } from '../../driver/daemon.js';
 import { serve } from '../../driver/index.js';
+import { isPending, stuckRequest } from '../helpers/loop-bench.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
 
 const options = (dir: TempDir, more: Partial<DaemonOptions> = {}): DaemonOptions => ({
@@ -78,4 +79,23 @@ t.test('a start that fails leaves nothing behind, and can be made again', async 
   const daemon = await startDaemon(options(dir));
   await daemon.drain(1000);
   t.notOk(existsSync(dir.file('data')), 'no disk was asked for');
+});
+
+t.test('a drain waits for the clear that a last close has left behind, but not for ever', async (t) => {
+  for (const outcome of ['unbound', 'rundown']) {
+    using dir = new TempDir();
+    const daemon = await startDaemon(options(dir, { devices: [makeSparseFile(dir.file('a.img'), 4096)] }));
+    const device = daemon.loops.device(0);
+    await device.loopSetStatus({ autoclear: true });
+    await device.loOpen();
+    const finish = stuckRequest(device);
+    await device.loRelease();
+    const draining = daemon.drain(outcome === 'unbound' ? 60_000 : 100);
+    t.ok(await isPending(draining));
+    if (outcome === 'unbound') finish();
+    await draining;
+    t.equal(device.state, outcome);
+    if (outcome === 'rundown') finish();
+    await daemon.loops.idle();
+  }
 });

@@ -113,9 +113,16 @@ async function afterwards(
     lockdepReports: lockdep.reports.map((report) => JSON.stringify(report)),
     openers: sum((device) => device.openers),
     inFlight: sum((device) => device.counters.inFlight),
-    descriptors: [descriptors, descriptorsOf(daemon.pid)],
+    descriptors: [descriptors, await settledDescriptors(daemon.pid, descriptors)],
     resident: [resident, residentOf(daemon.pid)],
   };
+}
+
+/** The daemon may still be writing its state, which waits for the disk: only what stays open is a leak. */
+async function settledDescriptors(pid: number, expected: number): Promise<number> {
+  const limit = Date.now() + 5000;
+  while (descriptorsOf(pid) !== expected && Date.now() < limit) await sleep(20);
+  return descriptorsOf(pid);
 }
 
 /** Waits until the daemon has seen its clients go; the control connection that asks is closed, too. */

@@ -89,6 +89,8 @@ export class FakeDevice implements ControlledDevice {
     return this.status;
   }
 
+  async idle(): Promise<void> {}
+
   async describe(): Promise<LoopStatusFields> {
     return this.status;
   }
