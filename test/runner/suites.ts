@@ -25,6 +25,8 @@ const CLIENTS = {
   openssl: 'openssl',
   python3: 'python3-minimal',
   'systemd-analyze': 'systemd',
+  'systemd-socket-activate': 'systemd',
+  strace: 'strace',
   certtool: 'gnutls-bin',
   buildah: 'buildah',
 };
