@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { resolve } from 'node:path';
 import t from 'tap';
 import { checksum } from '../helpers/checksum.js';
@@ -66,6 +66,19 @@ t.test('after SIGKILL the same paths serve again', { skip: skipUnless('nbdcopy')
   const copy = files.file('copy.img');
   await runOk(tool('nbdcopy'), [second.uri(), copy]);
   t.equal(await checksum(copy), await checksum(image));
+});
+
+t.test('a file that went away between a crash and the next start is not spoken of as served', async (t) => {
+  using files = new TempDir();
+  using directory = new TempDir();
+  const image = makeSparseFile(files.file('disk.img'), 1 << 20);
+  const first = await Daemon.start({ directory, devices: [image] });
+  await first.kill();
+  unlinkSync(image);
+  await using second = await Daemon.start({ directory });
+  t.match(second.process.stderr, /could not be brought back/, 'it is said');
+  await second.process.waitForOutput(/^no device yet/m);
+  t.notMatch(second.process.stdout, /null|loop0/);
 });
 
 t.test('a second daemon on the same sockets is refused and the first goes on', async (t) => {
