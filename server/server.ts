@@ -12,7 +12,7 @@ import { DISCONNECTED } from './transmission/connection.js';
 import { CONTEXTS } from './transmission/contexts.js';
 import { ReactorPool } from './transmission/reactor-pool.js';
 import { duplicate } from './transmission/sockets.js';
-import { StreamHost } from './transmission/stream-host.js';
+import type { StreamHost } from './transmission/stream-host.js';
 import { TransmissionFlag } from './wire/constants.js';
 
 export type { ServerTls } from './handshake.js';
@@ -84,7 +84,7 @@ export class NbdServer {
     this.#limits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
     this.#peers = new Peers({ ...this.#limits, allow: options.allow ?? [] });
     this.#reactors = new ReactorPool(options);
-    this.#streams = options.tls && StreamHost.load(options.dataPath);
+    this.#streams = options.tls && loadStreamHost(options.dataPath);
   }
 
   /** Resolves when every thread serves. */
@@ -285,3 +285,9 @@ export class NbdServer {
 /** The descriptor of an accepted socket, which Node's types do not show; -1 once it is closed. */
 const descriptorOf = (socket: Socket): number =>
   (socket as unknown as { readonly _handle: { readonly fd: number } | null })._handle?.fd ?? -1;
+
+/** What serves TLS connections on this thread loads where there is TLS: without, it would delay the first client. */
+const loadStreamHost = async (dataPath: URL): Promise<StreamHost> => {
+  const { StreamHost } = await import('./transmission/stream-host.js');
+  return await StreamHost.load(dataPath);
+};

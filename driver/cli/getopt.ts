@@ -41,8 +41,15 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Throws UsageError at the first option that is unknown, ambiguous, or lacks (or has) a value. */
-export function getopt<S extends OptionSpec>(words: readonly string[], specs: readonly S[]): Parsed<S> {
+/**
+ * Throws UsageError at the first option that is unknown, ambiguous, or lacks (or has) a value. What follows one of
+ * the `final` options is not looked at, as a program that acts on each option in turn never sees it.
+ */
+export function getopt<S extends OptionSpec>(
+  words: readonly string[],
+  specs: readonly S[],
+  final: readonly S['long'][] = [],
+): Parsed<S> {
   const options: GivenOption<S>[] = [];
   const operands: string[] = [];
   const rest = [...words];
@@ -54,6 +61,7 @@ export function getopt<S extends OptionSpec>(words: readonly string[], specs: re
     if (word.startsWith('--')) options.push(longOption(word, rest, specs));
     else if (word.startsWith('-') && word !== '-') options.push(...shortOptions(word, rest, specs));
     else operands.push(word);
+    if (final.includes(options.at(-1)?.spec.long ?? '')) break;
   }
   return { options, operands };
 }

@@ -43,8 +43,13 @@ export type Action =
     }
   | { readonly act: 'detach'; readonly devices: readonly string[] }
   | { readonly act: 'set-capacity'; readonly device: string }
-  | { readonly act: 'set-direct-io'; readonly device: string; readonly on: boolean }
-  | { readonly act: 'set-block-size'; readonly device: string; readonly bytes: number };
+  | {
+      /** Of a device that is bound; at least one of the two. */
+      readonly act: 'adjust';
+      readonly device: string;
+      readonly directIo?: boolean;
+      readonly blockSize?: number;
+    };
 
 export interface Plan {
   readonly action: Action;
@@ -66,7 +71,7 @@ type Option = (typeof LOSETUP_OPTIONS)[number];
 
 /** Throws UsageError or CliError for what losetup refuses. */
 export function planLosetup(words: readonly string[]): Plan {
-  const { options, operands } = getopt<Option>(words, LOSETUP_OPTIONS);
+  const { options, operands } = getopt<Option>(words, LOSETUP_OPTIONS, ['help', 'version']);
   refuseExclusive(options);
   const given = new Given(options);
   return {
@@ -123,9 +128,9 @@ function refuseExclusive(options: readonly GivenOption<Option>[]): void {
 }
 
 function chooseAction(given: Given, operands: readonly string[]): Action {
+  const setup = setupOf(given);
   if (given.has('help')) return { act: 'help' };
   if (given.has('version')) return { act: 'version' };
-  const setup = setupOf(given);
   const action = actionOf(given, operands, setup);
   refuseMisplaced(given, action);
   return action;
@@ -154,9 +159,14 @@ function actionOf(given: Given, operands: readonly string[], setup: SetupPlan): 
   }
   if (first === undefined) throw new CliError('EINVAL', 'no loop device specified');
   if (second !== undefined) return create(given, first, second, setup);
-  if (setup.blockSize !== undefined) return { act: 'set-block-size', device: first, bytes: setup.blockSize };
-  if (setup.directIo !== undefined) return { act: 'set-direct-io', device: first, on: setup.directIo };
-  return { act: 'show-one', device: first, table };
+  const { blockSize, directIo } = setup;
+  if (blockSize === undefined && directIo === undefined) return { act: 'show-one', device: first, table };
+  return {
+    act: 'adjust',
+    device: first,
+    ...(blockSize === undefined ? {} : { blockSize }),
+    ...(directIo === undefined ? {} : { directIo }),
+  };
 }
 
 function create(given: Given, device: string | undefined, file: string, setup: SetupPlan): Action {
@@ -203,7 +213,8 @@ function refuseMisplaced(given: Given, action: Action): void {
     return;
   }
   const setupOnly = ['sizelimit', 'partscan', 'read-only', 'show'] as const;
-  if (setupOnly.some((name) => given.has(name))) {
+  const strayDirectIo = given.has('direct-io') && given.value('direct-io') !== 'off';
+  if ((strayDirectIo && action.act !== 'adjust') || setupOnly.some((name) => given.has(name))) {
     throw new CliError(
       'EINVAL',
       `the options --{${setupOnly.join(',')}} are allowed during loop device setup only`,

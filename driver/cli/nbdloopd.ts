@@ -42,7 +42,7 @@ async function serve(flags: DaemonFlags, library: DaemonLibrary): Promise<void> 
   const listen = flags.listen ?? (activated.length > 0 ? [] : DEFAULT_LISTEN);
   const daemon = await startDaemon({ ...optionsOf(flags), listen, activated });
   process.stdout.write(greeting(daemon));
-  manager.ready(`serving ${daemon.loops.devices().length} devices`);
+  manager.ready(`serving ${boundDevices(daemon).length} devices`);
   await Promise.race([asked, daemon.successor]);
   manager.stopping();
   // Whatever is left then is cut: a service manager would kill us next.
@@ -93,9 +93,15 @@ function signalled(endProcess: (status: number) => never): Promise<void> {
   });
 }
 
+const boundDevices = (daemon: Daemon) =>
+  daemon.loops
+    .devices()
+    .map((device) => device.snapshot())
+    .filter(({ file }) => file !== null);
+
 /** Where it serves what, and the two lines that attach the first device. */
 function greeting(daemon: Daemon): string {
-  const devices = daemon.loops.devices().map((device) => device.snapshot());
+  const devices = boundDevices(daemon);
   const [first] = devices;
   const lines = [
     `${PROGRAM} ${packageVersion()}, process ${process.pid}, control socket ${daemon.controlPath}`,

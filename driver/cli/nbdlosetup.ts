@@ -61,12 +61,8 @@ async function run(plan: Plan, daemon: ControlClient): Promise<number> {
       return change(action.device, 'set capacity failed', (number) =>
         daemon.capacity(number, { force: plan.force }),
       );
-    case 'set-direct-io':
-      return change(action.device, 'set direct io failed', (number) => daemon.directIo(number, action.on));
-    case 'set-block-size':
-      return change(action.device, 'set logical block size failed', (number) =>
-        daemon.blockSize(number, action.bytes),
-      );
+    case 'adjust':
+      return adjust(action, daemon);
   }
 }
 
@@ -144,8 +140,11 @@ function ignoreExisting(error: unknown): void {
   if (!(error instanceof ControlError && error.errno === 'EEXIST')) throw error;
 }
 
-/** As losetup's: links and dots resolved where the file exists. */
+/** As losetup's: links and dots resolved where the file exists. An empty name is no file, not this directory. */
 function absolute(file: string): string {
+  if (file === '') {
+    throw new CliError('ENOENT', `${file}: failed to use backing file: No such file or directory`);
+  }
   try {
     return realpathSync(file);
   } catch {
@@ -197,9 +196,14 @@ async function attach(
 }
 
 function warnAboutSize(action: Of<'create'>, device: DeviceStatus): void {
+  const { offset = 0n, sizeLimit = 0n } = action.setup;
   const file = statSync(action.file, { throwIfNoEntry: false });
-  const bytes = Number(action.setup.sizeLimit ?? 0n) || (file?.isFile() === true ? file.size : undefined);
-  if (bytes === undefined || (bytes % SECTOR === 0 && bytes > 0)) return;
+  const available = file?.isFile() === true ? Math.max(0, file.size - Number(offset)) : undefined;
+  const bytes = Math.min(
+    available ?? Number.POSITIVE_INFINITY,
+    Number(sizeLimit) || Number.POSITIVE_INFINITY,
+  );
+  if (bytes === Number.POSITIVE_INFINITY || (bytes % SECTOR === 0 && bytes > 0)) return;
   const rest = bytes - (bytes % SECTOR);
   const effect =
     rest === 0
@@ -235,6 +239,18 @@ async function change(
 ): Promise<number> {
   const number = deviceNumber(name);
   await explained(`${name}: ${failure}`, () => operation(number));
+  return 0;
+}
+
+/** A block size is set while direct I/O is off, which accepts more of them. */
+async function adjust({ device, blockSize, directIo }: Of<'adjust'>, daemon: ControlClient): Promise<number> {
+  const direct = (on: boolean) =>
+    change(device, 'set direct io failed', (number) => daemon.directIo(number, on));
+  if (directIo === false) await direct(false);
+  if (blockSize !== undefined) {
+    await change(device, 'set logical block size failed', (number) => daemon.blockSize(number, blockSize));
+  }
+  if (directIo === true) await direct(true);
   return 0;
 }
 

@@ -15,10 +15,10 @@ export class SizeError extends Error {
 
 /**
  * Bytes of `text`: decimal, 0x hexadecimal or 0 octal digits, then nothing, K or KiB (1024), or KB (1000), and so
- * on through M, G, T, P, E, Z, Y in either case. A decimal fraction needs a suffix: 1.5K is 1536.
+ * on through M, G, T, P, E, Z, Y in either case. A decimal fraction needs a suffix: 1.5K is 1536, and 1.K is 1K.
  */
 export function parseSize(text: string): bigint {
-  const match = /^\s*\+?(0[xX][0-9a-fA-F]+|\d+)(?:\.(\d+))?(?:([KMGTPEZYkmgtpezy])(iB|ib|[bB])?)?$/.exec(
+  const match = /^\s*\+?(0[xX][0-9a-fA-F]+|\d+)(?:\.(\d*))?(?:([KMGTPEZYkmgtpezy])(iB|ib|[bB])?)?$/.exec(
     text,
   );
   if (match === null) throw new SizeError('EINVAL', `'${text}': Invalid argument`);
@@ -29,7 +29,8 @@ export function parseSize(text: string): bigint {
   }
   const base = unit?.length === 1 ? 1000n : 1024n;
   const factor = letter === undefined ? 1n : base ** BigInt(EXPONENT.indexOf(letter.toUpperCase()) + 1);
-  const part = fraction === undefined ? 0n : (BigInt(fraction) * factor) / 10n ** BigInt(fraction.length);
+  const part =
+    fraction === undefined ? 0n : (BigInt(fraction || '0') * factor) / 10n ** BigInt(fraction.length);
   const bytes = whole * factor + part;
   if (bytes >= LIMIT) throw new SizeError('ERANGE', `'${text}': Numerical result out of range`);
   return bytes;

@@ -155,6 +155,13 @@ async function openNamed(named: number, readOnly: boolean): Promise<{ fd: number
 
 type ErrnoName = LoopError['errno'];
 
+/** The error is EBADF, as the kernel's; the sentence says what is behind it. */
+const WHY_NOT_OPEN: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  EACCES: "can't be opened: permission denied",
+  EPERM: "can't be opened: permission denied",
+};
+
 const codeOf = (error: unknown): ErrnoName =>
   ((error as NodeJS.ErrnoException).code as ErrnoName | undefined) ?? 'EIO';
 
@@ -164,7 +171,7 @@ async function guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     const code = codeOf(error);
-    const reason = code === 'ENOENT' ? 'does not exist' : `can't be opened (${code})`;
+    const reason = WHY_NOT_OPEN[code] ?? `can't be opened (${code})`;
     throw new LoopError('EBADF', `The file ${path} ${reason}.`);
   }
 }

@@ -5,6 +5,11 @@ import { optionUsage } from '../../driver/cli/losetup-help.js';
 import type { ProgramDoc } from './model.js';
 import type { Section } from './sections.js';
 
+/** Of the last change to what the pages say. */
+const DATE = '2026-11-25';
+/** Longest line of source, in characters, that readers of the source are used to. */
+const WIDTH = 80;
+
 /** Section 8 pages of this project refer to each other. */
 export function manPage(
   program: ProgramDoc,
@@ -13,13 +18,13 @@ export function manPage(
   version: string,
 ): string {
   const lines = [
-    `.TH ${program.name.toUpperCase()} 8 "" "nbdloop ${version}" "System Administration"`,
+    `.TH ${program.name.toUpperCase()} 8 "${DATE}" "nbdloop ${version}" "System Administration"`,
     '.SH NAME',
-    `${text(program.name)} \\- ${text(lowerFirst(program.summary.replace(/\.( .*)?$/, '')))}`,
+    `${text(program.name)} \\- ${text(lowerFirst(program.summary.replace(/[.,]( .*)?$/, '')))}`,
     '.SH SYNOPSIS',
     ...program.synopsis.flatMap((line) => ['.nf', bold(line), '.fi']),
     '.SH DESCRIPTION',
-    text(program.summary),
+    filled(program.summary),
     ...(program.commands.length > 0 ? ['.SH COMMANDS', ...program.commands.flatMap(commandLines)] : []),
     '.SH OPTIONS',
     ...program.options.flatMap(optionLines),
@@ -31,16 +36,30 @@ export function manPage(
 }
 
 function commandLines({ name, summary, options }: ProgramDoc['commands'][number]): string[] {
-  return ['.TP', bold(name), text(summary), '.RS', ...options.flatMap(optionLines), '.RE'];
+  return ['.TP', bold(name), filled(summary), '.RS', ...options.flatMap(optionLines), '.RE'];
 }
 
 function optionLines(option: OptionSpec): string[] {
-  return ['.TP', bold(optionUsage(option).trim()), text(sentence(option.help))];
+  return ['.TP', bold(optionUsage(option).trim()), filled(sentence(option.help))];
 }
 
-function paragraphLines(paragraph: string): string[] {
-  if (!paragraph.startsWith('    ')) return ['.PP', text(paragraph)];
-  return ['.PP', '.RS', '.nf', text(paragraph.trim()), '.fi', '.RE'];
+/** A heading begins the first paragraph by itself. */
+function paragraphLines(paragraph: string, at: number): string[] {
+  const begin = at === 0 ? [] : ['.PP'];
+  if (!paragraph.startsWith('    ')) return [...begin, filled(paragraph)];
+  return [...begin, '.RS', '.nf', text(paragraph.trim()), '.fi', '.RE'];
+}
+
+/** Words that roff fills a paragraph with, on lines that a person can read. */
+function filled(words: string): string {
+  const lines = [''];
+  for (const word of words.split(' ')) {
+    const line = lines.at(-1) ?? '';
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (text(longer).length <= WIDTH) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines.map(text).join('\n');
 }
 
 const bold = (words: string): string => `\\fB${text(words)}\\fR`;

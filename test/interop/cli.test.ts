@@ -34,6 +34,8 @@ t.test('a device is bound, changed and let go with nbdlosetup alone', async (t) 
   t.equal((await daemon.client.device(0)).size, 4 * MIB, 'the URI names the device');
   await daemon.cliOk('nbdlosetup', '-b', '4096', 'loop0');
   t.equal((await daemon.client.device(0)).blockSize, 4096);
+  await daemon.cliOk('nbdlosetup', '-b', '512', '--direct-io=off', 'loop0');
+  t.match(await daemon.client.device(0), { blockSize: 512, directIo: false }, 'both at once');
   t.equal(await daemon.cliOk('nbdlosetup', '-f'), 'loop1');
   await daemon.cliOk('nbdlosetup', '--no-attach', 'loop7', file);
   t.equal(

@@ -1,9 +1,10 @@
-import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { resolve } from 'node:path';
 import t from 'tap';
 import { checksum } from '../helpers/checksum.js';
 import { Daemon } from '../helpers/daemon.js';
 import { nbdJob, startFio } from '../helpers/fio.js';
-import { runOk } from '../helpers/process.js';
+import { run, runOk } from '../helpers/process.js';
 import { connectPeer } from '../helpers/raw-peers.js';
 import { refusal } from '../helpers/refusal.js';
 import { makeRandomFile, makeSparseFile, TempDir } from '../helpers/temp.js';
@@ -76,6 +77,19 @@ t.test('after SIGKILL the same paths serve again', { skip: skipUnless('nbdcopy')
   const copy = files.file('copy.img');
   await runOk(tool('nbdcopy'), [second.uri(), copy]);
   t.equal(await checksum(copy), await checksum(image));
+});
+
+t.test('a file that went away between a crash and the next start is not spoken of as served', async (t) => {
+  using files = new TempDir();
+  using directory = new TempDir();
+  const image = makeSparseFile(files.file('disk.img'), 1 << 20);
+  const first = await Daemon.start({ directory, devices: [image] });
+  await first.kill();
+  unlinkSync(image);
+  await using second = await Daemon.start({ directory });
+  t.match(second.process.stderr, /could not be brought back/, 'it is said');
+  await second.process.waitForOutput(/^no device yet/m);
+  t.notMatch(second.process.stdout, /null|loop0/);
 });
 
 t.test('a second daemon on the same sockets is refused and the first goes on', async (t) => {
@@ -162,6 +176,25 @@ t.test(
     );
   },
 );
+
+/** Root may read every file: there the daemon runs without that right. */
+const NO_OVERRIDE = '--bounding-set=-dac_override,-dac_read_search';
+
+t.test('a file it may not read ends the start of a daemon', { skip: skipUnless('setpriv') }, async (t) => {
+  using files = new TempDir();
+  const image = makeSparseFile(files.file('secret.img'), 1 << 20);
+  chmodSync(image, 0);
+  const options = ['--listen', 'none', '--unix', files.file('n.sock'), '--control', files.file('c.sock')];
+  const ended = await run(tool('setpriv'), [
+    ...(process.getuid?.() === 0 ? [NO_OVERRIDE] : []),
+    ...[process.execPath, resolve('dist/driver/cli/nbdloopd.js'), ...options, '--device', image],
+  ]);
+  t.match(ended, {
+    status: 1,
+    stderr: `nbdloopd: The file ${image} can't be opened: permission denied (EBADF)\n`,
+  });
+  t.strictSame(readdirSync(files.path).sort(), ['c.state', 'secret.img'], 'no socket and no lock is left');
+});
 
 t.test('a daemon whose file cannot be bound at start says so and ends', async (t) => {
   using files = new TempDir();

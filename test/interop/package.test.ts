@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import t from 'tap';
-import { runOk } from '../helpers/process.js';
+import { run, runOk } from '../helpers/process.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
 
 t.setTimeout(280_000);
@@ -45,5 +46,16 @@ t.test('the packed tarball installs in an empty folder, and runs there', async (
   makeSparseFile(dir.file('disk.img'), 1 << 20);
   writeFileSync(dir.file('example.js'), example);
   const said = await runOk(process.execPath, ['example.js'], { cwd: dir.path });
+  await t.test('a strict TypeScript program finds its types', async (t) => {
+    writeFileSync(dir.file('example.ts'), example);
+    writeFileSync(dir.file('wrong.ts'), `${example}\nserve({ files: 'disk.img' });\n`);
+    const types = ['--types', 'node', '--typeRoots', resolve('node_modules/@types')];
+    const strict = ['--strict', '--noUncheckedIndexedAccess', '--exactOptionalPropertyTypes', ...types];
+    const lib = ['--module', 'nodenext', '--target', 'es2023', '--lib', 'es2023,esnext.disposable'];
+    const check = (file: string) =>
+      run(resolve('node_modules/.bin/tsc'), ['--noEmit', ...strict, ...lib, file], { cwd: dir.path });
+    t.match(await check('example.ts'), { status: 0, stdout: '', stderr: '' });
+    t.match(await check('wrong.ts'), { stdout: /wrong\.ts.*not assignable/ }, 'and is told of its mistakes');
+  });
   t.match(said, /^add loop1\nbind loop1\nnbd\+unix:\/\/\/loop1\?socket=.*nbd\.sock\n[\s\S]*1048576\n$/);
 });

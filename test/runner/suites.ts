@@ -10,6 +10,8 @@ export interface Suite {
   readonly tools: Readonly<Record<string, string>>;
 }
 
+const UNIT = { openssl: 'openssl', man: 'man-db', mandoc: 'mandoc', zsh: 'zsh', fish: 'fish' };
+
 const CLIENTS = {
   nbdinfo: 'libnbd-bin',
   nbdcopy: 'libnbd-bin',
@@ -23,8 +25,11 @@ const CLIENTS = {
   openssl: 'openssl',
   python3: 'python3-minimal',
   'systemd-analyze': 'systemd',
+  'systemd-socket-activate': 'systemd',
+  strace: 'strace',
   certtool: 'gnutls-bin',
   setpriv: 'util-linux',
+  buildah: 'buildah',
 };
 
 const MACHINES = {
@@ -44,7 +49,7 @@ const MACHINES = {
 };
 
 export const SUITES: readonly Suite[] = [
-  { name: 'unit', jobs: 2, fileTimeout: 120, tools: { openssl: 'openssl' } },
+  { name: 'unit', jobs: 2, fileTimeout: 120, tools: UNIT },
   { name: 'model', jobs: 1, fileTimeout: 300, tools: { spin: 'spin', gcc: 'gcc' } },
   { name: 'interop', jobs: 1, fileTimeout: 300, tools: CLIENTS },
   { name: 'stress', jobs: 1, fileTimeout: 300, tools: { fio: 'fio' } },

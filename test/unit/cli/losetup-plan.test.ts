@@ -35,10 +35,12 @@ t.test('the action follows from options and operands as in losetup', async (t) =
   t.match(action('-d', 'loop1', 'loop2'), { act: 'detach', devices: ['loop1', 'loop2'] });
   t.match(action('-D'), { act: 'detach-all' });
   t.match(action('-c', 'loop1'), { act: 'set-capacity', device: 'loop1' });
-  t.match(action('--direct-io=off', 'loop1'), { act: 'set-direct-io', on: false });
-  t.match(action('-b', '512', 'loop1'), { act: 'set-block-size', bytes: 512 });
+  t.match(action('--direct-io=off', 'loop1'), { act: 'adjust', directIo: false });
+  t.match(action('-b', '512', 'loop1'), { act: 'adjust', blockSize: 512, directIo: undefined });
+  t.match(action('-b', '4k', '--direct-io', 'loop1'), { act: 'adjust', blockSize: 4096, directIo: true });
   t.match(action('-h', '-f'), { act: 'help' });
-  t.match(action('-V'), { act: 'version' });
+  t.match(action('-h', '-Z'), { act: 'help' }, 'what follows is not looked at');
+  t.match(action('-V', '-d'), { act: 'version' });
 });
 
 t.test('columns are chosen by name, added to the default ones, or all', async (t) => {
@@ -82,6 +84,9 @@ t.test('what losetup refuses is refused with its words', async (t) => {
     [['--sizelimit', '10', '-a'], setupOnly],
     [['--show', 'loop0'], setupOnly],
     [['-r', '-d', 'loop0'], setupOnly],
+    [['--direct-io', '-d', 'loop0'], setupOnly],
+    [['-f', '--direct-io'], setupOnly],
+    [['-o', 'abc', '-h'], "failed to parse offset: 'abc': Invalid argument"],
     [['-f', 'a', 'b'], 'unexpected arguments'],
     [['-O', 'FOO'], 'unknown column: FOO'],
     [['-O', 'NAME,'], 'unknown column: '],

@@ -59,3 +59,30 @@ t.test('where there is no kernel to attach to, the URI is shown, and -v says why
   t.match(await losetup('-f', '--show', file), { status: 1, stdout: '', stderr: /refused it \(EIO\)/ });
   t.equal(context.loops.device(2).status.state, 'unbound', 'the binding is taken back');
 });
+
+t.test('what of a file is not served is said', async (t) => {
+  const { file, losetup } = await setUp(t);
+  const warning = async (...args: string[]) => {
+    const { status, stderr } = await losetup('--no-attach', '-f', ...args, file);
+    t.equal(status, 0);
+    return stderr.replace(/^nbdlosetup: .*: Warning: /, '');
+  };
+  t.equal(await warning(), '');
+  t.equal(await warning('-o', '512'), '');
+  t.equal(await warning('-o', '100'), 'its last 412 bytes are less than a sector and are not served.\n');
+  t.equal(
+    await warning('--sizelimit', '700'),
+    'its last 188 bytes are less than a sector and are not served.\n',
+  );
+  t.match(await warning('-o', '2M'), /holds no whole sector/, 'it begins beyond the end');
+  t.equal(await warning('--sizelimit', '2G'), '', 'a limit beyond the end limits nothing');
+});
+
+t.test('an empty name is no file', async (t) => {
+  const { context, losetup } = await setUp(t);
+  t.match(await losetup('-f', ''), {
+    status: 1,
+    stderr: 'nbdlosetup: : failed to use backing file: No such file or directory (ENOENT)\n',
+  });
+  t.strictSame(context.loops.all, []);
+});

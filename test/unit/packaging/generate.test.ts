@@ -5,6 +5,7 @@ import { generatedFiles } from '../../../packaging/generate/files.js';
 import { programDocs } from '../../../packaging/generate/model.js';
 import { run } from '../../helpers/process.js';
 import { TempDir } from '../../helpers/temp.js';
+import { skipUnless, tool } from '../../helpers/tools.js';
 
 const files = generatedFiles();
 const fileOf = (path: string): string => files.get(path) ?? '';
@@ -64,3 +65,39 @@ t.test('bash completes commands, options and their values', async (t) => {
   t.strictSame(await offered(dir, 'nbdloopd', '--device', 'disk'), ['disk one.img']);
   t.strictSame(await offered(dir, 'nbdloopd', '--log-level', 'de'), ['debug']);
 });
+
+/** Writes the files of one kind; their paths. */
+function written(dir: TempDir, kind: string): string[] {
+  return [...files]
+    .filter(([path]) => path.startsWith(kind))
+    .map(([path, content]) => {
+      const file = dir.file(path.replaceAll('/', '-'));
+      writeFileSync(file, content);
+      return file;
+    });
+}
+
+t.test(
+  'man and mandoc find no fault with the man pages',
+  { skip: skipUnless('man', 'mandoc') },
+  async (t) => {
+    using dir = new TempDir();
+    for (const page of written(dir, 'man/')) {
+      const shown = await run(tool('man'), ['--warnings', '-l', page], { env: { MANPAGER: 'cat' } });
+      t.match(shown, { status: 0, stderr: '' }, page);
+      t.match(shown.stdout, /SEE ALSO/);
+      t.match(await run(tool('mandoc'), ['-T', 'lint', page]), { status: 0, stdout: '', stderr: '' }, page);
+    }
+  },
+);
+
+for (const shell of ['bash', 'zsh', 'fish']) {
+  t.test(`${shell} can read its completions`, { skip: skipUnless(shell) }, async (t) => {
+    using dir = new TempDir();
+    const scripts = written(dir, `completions/${shell}/`);
+    t.equal(scripts.length, 3);
+    for (const script of scripts) {
+      t.match(await run(tool(shell), ['-n', script]), { status: 0, stdout: '', stderr: '' }, script);
+    }
+  });
+}
