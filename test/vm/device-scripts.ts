@@ -18,7 +18,7 @@ cmp -n $((16 << 20)) /run/random /run/disk.img
 nbdloop detach loop0
 is_free nbd0
 say 'detached from the kernel, it is still bound'
-[ "$(backing_file loop0)" = /run/disk.img ]
+holds_file /run/disk.img
 nbdlosetup -d loop0
 `;
 
@@ -64,20 +64,29 @@ mount -o loop,ro /run/disk.img /run/mnt
 umount /run/mnt
 `;
 
+/** One client asks for all of them at once: as many starts of a program would come one after another. */
 export const SIXTEEN = `
 for i in $(seq 0 15); do
   truncate -s $((i + 4))M /run/many.$i
   printf 'disk %02d' $i | dd of=/run/many.$i conv=notrunc status=none
 done
-jobs=
-for i in $(seq 0 15); do nbdlosetup -f --show /run/many.$i >/run/node.$i & jobs="$jobs $!"; done
-for job in $jobs; do wait $job; done
-for i in $(seq 0 15); do
-  node=$(cat /run/node.$i)
+"$NODE" --input-type=module -e '
+  const { ControlClient } = await import(process.env.NBDLOOP_PROGRAMS + "/../control/client.js");
+  const client = new ControlClient(process.env.NBDLOOP_CONTROL);
+  const files = Array.from({ length: 16 }, (_, i) => "/run/many." + i);
+  const attached = await Promise.all(files.map(async (file) => {
+    const { number } = await client.find({ file });
+    return client.attach(number);
+  }));
+  for (const { file, node } of attached) console.log(file + " " + node);
+' >/run/nodes
+cat /run/nodes
+while read -r file node; do
+  i=\${file#/run/many.}
   [ "$(dd if=$node bs=7 count=1 iflag=fullblock status=none)" = "$(printf 'disk %02d' $i)" ]
   [ "$(sectors "\${node#/dev/}")" = $(((i + 4) << 11)) ]
-done
-[ "$(sort -u /run/node.* | wc -l)" = 16 ]
+done </run/nodes
+[ "$(cut -d ' ' -f 2 /run/nodes | sort -u | wc -l)" = 16 ]
 nbdlosetup -D
 all_free
 rm /run/many.*
@@ -96,7 +105,7 @@ say 'a mounted device is not disconnected, and -d of it is lazy'
 if nbdloop detach loop0 2>/run/error; then exit 1; fi
 grep -q EBUSY /run/error
 umount /run/mnt
-wait_until is_cleared nbd0
+wait_until is_cleared nbd0 /run/disk.img
 [ "$(nbdlosetup -f --show /run/disk.img)" = /dev/nbd0 ]
 mount /dev/nbd0 /run/mnt
 nbdlosetup -d /dev/nbd0
@@ -106,7 +115,7 @@ dd if=/dev/urandom of=/run/mnt/more bs=64k count=16 conv=fsync status=none
 sleep 2
 mountpoint -q /run/mnt
 umount /run/mnt
-wait_until is_cleared nbd0
+wait_until is_cleared nbd0 /run/disk.img
 fsck.ext4 -f -n /run/disk.img
 `;
 
@@ -114,7 +123,7 @@ export const NOT_A_FILE_SYSTEM = `
 truncate -s 1M /run/nothing.img
 if nbdloop mount /run/nothing.img /run/mnt 2>/run/error; then exit 1; fi
 cat /run/error
-wait_until is_cleared nbd0
+wait_until is_cleared nbd0 /run/nothing.img
 `;
 
 export const WAITS_FOR_ITS_USER = `
@@ -130,7 +139,7 @@ mount /dev/nbd0 /run/mnt
 sleep 3
 is_attached nbd0
 umount /run/mnt
-wait_until is_cleared nbd0
+wait_until is_cleared nbd0 /run/small.img
 `;
 
 export const RESIZED = `

@@ -16,11 +16,14 @@ export const guestDaemonEnvironment = {
  * `nbdlosetup` and `nbdloop`. What the daemon says is in /run/daemon.log, and shown when the script fails.
  */
 export const GUEST_DAEMON = `
-say() { echo "guest: $*"; }
+say() { echo "guest: $SECONDS s: $*"; }
 nbdlosetup() { "$NODE" "$NBDLOOP_PROGRAMS/nbdlosetup.js" "$@"; }
 nbdloop() { "$NODE" "$NBDLOOP_PROGRAMS/nbdloop.js" "$@"; }
 # Its greeting is the last thing of its start. Asking it would cost more than all the rest: a node a question.
-is_serving() { kill -0 $daemon || exit 1; grep -q "process $daemon, control socket" /run/daemon.log; }
+is_serving() {
+  kill -0 $daemon || exit 1
+  [[ $(</run/daemon.log) = *"process $daemon, control socket"* ]]
+}
 begin_daemon() {
   "$NODE" "$NBDLOOP_PROGRAMS/nbdloopd.js" --listen none --state-dir /run/state "$@" >>/run/daemon.log 2>&1 &
   daemon=$!
@@ -43,8 +46,16 @@ take_over() {
   wait $before
   wait_until is_serving
 }
+# Without a program of its own: starting one ten times a second would slow down what is waited for.
+mkfifo /run/never
+exec {never}<>/run/never
+pause() { read -rt 0.1 -u $never || true; }
 wait_until() {
-  for try in $(seq 600); do "$@" && return 0; sleep 0.1; done
+  local end=$((SECONDS + 120))
+  while [ $SECONDS -lt $end ]; do
+    "$@" && return 0
+    pause
+  done
   say "waited in vain until: $*"
   return 1
 }
@@ -52,8 +63,12 @@ is_attached() { [ -e "/sys/block/$1/pid" ]; }
 is_free() { [ ! -e "/sys/block/$1/pid" ]; }
 all_free() { for pid in /sys/block/nbd*/pid; do [ ! -e "$pid" ] || return 1; done; }
 sectors() { cat "/sys/block/$1/size"; }
-backing_file() { nbdlosetup -n -O BACK-FILE --raw "$1" 2>/dev/null || true; }
-is_cleared() { is_free "$1" && [ -z "$(backing_file "$1")" ]; }
+holds_file() {
+  local fd
+  for fd in /proc/$daemon/fd/*; do [ ! "$fd" -ef "$1" ] || return 0; done
+  return 1
+}
+is_cleared() { is_free "$1" && ! holds_file "$2"; }
 touch /run/daemon.log
 trap 'status=$?; [ $status = 0 ] || cat /run/daemon.log; exit $status' EXIT
 `;
