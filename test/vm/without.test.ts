@@ -39,6 +39,7 @@ const NO_MODULE: GuestTest = {
 rmmod nbd
 [ ! -e /dev/nbd0 ]
 [ ! -d /lib/modules ] || mount -t tmpfs none /lib/modules
+say 'the module is gone'
 start_daemon
 truncate -s 16M /run/disk.img
 say 'without the module the URI is what one gets'
