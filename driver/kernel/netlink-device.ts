@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
 import type { AttachTarget, PartedSocket } from './attach.js';
-import { closeDescriptor, errno, socketPair } from './netlink/calls.js';
+import { closeDescriptor, errno, isHungUp, socketPair } from './netlink/calls.js';
 import { type KernelLink, KernelRefusal } from './netlink/kernel-link.js';
 import type { NbdSettings } from './netlink/nbd.js';
 import { backendOf, isConnected, nodePath } from './sysfs.js';
@@ -73,9 +73,16 @@ export class NetlinkDevice {
     }
   }
 
-  /** Takes up a device that the kernel has kept from a daemon that is gone, with the sockets that it has left. */
+  /**
+   * Takes up a device that the kernel has kept from a daemon that is gone, with the sockets that it has left. What
+   * waits in a socket that the kernel has given up since then is sent again over another one, and what was written
+   * there must not be written over: it is not served.
+   */
   async resume(sockets: readonly PartedSocket[]): Promise<void> {
-    for (const socket of sockets) await this.#serve(socket);
+    for (const socket of sockets) {
+      if (isHungUp(socket.fd)) closeDescriptor(socket.fd);
+      else await this.#serve(socket);
+    }
     this.#revive();
   }
 

@@ -11,23 +11,26 @@ export const guestDaemonEnvironment = {
 } as const;
 
 /**
- * Defines `start_daemon [OPTIONS]`, `stop_daemon` (SIGTERM, and it must end well), `crash_daemon` (SIGKILL),
+ * Defines `start_daemon [OPTIONS]` (returns when it serves), `stop_daemon` (SIGTERM, and it must end well),
+ * `crash_daemon` (SIGKILL), `take_over` (a second daemon takes over from the first, which must end well),
  * `nbdlosetup` and `nbdloop`. What the daemon says is in /run/daemon.log, and shown when the script fails.
  */
 export const GUEST_DAEMON = `
-say() { echo "guest: $*"; }
+say() { echo "guest: $SECONDS s: $*"; }
 nbdlosetup() { "$NODE" "$NBDLOOP_PROGRAMS/nbdlosetup.js" "$@"; }
 nbdloop() { "$NODE" "$NBDLOOP_PROGRAMS/nbdloop.js" "$@"; }
-start_daemon() {
+# Its greeting is the last thing of its start. Asking it would cost more than all the rest: a node a question.
+is_serving() {
+  kill -0 $daemon || exit 1
+  [[ $(</run/daemon.log) = *"process $daemon, control socket"* ]]
+}
+begin_daemon() {
   "$NODE" "$NBDLOOP_PROGRAMS/nbdloopd.js" --listen none --state-dir /run/state "$@" >>/run/daemon.log 2>&1 &
   daemon=$!
-  for try in $(seq 600); do
-    kill -0 $daemon || return 1
-    nbdloop status >/run/status 2>&1 && return 0
-    sleep 0.1
-  done
-  say 'the daemon does not answer'
-  return 1
+}
+start_daemon() {
+  begin_daemon "$@"
+  wait_until is_serving
 }
 stop_daemon() {
   kill -TERM $daemon
@@ -37,13 +40,35 @@ crash_daemon() {
   kill -KILL $daemon
   wait $daemon || true
 }
+take_over() {
+  local before=$daemon
+  begin_daemon --handover
+  wait $before
+  wait_until is_serving
+}
+# Without a program of its own: starting one ten times a second would slow down what is waited for.
+mkfifo /run/never
+exec {never}<>/run/never
+pause() { read -rt 0.1 -u $never || true; }
 wait_until() {
-  for try in $(seq 300); do "$@" && return 0; sleep 0.1; done
+  local end=$((SECONDS + 120))
+  while [ $SECONDS -lt $end ]; do
+    "$@" && return 0
+    pause
+  done
   say "waited in vain until: $*"
   return 1
 }
 is_attached() { [ -e "/sys/block/$1/pid" ]; }
-all_free() { ! ls /sys/block/nbd*/pid >/run/attached 2>/dev/null; }
 is_free() { [ ! -e "/sys/block/$1/pid" ]; }
+all_free() { for pid in /sys/block/nbd*/pid; do [ ! -e "$pid" ] || return 1; done; }
+sectors() { cat "/sys/block/$1/size"; }
+holds_file() {
+  local fd
+  for fd in /proc/$daemon/fd/*; do [ ! "$fd" -ef "$1" ] || return 0; done
+  return 1
+}
+is_cleared() { is_free "$1" && ! holds_file "$2"; }
+touch /run/daemon.log
 trap 'status=$?; [ $status = 0 ] || cat /run/daemon.log; exit $status' EXIT
 `;

@@ -7,14 +7,12 @@ import { tool } from '../helpers/tools.js';
 import { makeTree, treeChecksums } from '../helpers/tree.js';
 import { until } from '../helpers/until.js';
 import { ASK, answering, type Steps } from './dialogue.js';
-import { type GuestResult, runGuest } from './guest.js';
+import { type GuestTest, type GuestTestResult, type GuestTestsResult, runTests } from './guest-tests.js';
 
 export interface ScenarioResult {
-  readonly guest: GuestResult;
-  /** What the guest must have said, and what the host saw; by a name for each check. */
+  readonly result: GuestTestResult;
+  /** What the host saw, and what the guest must have said; by a name for each check. */
   readonly checks: Readonly<Record<string, boolean>>;
-  /** Complaints of the kernel that the scenario causes on purpose. */
-  readonly provoked: readonly RegExp[];
 }
 
 export interface ScenarioOptions {
@@ -24,51 +22,30 @@ export interface ScenarioOptions {
 
 /** The host's loopback as a guest with user networking sees it. */
 const HOST = '10.0.2.2';
+const FILE_SYSTEM_BYTES = 256 << 20;
 
-/** Shell that attaches and detaches /dev/nbd0 with the stock nbd-client, and says what it does. */
+/** Shell that attaches /dev/nbd0 with the stock nbd-client, and says what it does. */
 const PRELUDE = `
 ${ASK}
 say() { echo "guest: $*"; }
 attach() {
-  say "nbd-client $HOST $PORT /dev/nbd0 -name loop0"
-  nbd-client $HOST $PORT /dev/nbd0 -name loop0
+  say "nbd-client $HOST $PORT /dev/nbd0 -name $1"
+  nbd-client $HOST $PORT /dev/nbd0 -name $1
   nbd-client -c /dev/nbd0 >/dev/null
 }
 detach() {
   say 'nbd-client -d /dev/nbd0'
   nbd-client -d /dev/nbd0
-  for try in $(seq 100); do [ -e /sys/block/nbd0/pid ] || return 0; sleep 0.1; done
-  say 'still attached'
-  return 1
+  becomes_free
 }
 read_block() { dd if=/dev/nbd0 of=\${1:-/dev/null} bs=4096 count=1 iflag=direct status=none; }
 `;
 
-interface Setting {
-  readonly daemon: Daemon;
-  readonly shared: TempDir;
-  readonly port: number;
-}
-
-async function inGuest(
-  { shared, port }: Setting,
-  script: string,
-  steps: Steps,
-  options: ScenarioOptions,
-): Promise<GuestResult> {
-  const work = runGuest(shared, {
-    kernel: 'qemu',
-    network: true,
-    script: PRELUDE + script,
-    environment: { HOST, PORT: String(port) },
-    ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
-  });
-  return await answering(shared, steps, work);
-}
-
-const FILE_SYSTEM = `
-attach
-[ "$(blockdev --getsize64 /dev/nbd0)" = $SIZE ]
+const FILE_SYSTEM: GuestTest = {
+  title: 'ext4 on /dev/nbd0: made, filled, checked, and found whole in the backing file',
+  script: `
+attach loop0
+[ "$(blockdev --getsize64 /dev/nbd0)" = ${FILE_SYSTEM_BYTES} ]
 say 'mkfs.ext4'
 mkfs.ext4 -q /dev/nbd0
 mount /dev/nbd0 /run/mnt
@@ -79,64 +56,24 @@ umount /run/mnt
 say 'fsck'
 fsck.ext4 -f -n /dev/nbd0
 detach
-`;
+`,
+};
 
-/** An ext4 made in the guest, looked at from outside in the backing file. */
-export async function fileSystemScenario(options: ScenarioOptions = {}): Promise<ScenarioResult> {
-  using shared = new TempDir();
-  using files = new TempDir();
-  const size = 256 << 20;
-  const image = makeSparseFile(files.file('disk.img'), size);
-  const expected = treeChecksums(makeTree(shared.file('tree')));
-  const port = await freePort();
-  await using daemon = await Daemon.start({ devices: [image], port });
-  const guest = await inGuest({ daemon, shared, port }, `SIZE=${size}\n${FILE_SYSTEM}`, {}, options);
-
-  await runOk(tool('e2fsck'), ['-f', '-n', image]);
-  mkdirSync(files.file('outside'));
-  await runOk(tool('debugfs'), ['-R', `rdump /tree ${files.file('outside')}`, image]);
-  const found = treeChecksums(files.file('outside', 'tree'));
-  return {
-    guest,
-    checks: {
-      'every file of the tree has the same checksum in the backing file':
-        JSON.stringify(found) === JSON.stringify(expected) && Object.keys(found).length >= 200,
-      'no session is left': (await daemon.client.device(0)).openers === 0,
-    },
-    provoked: [],
-  };
-}
-
-const FIO = `
-attach
+const FIO: GuestTest = {
+  title: 'fio verifies /dev/nbd0 at queue depth 16',
+  script: `
+attach loop1
 say 'fio randrw 4k QD16 --verify=crc32c'
 fio --name=verify --filename=/dev/nbd0 --ioengine=libaio --direct=1 --rw=randrw --bs=4k --iodepth=16 \\
   --size=16m --eta=never --verify=crc32c --verify_fatal=1 --verify_state_save=0
 detach
-`;
+`,
+};
 
-/** fio on /dev/nbd0 with verification. */
-export async function fioScenario(options: ScenarioOptions = {}): Promise<ScenarioResult> {
-  using shared = new TempDir();
-  using files = new TempDir();
-  const image = makeSparseFile(files.file('disk.img'), 64 << 20);
-  const port = await freePort();
-  await using daemon = await Daemon.start({ devices: [image], port });
-  const guest = await inGuest({ daemon, shared, port }, FIO, {}, options);
-  const { counters } = await daemon.client.device(0);
-  return {
-    guest,
-    checks: {
-      'fio ended without an error': /verify: .*err= ?0/.test(guest.console),
-      'its I/O went through the daemon': counters.writes > 1000 && counters.reads > 1000,
-      'the daemon saw no error': counters.errors === 0,
-    },
-    provoked: [],
-  };
-}
-
-const CLEARED_BEHIND = `
-attach
+const CLEARED_BEHIND: GuestTest = {
+  title: 'a device cleared behind /dev/nbd0 gives EIO, and works again when bound again',
+  script: `
+attach loop2
 read_block "$SHARED/before"
 ask clear
 say 'reading a device whose file was taken away'
@@ -148,75 +85,135 @@ say 'reading after the file is bound again'
 read_block "$SHARED/after"
 cmp "$SHARED/before" "$SHARED/after"
 detach
-`;
+`,
+  provoked: [/I\/O error.* nbd0/],
+};
 
-/** The file is taken from under an attached device by force, and given back. */
-export async function clearedBehindScenario(options: ScenarioOptions = {}): Promise<ScenarioResult> {
-  using shared = new TempDir();
-  using files = new TempDir();
-  const image = makeRandomFile(files.file('disk.img'), 16 << 20);
-  const port = await freePort();
-  await using daemon = await Daemon.start({ devices: [image], port });
-  let openersAfterClear = 0;
-  const steps: Steps = {
-    clear: async () => {
-      await daemon.cliOk('nbdlosetup', '-d', '--force', 'loop0');
-      openersAfterClear = (await daemon.client.device(0)).openers;
-    },
-    bind: async () => {
-      await daemon.cliOk('nbdlosetup', '--no-attach', 'loop0', image);
-    },
-  };
-  const guest = await inGuest({ daemon, shared, port }, CLEARED_BEHIND, steps, options);
-  return {
-    guest,
-    checks: {
-      'the session stays open while nothing is bound': openersAfterClear === 1,
-      'the read failed with EIO': /Input\/output error/.test(guest.console),
-    },
-    provoked: [/I\/O error.* nbd0/],
-  };
-}
-
-const AUTOCLEAR = `
-attach
+const AUTOCLEAR: GuestTest = {
+  title: 'an autoclear device lets its file go when nbd-client disconnects',
+  script: `
+attach loop3
 ask check
 say 'the last close'
 detach
 ask gone
-`;
+`,
+};
 
-/** An autoclear device lets its file go when nbd-client disconnects. */
-export async function autoclearScenario(options: ScenarioOptions = {}): Promise<ScenarioResult> {
-  using shared = new TempDir();
-  using files = new TempDir();
-  const image = makeRandomFile(files.file('disk.img'), 16 << 20);
-  const port = await freePort();
-  await using daemon = await Daemon.start({ port });
-  await daemon.client.add(0);
-  await daemon.client.configure(0, { file: image, autoclear: true });
-  let heldWhileOpen = false;
-  let heldAfterClose = true;
-  const steps: Steps = {
+interface Images {
+  readonly disk: string;
+  readonly fio: string;
+  readonly cleared: string;
+  readonly autoclear: string;
+}
+
+/** What the host does while the guest asks, and what it has seen. */
+class Host {
+  openersAfterClear = 0;
+  heldWhileOpen = false;
+  heldAfterClose = true;
+
+  constructor(
+    readonly daemon: Daemon,
+    readonly images: Images,
+  ) {}
+
+  readonly steps: Steps = {
+    clear: async () => {
+      await this.daemon.cliOk('nbdlosetup', '-d', '--force', 'loop2');
+      this.openersAfterClear = (await this.daemon.client.device(2)).openers;
+    },
+    bind: async () => {
+      await this.daemon.cliOk('nbdlosetup', '--no-attach', 'loop2', this.images.cleared);
+    },
     check: async () => {
-      heldWhileOpen = (await daemon.client.device(0)).state === 'bound' && holdsFile(daemon.pid, image);
+      this.heldWhileOpen = (await this.#state()) === 'bound' && this.#holdsFile();
     },
     gone: async () => {
       await until('the device is unbound', async () =>
-        (await daemon.client.device(0)).state === 'unbound' ? true : undefined,
+        (await this.#state()) === 'unbound' ? true : undefined,
       );
-      heldAfterClose = holdsFile(daemon.pid, image);
+      this.heldAfterClose = this.#holdsFile();
     },
   };
-  const guest = await inGuest({ daemon, shared, port }, AUTOCLEAR, steps, options);
+
+  async #state(): Promise<string> {
+    return (await this.daemon.client.device(3)).state;
+  }
+
+  #holdsFile(): boolean {
+    return holdsFile(this.daemon.pid, this.images.autoclear);
+  }
+}
+
+/** Runs all of them in one guest, against one daemon on the host. */
+export async function scenarios(
+  options: ScenarioOptions = {},
+): Promise<{ outcome: GuestTestsResult; scenarios: readonly ScenarioResult[] }> {
+  using shared = new TempDir();
+  using files = new TempDir();
+  const images: Images = {
+    disk: makeSparseFile(files.file('disk.img'), FILE_SYSTEM_BYTES),
+    fio: makeSparseFile(files.file('fio.img'), 64 << 20),
+    cleared: makeRandomFile(files.file('cleared.img'), 16 << 20),
+    autoclear: makeRandomFile(files.file('autoclear.img'), 16 << 20),
+  };
+  const expected = treeChecksums(makeTree(shared.file('tree')));
+  const port = await freePort();
+  await using daemon = await Daemon.start({ devices: [images.disk, images.fio, images.cleared], port });
+  await daemon.client.add(3);
+  await daemon.client.configure(3, { file: images.autoclear, autoclear: true });
+  const host = new Host(daemon, images);
+  const work = runTests(shared, [FILE_SYSTEM, FIO, CLEARED_BEHIND, AUTOCLEAR], {
+    network: true,
+    before: PRELUDE,
+    environment: { HOST, PORT: String(port) },
+    ...options,
+  });
+  const outcome = await answering(shared, host.steps, work);
+
+  const { counters } = await daemon.client.device(1);
+  const said = (number: number, what: RegExp): boolean => what.test(outcome.results[number]?.output ?? '');
+  const checks: readonly ScenarioResult['checks'][] = [
+    {
+      'every file of the tree has the same checksum in the backing file': await holdsTree(
+        images.disk,
+        files,
+        expected,
+      ),
+      'no session is left': (await daemon.client.device(0)).openers === 0,
+    },
+    {
+      'fio ended without an error': said(1, /verify: .*err= ?0/),
+      'its I/O went through the daemon': counters.writes > 1000 && counters.reads > 1000,
+      'the daemon saw no error': counters.errors === 0,
+    },
+    {
+      'the session stays open while nothing is bound': host.openersAfterClear === 1,
+      'the read failed with EIO': said(2, /Input\/output error/),
+    },
+    {
+      'the daemon holds the file while the device is attached': host.heldWhileOpen,
+      'the file is closed after the last close': !host.heldAfterClose,
+    },
+  ];
   return {
-    guest,
-    checks: {
-      'the daemon holds the file while the device is attached': heldWhileOpen,
-      'the file is closed after the last close': !heldAfterClose,
-    },
-    provoked: [],
+    outcome,
+    scenarios: outcome.results.map((result, number) => ({ result, checks: checks[number] ?? {} })),
   };
+}
+
+/** Whether the file system in the image is whole and holds the tree. */
+async function holdsTree(
+  image: string,
+  files: TempDir,
+  expected: ReturnType<typeof treeChecksums>,
+): Promise<boolean> {
+  await runOk(tool('e2fsck'), ['-f', '-n', image]);
+  mkdirSync(files.file('outside'));
+  await runOk(tool('debugfs'), ['-R', `rdump /tree ${files.file('outside')}`, image]);
+  const found = treeChecksums(files.file('outside', 'tree'));
+  return JSON.stringify(found) === JSON.stringify(expected) && Object.keys(found).length >= 200;
 }
 
 /** True while a process has the file open. */

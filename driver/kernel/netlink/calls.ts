@@ -98,16 +98,29 @@ export const answerWake = (fd: number): number => eventfdReadCall(fd, Buffer.all
 
 export const POLLIN = 1;
 export const POLLPRI = 2;
+/** The peer of a stream socket has closed it, or sends no more. */
+const POLLRDHUP = 0x2000;
 const POLLFD_BYTES = 8;
 
 /** Waits until one of the descriptors has one of its events, or an error. True for each that has. */
 export function waitFor(descriptors: readonly { readonly fd: number; readonly events: number }[]): boolean[] {
+  return pollFor(descriptors, -1);
+}
+
+/** True when the other end of a stream socket was closed or shut down. */
+export const isHungUp = (fd: number): boolean => pollFor([{ fd, events: POLLRDHUP }], 0)[0] === true;
+
+/** `timeout`: milliseconds, or -1 for no limit. */
+function pollFor(
+  descriptors: readonly { readonly fd: number; readonly events: number }[],
+  timeout: number,
+): boolean[] {
   const entries = Buffer.alloc(POLLFD_BYTES * descriptors.length);
   const view = new DataView(entries.buffer, entries.byteOffset, entries.length);
   descriptors.forEach(({ fd, events }, i) => {
     new Int32Array(entries.buffer, entries.byteOffset + i * POLLFD_BYTES, 1)[0] = fd;
     new Int16Array(entries.buffer, entries.byteOffset + i * POLLFD_BYTES + 4, 1)[0] = events;
   });
-  pollCall(entries, descriptors.length, -1);
+  pollCall(entries, descriptors.length, timeout);
   return descriptors.map((_, i) => view.getInt16(i * POLLFD_BYTES + 6) !== 0);
 }

@@ -1,0 +1,35 @@
+import t from 'tap';
+import * as scripts from './device-scripts.js';
+import { skipUnlessQemu } from './guest-available.js';
+import { type GuestTest, guestTests } from './guest-tests.js';
+
+t.setTimeout(500_000);
+
+const TESTS: readonly GuestTest[] = [
+  { title: 'as root with the nbd module, nbdlosetup works as losetup does', script: scripts.LIKE_LOSETUP },
+  { title: 'attached by netlink over four sockets, and verified', script: scripts.OVER_FOUR_SOCKETS },
+  { title: 'attached by nbd-client, and not twice', script: scripts.BY_NBD_CLIENT },
+  { title: 'sixteen devices attach at once, each its own', script: scripts.SIXTEEN },
+  {
+    title: 'umount clears an autoclear device, and -d of a mounted one waits for that',
+    script: scripts.LAST_CLOSE,
+  },
+  {
+    title: 'a file that is no file system leaves nothing behind when it is mounted',
+    script: scripts.NOT_A_FILE_SYSTEM,
+  },
+  {
+    title: 'an autoclear device waits for its user, whoever looks at it before',
+    script: scripts.WAITS_FOR_ITS_USER,
+  },
+  { title: 'a mounted device grows, and does not shrink', script: scripts.RESIZED },
+  { title: 'partitions appear as nodes, and are read again', script: scripts.PARTITIONS },
+  { title: 'a second daemon gets neither the state nor the file', script: scripts.TWO_DAEMONS },
+  { title: 'an idle device is detached when its daemon ends', script: scripts.ENDS },
+];
+
+const noQemu = await skipUnlessQemu('nbd-client', 'mkfs.ext4', 'fio', 'sfdisk', 'curl', 'resize2fs');
+
+t.test('devices of one daemon, in a kernel with two processors', { skip: noQemu }, (t) =>
+  guestTests(t, TESTS, { before: 'start_daemon', after: 'wait $daemon' }),
+);
