@@ -90,6 +90,8 @@ export interface Backend {
 export interface Completions {
   /** Readable when something is done. */
   readonly fd: number;
+  /** The same, asked without a system call. */
+  readonly isReady: boolean;
   /** Tokens are 0 to `limit` - 1; each stands for at most one operation under way. */
   readonly limit: number;
   /** Hands over what was started. False when some of it must be tried again. */

@@ -135,6 +135,11 @@ export class Uring {
     return this.#queued === 0;
   }
 
+  /** There are completions to be told of. */
+  get isReady(): boolean {
+    return this.#ring[this.#cqHead] !== Atomics.load(this.#ring, this.#cqTail);
+  }
+
   /** Tells of each completion: its token, and the result (a count, or a negative errno). */
   reap(onDone: (token: number, result: number) => void): void {
     const ring = this.#ring;

@@ -45,6 +45,10 @@ export class Offload implements Completions {
     return this.#ring.fd;
   }
 
+  get isReady(): boolean {
+    return this.#ring.isReady;
+  }
+
   get limit(): number {
     return this.#ring.entries;
   }

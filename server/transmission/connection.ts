@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+import { Easing } from './easing.js';
 import type { Input } from './input.js';
 import { Status, type ZeroCopy } from './link.js';
 import type { Operation, Operations, Owner } from './operations.js';
@@ -27,10 +28,12 @@ export const Next = {
   THAW: 3,
   /** Waits for operations that it started. */
   WAIT: 4,
+  /** Waits for the peer to take most of what it was sent: it is busy, and what it asks meanwhile is served together. */
+  EASE: 5,
   /** Is over, and may be closed. */
-  END: 5,
+  END: 6,
   /** Is over here: between two requests, with the socket open. */
-  PARTED: 6,
+  PARTED: 7,
 } as const;
 export type Next = (typeof Next)[keyof typeof Next];
 
@@ -78,10 +81,16 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** The session could go on with what is stashed; else it needs more bytes first. */
   #isRunnable: boolean;
   #isGone = false;
+  readonly #easing: Easing;
+  /** Bytes sent since the last rest. */
+  #sent = 0;
+  /** How often there was something to receive. */
+  #receipts = 0;
 
   constructor(shared: Shared, options: ConnectionOptions) {
     this.id = options.id;
     this.fd = options.fd;
+    this.#easing = new Easing(options.fd);
     this.#shared = shared;
     const deferral = shared.operations && { operations: shared.operations, owner: this };
     this.#session = new Session({ ...options, out: shared.out, zeroCopy: this, deferral });
@@ -90,21 +99,32 @@ export class Connection implements Sink, ZeroCopy, Owner {
     this.#isRunnable = this.#stashed > 0;
   }
 
-  /** One share of work: sends what is pending, answers what is done, receives, serves, sends. Sets `next`. */
-  turn(): void {
+  /**
+   * One share of work: sends what is pending, answers what is done, receives, serves, sends. Sets `next`. True when
+   * there was something to receive.
+   */
+  turn(): boolean {
     const { out } = this.#shared;
-    if (!this.#pending.isEmpty && !this.#drain()) return;
+    if (!this.#pending.isEmpty && !this.#drain()) return false;
+    const before = this.#receipts;
     out.begin(this);
     const status = this.#answerDone() ? this.#advance() : Status.BLOCKED;
     out.flush();
     this.next = this.#after(status);
+    return this.#receipts !== before;
   }
 
   /** What the session waits for after as much as it could do. */
   #advance(): Status {
+    this.#session.steps = 0;
     if (this.reason !== '') return Status.FINISHED;
     const received = this.#isRunnable ? 0 : this.#receive();
     return received < 0 ? Status.OPEN : this.#serve(received);
+  }
+
+  /** Between two turns, with nothing to be done before the peer acts. */
+  get isAtRest(): boolean {
+    return this.next === Next.RECEIVE || this.next === Next.EASE;
   }
 
   done(operation: Operation): void {
@@ -128,7 +148,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** Gives it up if it may be: everything that was begun is answered, and the peer has taken it. */
   part(): void {
     const { owed, underWay } = this.#session;
-    if (this.isParting && this.next === Next.RECEIVE && owed + underWay === 0) this.next = Next.PARTED;
+    if (this.isParting && this.isAtRest && owed + underWay === 0) this.next = Next.PARTED;
   }
 
   /** What was received and not served. */
@@ -151,7 +171,10 @@ export class Connection implements Sink, ZeroCopy, Owner {
     if (room <= 0) return -1;
     for (;;) {
       const received = recv(this.fd, input.address + this.#stashed, room, MSG_DONTWAIT);
-      if (received > 0) return received;
+      if (received > 0) {
+        this.#receipts++;
+        return received;
+      }
       if (received < 0) {
         const code = errno();
         if (code === EINTR) continue;
@@ -186,7 +209,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
       this.#session.abandon();
       return this.#session.underWay > 0 ? Next.WAIT : Next.END;
     }
-    if (status === Status.OPEN) return this.#isWinding ? Next.WAIT : Next.RECEIVE;
+    if (status === Status.OPEN) return this.#isWinding ? Next.WAIT : this.#rest();
     if (status === Status.PARKED) return Next.THAW;
     return status === Status.BUSY ? Next.WAIT : Next.RUN;
   }
@@ -194,6 +217,13 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** It parts, and all that is missing is what it started: bytes that arrive are not for it. */
   get #isWinding(): boolean {
     return this.isParting && this.#session.owed === 0 && this.#session.underWay > 0;
+  }
+
+  #rest(): Next {
+    const { steps } = this.#session;
+    const isBusy = steps > 0 && this.#easing.isBusy(steps, this.#sent);
+    this.#sent = 0;
+    return isBusy ? Next.EASE : Next.RECEIVE;
   }
 
   /** Nobody is there to be answered; what is under way must end before memory and descriptor may go. */
@@ -240,8 +270,10 @@ export class Connection implements Sink, ZeroCopy, Owner {
     let sent = 0;
     while (sent < out.length) {
       const count = send(this.fd, out.address + sent, out.length - sent, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
-      if (count > 0) sent += count;
-      else if (errno() !== EINTR) {
+      if (count > 0) {
+        sent += count;
+        this.#sent += count;
+      } else if (errno() !== EINTR) {
         if (failure() === Sent.GONE) this.#end('the connection was reset');
         else this.#pending.keepBytes(out.bytes.subarray(sent, out.length));
         return false;
@@ -261,6 +293,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
   }
 
   sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): void {
+    this.#easing.stop();
     const sent = this.#send(out, MSG_MORE);
     out.length = 0;
     this.#pending.keepPipe(pipe, count, zeroes);

@@ -44,6 +44,8 @@ export class Reactor {
   readonly #spin = new Spin(MAX_SPIN);
   readonly #wakeCount = new Uint8Array(8);
   #connections: Connection[] = [];
+  /** The time to look again is over: only sleep is left. */
+  #hasLooked = false;
   #isDraining = false;
   #isStopped = false;
 
@@ -63,6 +65,7 @@ export class Reactor {
   run(): void {
     this.#options.post({ kind: 'ready' });
     while (!this.#isStopped) {
+      if (this.#serveAlone()) continue;
       this.#wait();
       if (this.#polls.isReady(WAKE)) this.#answerWake();
       if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
@@ -71,6 +74,7 @@ export class Reactor {
     this.#settle();
     for (const connection of this.#connections) this.#close(connection, connection.reason);
     this.#shared.pipes.close();
+    this.#options.dataPath.close?.();
     this.#options.post({ kind: 'stopped' });
   }
 
@@ -99,11 +103,38 @@ export class Reactor {
       polls.wait(count, 0);
     } else if (!isHandedOver) {
       polls.wait(count, RETRY);
+    } else if (this.#allEase()) {
+      polls.wait(count, -1);
     } else if (!this.#spinFor(count)) {
       const before = performance.now();
       polls.wait(count, -1);
       this.#spin.slept(performance.now() - before);
     }
+  }
+
+  /**
+   * Asks the only connection itself for a while, which saves the polls. False when it had nothing, or there is more
+   * to look at than that connection.
+   */
+  #serveAlone(): boolean {
+    const connection = this.#connections[0];
+    const budget = this.#spin.milliseconds;
+    this.#hasLooked = false;
+    if (connection === undefined || this.#connections.length > 1 || budget === 0) return false;
+    if (connection.next !== Next.RECEIVE || connection.isParting || this.#isDraining) return false;
+    if (this.#completions?.submit() === false) return false;
+    const { wakeWord } = this.#options;
+    const end = performance.now() + budget;
+    do {
+      if (Atomics.load(wakeWord, 0) !== 0 || this.#completions?.isReady === true) return false;
+      if (connection.turn() || connection.next !== Next.RECEIVE) {
+        if (connection.next >= Next.END) this.#sweep();
+        return true;
+      }
+      schedYield();
+    } while (performance.now() < end);
+    this.#hasLooked = true;
+    return false;
   }
 
   /** Tells the poll set what each connection waits for. True when a connection has more to do at once. */
@@ -115,17 +146,23 @@ export class Reactor {
     let hasWork = false;
     for (const { fd, next } of this.#connections) {
       if (next === Next.RECEIVE) polls.set(index++, fd, POLLIN);
-      else if (next === Next.SEND) polls.set(index++, fd, POLLOUT);
+      else if (next === Next.SEND || next === Next.EASE) polls.set(index++, fd, POLLOUT);
       else polls.set(index++, -1, 0);
       if (next === Next.RUN) hasWork = true;
     }
     return hasWork;
   }
 
+  /** Every peer has replies to go through: there is no hurry. */
+  #allEase(): boolean {
+    for (const { next } of this.#connections) if (next !== Next.EASE) return false;
+    return this.#connections.length > 0;
+  }
+
   /** Looks again for a while. True when something is ready. */
   #spinFor(count: number): boolean {
     const budget = this.#spin.milliseconds;
-    if (budget === 0) return false;
+    if (budget === 0 || this.#hasLooked) return false;
     const end = performance.now() + budget;
     do {
       if (this.#polls.wait(count, 0) > 0) return true;
@@ -140,7 +177,7 @@ export class Reactor {
       const connection = this.#connections[i] as Connection;
       connection.part();
       if (this.#hasTurn(connection, i)) connection.turn();
-      if (this.#isDraining && connection.next === Next.RECEIVE) connection.finish('the server is draining');
+      if (this.#isDraining && connection.isAtRest) connection.finish('the server is draining');
       connection.part();
       if (connection.next >= Next.END) ended = true;
     }
@@ -149,7 +186,8 @@ export class Reactor {
 
   #hasTurn({ next }: Connection, index: number): boolean {
     if (next === Next.RUN) return true;
-    return (next === Next.RECEIVE || next === Next.SEND) && this.#polls.isReady(FIRST_CONNECTION + index);
+    const isPolled = next === Next.RECEIVE || next === Next.SEND || next === Next.EASE;
+    return isPolled && this.#polls.isReady(FIRST_CONNECTION + index);
   }
 
   #sweep(): void {
@@ -191,7 +229,7 @@ export class Reactor {
       case 'drain':
         this.#isDraining = true;
         for (const connection of this.#connections) {
-          if (connection.next === Next.RECEIVE) connection.next = Next.RUN;
+          if (connection.isAtRest) connection.next = Next.RUN;
         }
         break;
       case 'part':

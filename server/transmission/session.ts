@@ -52,6 +52,8 @@ export interface SessionOptions {
 
 export class Session {
   status: Status = Status.OPEN;
+  /** Requests, and pieces of requests, that the last call of `serve` got through. */
+  steps = 0;
 
   readonly #link: Link;
   readonly #reads: Reads;
@@ -126,9 +128,11 @@ export class Session {
   #serve(input: Input, at: number, end: number): number {
     this.status = Status.OPEN;
     this.#turn = TURN_BYTES;
+    this.steps = 0;
     for (;;) {
       const next = this.#step(input, at, end);
       if (next === WAIT) return at;
+      this.steps++;
       at = next;
       if (this.status !== Status.OPEN) return at;
       if (this.#turn <= 0) {

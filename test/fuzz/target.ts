@@ -90,6 +90,7 @@ function transmit(outcome: TransmissionOutcome, stream: Buffer, plan: Plan): str
   const isDeferred = plan.deferred !== 'no';
   const deferral = isDeferred ? { operations: OPERATIONS } : {};
   const bench = new SessionBench({ ...session, ...sizes, ...deferral, zeroCopy: plan.zeroCopy });
+  bench.memory.batchLimit = plan.faultEvery === 0 ? 16 : 3;
   bench.memory.isDirect = plan.deferred === 'all';
   let operations = 0;
   bench.backend.fault = () =>

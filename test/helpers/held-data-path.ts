@@ -25,6 +25,9 @@ export const openDataPath = (lane: number): DataPath => {
 
 const held = (real: Completions, isHeld: () => boolean): Completions => ({
   fd: real.fd,
+  get isReady() {
+    return real.isReady;
+  },
   limit: real.limit,
   submit: () => isHeld() || real.submit(),
   reap: (onDone) => real.reap(onDone),
