@@ -82,6 +82,8 @@ export interface Backend {
   startRead(token: number, address: number, offset: number, length: number): boolean;
   startWrite(token: number, address: number, offset: number, length: number): boolean;
   startFlush(token: number): boolean;
+  /** Requests that were just answered: each was about so long in the server, from being received. */
+  observe(requests: number, microseconds: number): void;
   /** Counts out a started operation that ended with this errno. */
   finished(errno: Errno): void;
 }

@@ -5,24 +5,16 @@
 import { constants } from 'node:os';
 import type { Access, Backend, DataPath, Errno, ZeroMode } from '../../server/backend.js';
 import { Aio } from '../io/aio.js';
-import { type Extents, extentAt, isKnownData } from '../io/extents.js';
+import { extentAt, isKnownData } from '../io/extents.js';
 import * as file from '../io/file-calls.js';
 import { flushFile, readDirect, readFully, writeDirect, writeFully } from '../io/transfer.js';
-import { punchRange, type ZeroSupport, zeroRange } from '../io/zero-range.js';
+import { punchRange, zeroRange } from '../io/zero-range.js';
 import { Batch } from './batch.js';
 import { DirtyMap } from './dirty-map.js';
+import { LaneCounters } from './lane-counters.js';
+import { Learned } from './learned.js';
 import { Offload, type Range } from './offload.js';
-import {
-  DeviceState,
-  DIRTY_OFFSET,
-  LaneNum,
-  LaneWord,
-  LoFlag,
-  laneNum,
-  laneWord,
-  Num,
-  Word,
-} from './slots.js';
+import { DeviceState, DIRTY_OFFSET, LaneNum, LaneWord, LoFlag, laneWord, Num, Word } from './slots.js';
 
 const { EAGAIN, EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EOPNOTSUPP, EPERM } = constants.errno;
 
@@ -40,32 +32,13 @@ export function openDataPath(lane: number): DataPath {
   };
 }
 
-/** What this thread learned of the present file; void when the file generation moves. */
-interface Learned extends ZeroSupport, Extents {
-  generation: number;
-  splice: boolean;
-  /** RWF_NOWAIT works; undefined until it was tried. */
-  noWait: boolean | undefined;
-}
-
 export class LoopBackend implements Backend {
   readonly #words: Int32Array;
   readonly #nums: Float64Array;
   readonly #dirty: DirtyMap;
   readonly #inFlight: number;
-  readonly #counters: number;
-  readonly #learned: Learned = {
-    generation: -1,
-    splice: true,
-    noWait: undefined,
-    punch: true,
-    zero: true,
-    allocate: undefined,
-    seek: true,
-    dataStart: 0,
-    dataEnd: 0,
-  };
-
+  readonly #counters: LaneCounters;
+  readonly #learned = new Learned();
   readonly #offload: Offload | undefined;
   readonly #batch: Batch | undefined;
 
@@ -76,7 +49,7 @@ export class LoopBackend implements Backend {
     this.#nums = new Float64Array(shared, 0, DIRTY_OFFSET / 8);
     this.#dirty = new DirtyMap(shared);
     this.#inFlight = laneWord(lane) + LaneWord.IN_FLIGHT;
-    this.#counters = laneNum(lane);
+    this.#counters = new LaneCounters(this.#nums, lane);
   }
 
   /* The gate: the count goes up before the depth is read, so a freeze that saw a count of 0 sees no one enter. */
@@ -85,7 +58,7 @@ export class LoopBackend implements Backend {
     Atomics.add(this.#words, this.#inFlight, 1);
     if (Atomics.load(this.#words, Word.FREEZE_DEPTH) === 0) return true;
     this.exit();
-    this.#count(LaneNum.PARKED, 1);
+    this.#counters.add(LaneNum.PARKED, 1);
     return false;
   }
 
@@ -96,7 +69,7 @@ export class LoopBackend implements Backend {
 
   admit(access: Access, offset: number, length: number): Errno {
     const errno = this.#refusal(access, offset, length);
-    if (errno !== 0) this.#count(LaneNum.ERRORS, 1);
+    if (errno !== 0) this.#counters.add(LaneNum.ERRORS, 1);
     return errno;
   }
 
@@ -113,8 +86,8 @@ export class LoopBackend implements Backend {
     const errno = this.#isDirect()
       ? readDirect(this.#fd(), address, length, position, this.#alignment())
       : readFully(this.#fd(), address, length, position);
-    this.#countRead(errno === 0 ? length : 0);
-    return this.#failed(errno);
+    this.#counters.read(errno === 0 ? length : 0);
+    return this.#counters.failed(errno);
   }
 
   readNow(address: number, offset: number, length: number): Errno {
@@ -123,7 +96,7 @@ export class LoopBackend implements Backend {
     const got = file.preadNoWait(this.#fd(), address, length, this.#position(offset));
     learned.noWait = got >= 0 || file.errno() !== EOPNOTSUPP;
     if (got === length) {
-      this.#countRead(length);
+      this.#counters.read(length);
       return 0;
     }
     if (got !== 0 && learned.noWait) return EAGAIN; // some of it is not in the page cache
@@ -151,10 +124,10 @@ export class LoopBackend implements Backend {
     const batch = this.#batch;
     if (batch === undefined) return true;
     if (!batch.run()) return false;
-    this.#count(LaneNum.READS, batch.reads);
-    this.#count(LaneNum.READ_BYTES, batch.readBytes);
-    this.#count(LaneNum.WRITES, batch.writes);
-    this.#count(LaneNum.WRITTEN_BYTES, batch.writtenBytes);
+    this.#counters.add(LaneNum.READS, batch.reads);
+    this.#counters.add(LaneNum.READ_BYTES, batch.readBytes);
+    this.#counters.add(LaneNum.WRITES, batch.writes);
+    this.#counters.add(LaneNum.WRITTEN_BYTES, batch.writtenBytes);
     return true;
   }
 
@@ -164,9 +137,9 @@ export class LoopBackend implements Backend {
     const errno = batch.finish(index);
     if (errno === EAGAIN) return errno;
     const moved = errno === 0 ? batch.lengthOf(index) : 0;
-    if (batch.isWrite(index)) this.#countWrite(moved);
-    else this.#countRead(moved);
-    return this.#failed(errno);
+    if (batch.isWrite(index)) this.#counters.write(moved);
+    else this.#counters.read(moved);
+    return this.#counters.failed(errno);
   }
 
   fillPipe(pipe: number, offset: number, length: number): number {
@@ -182,12 +155,12 @@ export class LoopBackend implements Backend {
         const errno = file.errno();
         if (errno === EINTR) continue;
         if (errno === EAGAIN) return -ENOTSUP; // the pipe is full: the range crosses more pages than it holds
-        if (errno !== EINVAL || done > 0) return -this.#failed(errno);
+        if (errno !== EINVAL || done > 0) return -this.#counters.failed(errno);
         this.#learned.splice = false;
         return -ENOTSUP;
       }
     }
-    this.#countRead(length);
+    this.#counters.read(length);
     return done;
   }
 
@@ -197,36 +170,36 @@ export class LoopBackend implements Backend {
     const errno = this.#isDirect()
       ? writeDirect(this.#fd(), address, length, position, this.#alignment())
       : writeFully(this.#fd(), address, length, position);
-    this.#countWrite(errno === 0 ? length : 0);
-    return this.#failed(errno);
+    this.#counters.write(errno === 0 ? length : 0);
+    return this.#counters.failed(errno);
   }
 
   flush(): Errno {
-    this.#count(LaneNum.FLUSHES, 1);
-    return this.#failed(this.#isBound() ? flushFile(this.#fd()) : EIO);
+    this.#counters.add(LaneNum.FLUSHES, 1);
+    return this.#counters.failed(this.#isBound() ? flushFile(this.#fd()) : EIO);
   }
 
   trim(offset: number, length: number): Errno {
-    this.#count(LaneNum.TRIMS, 1);
+    this.#counters.add(LaneNum.TRIMS, 1);
     this.#dirty.mark(offset, length);
-    return this.#failed(punchRange(this.#fd(), this.#position(offset), length, this.#learn()));
+    return this.#counters.failed(punchRange(this.#fd(), this.#position(offset), length, this.#learn()));
   }
 
   writeZeroes(offset: number, length: number, how: ZeroMode): Errno {
-    this.#count(LaneNum.WRITE_ZEROES, 1);
+    this.#counters.add(LaneNum.WRITE_ZEROES, 1);
     this.#dirty.mark(offset, length);
     const position = this.#position(offset);
-    return this.#failed(zeroRange(this.#fd(), position, length, how, this.#learn()));
+    return this.#counters.failed(zeroRange(this.#fd(), position, length, how, this.#learn()));
   }
 
   cache(offset: number, length: number): Errno {
-    this.#count(LaneNum.CACHES, 1);
+    this.#counters.add(LaneNum.CACHES, 1);
     file.posixFadvise(this.#fd(), this.#position(offset), length, file.POSIX_FADV_WILLNEED);
     return 0;
   }
 
   queried(): void {
-    this.#count(LaneNum.BLOCK_STATUSES, 1);
+    this.#counters.add(LaneNum.BLOCK_STATUSES, 1);
   }
 
   extent(offset: number, length: number): number {
@@ -248,7 +221,7 @@ export class LoopBackend implements Backend {
   startRead(token: number, address: number, offset: number, length: number): boolean {
     const range = this.#range(offset, length);
     if (this.#offload === undefined || !this.#isAligned(range)) return false;
-    this.#countRead(length);
+    this.#counters.read(length);
     this.#offload.read(token, range, address, this.#alignment());
     return true;
   }
@@ -257,21 +230,25 @@ export class LoopBackend implements Backend {
     const range = this.#range(offset, length);
     if (this.#offload === undefined || !this.#isAligned(range)) return false;
     this.#dirty.mark(offset, length);
-    this.#countWrite(length);
+    this.#counters.write(length);
     this.#offload.write(token, range, address, this.#alignment());
     return true;
   }
 
   startFlush(token: number): boolean {
     if (this.#offload === undefined || !this.#isBound()) return false;
-    this.#count(LaneNum.FLUSHES, 1);
+    this.#counters.add(LaneNum.FLUSHES, 1);
     this.#offload.flush(token, this.#fd());
     return true;
   }
 
   finished(errno: Errno): void {
-    this.#failed(errno);
+    this.#counters.failed(errno);
     this.exit();
+  }
+
+  observe(requests: number, microseconds: number): void {
+    this.#counters.observe(requests, microseconds);
   }
 
   #position(offset: number): number {
@@ -312,40 +289,7 @@ export class LoopBackend implements Backend {
     return this.#nums[slot] ?? 0;
   }
 
-  #count(counter: number, by: number): void {
-    const at = this.#counters + counter;
-    this.#nums[at] = (this.#nums[at] ?? 0) + by;
-  }
-
-  /* `length`: bytes moved. What is started is counted as if it will succeed. */
-
-  #countRead(length: number): void {
-    this.#count(LaneNum.READS, 1);
-    this.#count(LaneNum.READ_BYTES, length);
-  }
-
-  #countWrite(length: number): void {
-    this.#count(LaneNum.WRITES, 1);
-    this.#count(LaneNum.WRITTEN_BYTES, length);
-  }
-
-  /** Counts an error, if it is one, and passes it on. */
-  #failed(errno: Errno): Errno {
-    if (errno !== 0) this.#count(LaneNum.ERRORS, 1);
-    return errno;
-  }
-
   #learn(): Learned {
-    const learned = this.#learned;
-    const generation = this.#words[Word.FILE_GENERATION] ?? 0;
-    if (learned.generation !== generation) {
-      learned.generation = generation;
-      learned.splice = true;
-      learned.noWait = undefined;
-      learned.punch = learned.zero = learned.seek = true;
-      learned.allocate = undefined;
-      learned.dataStart = learned.dataEnd = 0;
-    }
-    return learned;
+    return this.#learned.of(this.#words[Word.FILE_GENERATION] ?? 0);
   }
 }

@@ -132,8 +132,9 @@ export class ReplyBatch {
       if (part.errno === 0) {
         out.bytes.set(written.subarray(at - this.#start, part.end - this.#start), out.length);
         out.length += part.end - at;
-      } else if (!this.#startRead(part)) {
-        this.#answer(part);
+      } else {
+        this.replies.answered--; // it was not, after all
+        if (!this.#startRead(part)) this.#answer(part);
       }
       at = part.end;
     }

@@ -4,6 +4,7 @@ import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Easing } from './easing.js';
 import type { Input } from './input.js';
 import { Status, type ZeroCopy } from './link.js';
+import { Next } from './next.js';
 import type { Operation, Operations, Owner } from './operations.js';
 import type { Output, Sink } from './output.js';
 import { failure, PendingOutput, Sent } from './pending.js';
@@ -15,27 +16,6 @@ const { EAGAIN, EINTR } = constants.errno;
 
 /** The reason of an end that the client asked for (DISC). */
 export const DISCONNECTED = 'the client disconnected';
-
-/** What a connection does next. */
-export const Next = {
-  /** Waits for the peer to send. */
-  RECEIVE: 0,
-  /** Has more to do at once. */
-  RUN: 1,
-  /** Waits for the peer to take what it was sent. */
-  SEND: 2,
-  /** Waits for the device to thaw. */
-  THAW: 3,
-  /** Waits for operations that it started. */
-  WAIT: 4,
-  /** Waits for the peer to take most of what it was sent: it is busy, and what it asks meanwhile is served together. */
-  EASE: 5,
-  /** Is over, and may be closed. */
-  END: 6,
-  /** Is over here: between two requests, with the socket open. */
-  PARTED: 7,
-} as const;
-export type Next = (typeof Next)[keyof typeof Next];
 
 /** Memory that the connections of a thread use in turns. */
 export interface Shared {

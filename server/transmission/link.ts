@@ -89,9 +89,10 @@ export class UnderWay {
 }
 
 /** Answers an operation that is done. There is room for its reply. */
-export function answerOperation({ out, replies, underWay }: Link, operation: Operation): void {
+export function answerOperation({ backend, out, replies, underWay }: Link, operation: Operation): void {
   const { errno, memory, length } = operation;
   if (!operation.silent) {
+    backend.observe(1, (performance.now() - operation.since) * 1000);
     if (errno !== 0 || !operation.isRead || memory === undefined) {
       replies.plain(operation, errno);
     } else {

@@ -27,6 +27,8 @@ export class Operation implements Replied {
   fua = false;
   /** Nothing is said when it is done (DISC). */
   silent = false;
+  /** When it was taken, milliseconds of `performance.now()`. */
+  since = 0;
   errno: Errno = 0;
   cookieHigh = 0;
   cookieLow = 0;
@@ -81,6 +83,7 @@ export class Operations {
     operation.offset = request.offset;
     operation.length = request.length;
     operation.errno = 0;
+    operation.since = performance.now();
     operation.isRead = operation.fua = operation.silent = false;
     return operation;
   }

@@ -3,9 +3,10 @@
  * turn. Nothing here waits for a peer or takes a mutex.
  */
 import type { Completions, DataPath, Errno } from '../backend.js';
-import { Connection, Next, type Shared } from './connection.js';
+import { Connection, type Shared } from './connection.js';
 import { Input } from './input.js';
 import type { FromReactor, ToReactor } from './messages.js';
+import { Next } from './next.js';
 import { Operations } from './operations.js';
 import { Output } from './output.js';
 import { Pipes } from './pipes.js';

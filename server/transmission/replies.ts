@@ -19,6 +19,8 @@ export class Replies {
   /** Bytes in front of the data of a READ that is answered in one piece. */
   readonly dataHeaderBytes: number;
   readonly #chunkHeaderBytes: number;
+  /** Requests answered so far. */
+  answered = 0;
 
   constructor(
     readonly mode: ReplyMode,
@@ -32,6 +34,7 @@ export class Replies {
   plain(to: Replied, errno: number): void {
     const { out } = this;
     if (this.mode === 'simple') {
+      this.answered++;
       out.length += putSimpleReply(out.view, out.length, wireErrno(errno), to);
     } else if (errno === 0) {
       this.#chunk(to, ReplyFlag.DONE, ReplyType.NONE, 0);
@@ -47,6 +50,7 @@ export class Replies {
   data(to: Replied, offset: number, length: number, last: boolean): void {
     const { out } = this;
     if (this.mode === 'simple') {
+      this.answered++;
       out.length += putSimpleReply(out.view, out.length, 0, to);
       return;
     }
@@ -108,6 +112,7 @@ export class Replies {
 
   #chunk(to: Replied, flags: number, type: number, length: number): void {
     const { out } = this;
+    if ((flags & ReplyFlag.DONE) !== 0) this.answered++;
     const put = this.mode === 'extended' ? putExtendedHeader : putStructuredHeader;
     out.length += put(out.view, out.length, flags, type, length, to);
   }

@@ -68,6 +68,8 @@ export class Session {
   readonly #flags: readonly (number | undefined)[];
   readonly #request = new Request();
   #turn = 0;
+  /** Something was to be changed: a disconnect makes it durable. */
+  #hasChanged = false;
 
   constructor(options: SessionOptions) {
     const { backend, out, mode, zeroCopy, deferral } = options;
@@ -120,8 +122,13 @@ export class Session {
    * presents it again, with more behind it. `status` says what it waits for.
    */
   serve(input: Input, at: number, end: number): number {
+    const { backend, batch, replies } = this.#link;
+    const began = performance.now();
+    const before = replies.answered;
     const position = this.#serve(input, at, end);
-    this.#link.batch.settle();
+    batch.settle();
+    const answered = replies.answered - before;
+    if (answered > 0) backend.observe(answered, (performance.now() - began) * 1000);
     return position;
   }
 
@@ -210,7 +217,9 @@ export class Session {
     if (length === 0 || ((request.offsetLow | length) & this.#alignmentMask) !== 0) return EINVAL;
     if (length > this.#maxPayload && (type === Cmd.READ || type === Cmd.WRITE)) return EINVAL;
     const modifies = type === Cmd.WRITE || type === Cmd.TRIM || type === Cmd.WRITE_ZEROES;
-    return modifies && this.#readOnly ? EPERM : 0;
+    if (modifies && this.#readOnly) return EPERM;
+    this.#hasChanged ||= modifies;
+    return 0;
   }
 
   get #hasPayload(): boolean {
@@ -248,7 +257,7 @@ export class Session {
 
   #disconnect(body: number): number {
     this.#link.batch.settle();
-    const status = this.#readOnly ? Status.FINISHED : this.#commands.disconnect(this.#request);
+    const status = this.#hasChanged ? this.#commands.disconnect(this.#request) : Status.FINISHED;
     if (status !== Status.FINISHED) return this.#wait(status);
     this.status = status;
     return body;

@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
-import { Next } from './connection.js';
 import type { Input } from './input.js';
 import { Status } from './link.js';
+import { Next } from './next.js';
 import type { Output, Sink } from './output.js';
 import { Session } from './session.js';
 

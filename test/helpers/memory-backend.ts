@@ -237,6 +237,14 @@ export class MemoryBackend implements Backend {
     return false;
   }
 
+  /** Requests answered, by what the session says of their latency. */
+  observed = 0;
+
+  observe(requests: number, microseconds: number): void {
+    if (!(requests > 0 && microseconds >= 0)) throw new Error(`observed ${requests}, ${microseconds} us`);
+    this.observed += requests;
+  }
+
   finished(): void {
     throw new Error('nothing was started');
   }
@@ -288,5 +296,6 @@ export class FaultyBackend implements Backend {
   startWrite = (token: number, address: number, offset: number, length: number): boolean =>
     this.fault('write', offset, length) === 0 && this.inner.startWrite(token, address, offset, length);
   startFlush = (token: number): boolean => this.fault('flush', 0, 0) === 0 && this.inner.startFlush(token);
+  observe = (requests: number, microseconds: number): void => this.inner.observe(requests, microseconds);
   finished = (errno: Errno): void => this.inner.finished(errno);
 }

@@ -5,12 +5,12 @@ import t from 'tap';
 import { LockOrder } from '../../../driver/locks/lock-order.js';
 import { LoopBackend, openDataPath } from '../../../driver/queue/queue-rq.js';
 import { RequestQueue } from '../../../driver/queue/request-queue.js';
-import { DeviceState, LaneNum, LoFlag, laneNum } from '../../../driver/queue/slots.js';
+import { DeviceState, LATENCY_BUCKETS, LaneNum, LoFlag, laneNum } from '../../../driver/queue/slots.js';
 import { closePipe, openPipe } from '../../../server/transmission/sockets.js';
 import { memory, OpenFile, openDirect } from '../../helpers/file-systems.js';
 import { makeRandomFile, TempDir } from '../../helpers/temp.js';
 
-const { EBADF, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
+const { EAGAIN, EBADF, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
 const MIB = 1 << 20;
 const LANE = 3;
 
@@ -247,4 +247,85 @@ t.test('every lane is counted by itself, and a freeze waits for all', async (t) 
   for (const backend of lanes) backend.exit();
   (await freeze).thaw();
   t.equal(bench.queue.inFlight, 0);
+});
+
+t.test('latencies are counted by powers of two of a microsecond', async (t) => {
+  const bench = new Bench();
+  for (const [requests, microseconds] of [
+    [1, 0.4],
+    [2, 1],
+    [3, 3.9],
+    [4, 4],
+    [5, 1e12],
+  ] as const) {
+    bench.backend.observe(requests, microseconds);
+  }
+  const buckets = Array.from({ length: LATENCY_BUCKETS }, (_, bucket) =>
+    bench.count(LaneNum.LATENCY + bucket),
+  );
+  t.strictSame(buckets.slice(0, 4), [1, 2, 3, 4]);
+  t.equal(buckets.at(-1), 5);
+  t.equal(
+    buckets.reduce((sum, count) => sum + count, 0),
+    15,
+  );
+});
+
+t.test('a batch reads and writes the file as single calls do', async (t) => {
+  using dir = new TempDir();
+  const path = makeRandomFile(dir.file('image'), MIB);
+  using file = OpenFile.open(path);
+  const before = readFileSync(path);
+  const queue = new RequestQueue({ order: new LockOrder(), name: 'loop0', onThaw: () => {} });
+  const backend = openDataPath(LANE).attach(queue.shared);
+  {
+    await using frozen = await queue.freeze();
+    const about = { state: DeviceState.BOUND, flags: 0, blockSize: 512, dioAlignment: 4096 };
+    frozen.publish({ ...about, fd: file.fd, offset: 4096, size: MIB - 4096, generation: 1 });
+  }
+  const at = memory(4 * 4096);
+  t.ok(backend.enter());
+  t.equal(backend.readNow(at.address, 0, 4096), 0, 'what the file system can do is learned first');
+  const payload = randomBytes(4096);
+  at.bytes.set(payload, 3 * 4096);
+  t.ok(backend.batchRead(at.address, 0, 4096));
+  t.ok(backend.batchWrite(at.address + 3 * 4096, 8192, 4096));
+  t.ok(backend.batchRead(at.address + 4096, 8192, 4096));
+  t.ok(backend.runBatch());
+  t.ok(at.bytes.subarray(0, 4096).equals(before.subarray(4096, 8192)), 'at the offset of the device');
+  t.ok(at.bytes.subarray(4096, 8192).equals(payload), 'behind the write');
+  t.equal(backend.dirty(8192, 4096), 4096);
+  truncateSync(path, 8192 + 100);
+  t.ok(backend.batchRead(at.address, 0, 4096));
+  t.ok(backend.batchRead(at.address + 4096, 4096, 4096));
+  t.ok(backend.batchRead(at.address + 8192, 8192, 4096));
+  t.notOk(backend.runBatch());
+  t.equal(backend.batchResult(0), 0);
+  for (const index of [1, 2]) {
+    const errno = backend.batchResult(index);
+    // Where reads can be told not to wait, a short one is for `startRead`, which fills up.
+    if (errno === EAGAIN) backend.read(at.address + index * 4096, index * 4096, 4096);
+    else t.equal(errno, 0);
+  }
+  t.ok(at.bytes.subarray(4096 + 100, 3 * 4096).equals(Buffer.alloc(8192 - 100)), 'zeroes past the end');
+  backend.exit();
+  t.equal(queue.inFlight, 0);
+});
+
+t.test('no part of a batch is direct', async (t) => {
+  using dir = new TempDir();
+  const path = makeRandomFile(dir.file('image'), MIB);
+  using file = OpenFile.open(path);
+  const queue = new RequestQueue({ order: new LockOrder(), name: 'loop0', onThaw: () => {} });
+  const backend = openDataPath(LANE).attach(queue.shared);
+  {
+    await using frozen = await queue.freeze();
+    const about = { state: DeviceState.BOUND, flags: LoFlag.DIRECT_IO, blockSize: 512, dioAlignment: 4096 };
+    frozen.publish({ ...about, fd: file.fd, offset: 0, size: MIB, generation: 1 });
+  }
+  const at = memory(4096);
+  backend.enter();
+  t.notOk(backend.batchRead(at.address, 0, 4096));
+  t.notOk(backend.batchWrite(at.address, 0, 4096));
+  backend.exit();
 });

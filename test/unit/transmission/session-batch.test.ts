@@ -52,6 +52,7 @@ for (const mode of MODES) {
     t.ok(replies[2]?.data?.equals(payload), 'what was written before it');
     t.ok(replies[3]?.data?.equals(blockOf(content, 2)));
     t.equal(bench.memory.inFlight, 0);
+    t.equal(bench.memory.observed, 4, 'each one counts for the latencies');
   });
 
   t.test(`${mode}: an error comes in place of its own data only`, async (t) => {
@@ -64,6 +65,7 @@ for (const mode of MODES) {
     );
     for (const at of [0, 2, 4]) t.ok(replies[at]?.data?.equals(blockOf(content, at)), `block ${at}`);
     t.equal(bench.memory.inFlight, 0);
+    t.equal(bench.memory.observed, 5);
     bench.memory.undone.clear();
     t.ok(bench.askOne(read(1)).data?.equals(blockOf(content, 1)), 'the session goes on');
   });
@@ -89,11 +91,13 @@ for (const mode of MODES) {
     );
     t.equal(bench.memory.started, 2);
     t.equal(bench.memory.inFlight, 2, 'counted in until they end');
+    t.equal(bench.memory.observed, 2);
     const [first] = bench.end();
     const [second] = bench.end();
     t.ok(first?.data?.equals(blockOf(content, 0)));
     t.ok(second?.data?.equals(blockOf(content, 2)));
     t.equal(bench.memory.inFlight, 0);
+    t.equal(bench.memory.observed, 4);
   });
 
   t.test(`${mode}: where nothing can be started a read waits in place`, async (t) => {

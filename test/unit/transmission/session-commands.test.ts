@@ -107,6 +107,18 @@ t.test('the header of another mode has the wrong magic', async (t) => {
   }
 });
 
+t.test('DISC flushes only what its own session may have changed', async (t) => {
+  const reader = new SessionBench();
+  reader.ask({ type: READ, offset: 0, length: 512 }, { type: DISC });
+  t.equal(reader.session.status, Status.FINISHED);
+  t.equal(reader.memory.flushes, 0);
+  for (const type of [TRIM, WRITE_ZEROES]) {
+    const bench = new SessionBench();
+    bench.ask({ type, offset: 0, length: 4096 }, { type: DISC });
+    t.equal(bench.memory.flushes, 1);
+  }
+});
+
 t.test('DISC on a read-only session flushes nothing', async (t) => {
   const bench = new SessionBench({ readOnly: true });
   bench.ask({ type: DISC });

@@ -131,7 +131,9 @@ t.test('byte by byte a request is a request', async (t) => {
 
 t.test('DISC is answered by the end of the stream, after everything before it', async (t) => {
   const served = serve(t);
-  served.near.write(Buffer.concat([request(Cmd.READ, 1, 0, 100_000), request(Cmd.DISC, 2, 0, 0)]));
+  const write = request(Cmd.WRITE, 3, 0, 3, Buffer.from('abc'));
+  served.near.write(Buffer.concat([write, request(Cmd.READ, 1, 0, 100_000), request(Cmd.DISC, 2, 0, 0)]));
+  await reply(t, served, 3);
   await reply(t, served, 1);
   await served.read(100_000);
   await t.rejects(served.read(1), { message: 'the server ended' });

@@ -1,0 +1,27 @@
+import type { Extents } from '../io/extents.js';
+import type { ZeroSupport } from '../io/zero-range.js';
+
+/** What a thread learned of a device's present file; void when the file generation moves. */
+export class Learned implements ZeroSupport, Extents {
+  splice = true;
+  /** RWF_NOWAIT works; undefined until it was tried. */
+  noWait: boolean | undefined;
+  punch = true;
+  zero = true;
+  allocate: boolean | undefined;
+  seek = true;
+  dataStart = 0;
+  dataEnd = 0;
+  #generation = -1;
+
+  /** Forgets what is not about the file of this generation. */
+  of(generation: number): this {
+    if (generation !== this.#generation) {
+      this.#generation = generation;
+      this.splice = this.punch = this.zero = this.seek = true;
+      this.noWait = this.allocate = undefined;
+      this.dataStart = this.dataEnd = 0;
+    }
+    return this;
+  }
+}
