@@ -138,7 +138,7 @@ t.test('DISC is answered by the end of the stream, after everything before it', 
   await served.read(100_000);
   await t.rejects(served.read(1), { message: 'the server ended' });
   t.equal(await served.closed, 'the client disconnected');
-  t.equal(served.backend.flushes, 1, 'and what was written is durable');
+  t.equal(served.backend.flushes, 2, 'one for the FUA of the write, one for all that was written');
 });
 
 t.test('a client that ends its side is closed, one that vanishes too', async (t) => {
