@@ -50,7 +50,7 @@ const MACHINES = {
 
 export const SUITES: readonly Suite[] = [
   { name: 'unit', jobs: 2, fileTimeout: 120, tools: UNIT },
-  { name: 'model', jobs: 1, fileTimeout: 300, tools: { spin: 'spin', gcc: 'gcc' } },
+  { name: 'model', jobs: 2, fileTimeout: 300, tools: { spin: 'spin', gcc: 'gcc' } },
   { name: 'interop', jobs: 1, fileTimeout: 300, tools: CLIENTS },
   { name: 'stress', jobs: 1, fileTimeout: 300, tools: { fio: 'fio' } },
   { name: 'fuzz', jobs: 1, fileTimeout: 300, tools: {} },
