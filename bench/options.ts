@@ -6,7 +6,7 @@ export interface Options {
   readonly only: readonly string[] | undefined;
   readonly peers: readonly string[] | undefined;
   readonly rounds: number | undefined;
-  /** Seconds a run. */
+  /** Whole seconds a run: fio 3.33 may run for ever on a fraction. */
   readonly runtime: number | undefined;
   readonly json: string | undefined;
   readonly html: string | undefined;
@@ -48,7 +48,7 @@ export const parseOptions = (args: readonly string[]): Options =>
     )
     .option('--peers <names>', 'servers to compare with, comma-separated', names)
     .option('--rounds <number>', 'rounds of each workload (default 5)', count)
-    .option('--runtime <seconds>', 'of one run (default 3)', positive)
+    .option('--runtime <seconds>', 'of one run, whole (default 3)', count)
     .option('--json <file>', 'write all samples')
     .option('--html <file>', 'write a page with plots')
     .option('--markdown <file>', 'write the tables into this page')
