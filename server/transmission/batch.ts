@@ -1,33 +1,22 @@
 import { constants } from 'node:os';
 import type { Backend, Errno } from '../backend.js';
 import type { Request } from '../wire/request.js';
+import { Kept } from './kept.js';
 import type { UnderWay } from './link.js';
-import type { Ranged } from './operations.js';
 import type { Output } from './output.js';
 import { PLAIN_REPLY_BYTES, type Replies } from './replies.js';
 
 const { EAGAIN } = constants.errno;
 
 /** A request whose reply is written as if it had succeeded. Reused. */
-class Part implements Ranged {
-  cookieHigh = 0;
-  cookieLow = 0;
-  offsetHigh = 0;
-  offsetLow = 0;
-  offset = 0;
-  length = 0;
+class Part extends Kept {
   isRead = false;
   errno: Errno = 0;
   /** Where its reply ends in the output. */
   end = 0;
 
   take(request: Request, isRead: boolean, end: number): void {
-    this.cookieHigh = request.cookieHigh;
-    this.cookieLow = request.cookieLow;
-    this.offsetHigh = request.offsetHigh;
-    this.offsetLow = request.offsetLow;
-    this.offset = request.offset;
-    this.length = request.length;
+    this.keep(request);
     this.isRead = isRead;
     this.end = end;
   }

@@ -1,12 +1,7 @@
 import type { Backend } from '../backend.js';
 import type { ReplyBatch } from './batch.js';
-import {
-  MAX_PER_CONNECTION,
-  type Operation,
-  type Operations,
-  type Owner,
-  type Ranged,
-} from './operations.js';
+import type { Ranged } from './kept.js';
+import { MAX_PER_CONNECTION, type Operation, type Operations, type Owner } from './operations.js';
 import type { Output } from './output.js';
 import type { Replies } from './replies.js';
 import type { Pipe } from './sockets.js';

@@ -1,13 +1,6 @@
 import type { Backend, Errno } from '../backend.js';
-import type { Replied } from '../wire/reply.js';
 import { Buffers, type Memory } from './buffers.js';
-
-/** What an operation keeps of its request. */
-export interface Ranged extends Replied {
-  /** Bytes. */
-  readonly offset: number;
-  readonly length: number;
-}
+import { Kept, type Ranged } from './kept.js';
 
 /** What is told when it is done. */
 export interface Owner {
@@ -16,7 +9,7 @@ export interface Owner {
 }
 
 /** A request that was started and is not answered yet. Reused. */
-export class Operation implements Replied {
+export class Operation extends Kept {
   backend: Backend | undefined;
   owner: Owner | undefined;
   /** What a READ fills or a WRITE comes from. */
@@ -30,14 +23,10 @@ export class Operation implements Replied {
   /** When it was taken, milliseconds of `performance.now()`. */
   since = 0;
   errno: Errno = 0;
-  cookieHigh = 0;
-  cookieLow = 0;
-  offsetHigh = 0;
-  offsetLow = 0;
-  offset = 0;
-  length = 0;
 
-  constructor(readonly token: number) {}
+  constructor(readonly token: number) {
+    super();
+  }
 }
 
 /** Most bytes a single operation may carry; what is longer is done in place. */
@@ -76,12 +65,7 @@ export class Operations {
         return undefined;
       }
     }
-    operation.cookieHigh = request.cookieHigh;
-    operation.cookieLow = request.cookieLow;
-    operation.offsetHigh = request.offsetHigh;
-    operation.offsetLow = request.offsetLow;
-    operation.offset = request.offset;
-    operation.length = request.length;
+    operation.keep(request);
     operation.errno = 0;
     operation.since = performance.now();
     operation.isRead = operation.fua = operation.silent = false;

@@ -1,21 +1,14 @@
 import type { Errno } from '../backend.js';
 import { CmdFlag } from '../wire/constants.js';
-import type { Replied } from '../wire/reply.js';
 import type { Request } from '../wire/request.js';
+import { Kept } from './kept.js';
 import type { Operation } from './operations.js';
 
 const PAGE = 4096;
 
 /** The payload of a WRITE that is arriving, or of a refused request that is being drained. */
-export class Payload implements Replied {
+export class Payload extends Kept {
   active = false;
-  cookieHigh = 0;
-  cookieLow = 0;
-  /** The request's own. */
-  offset = 0;
-  length = 0;
-  offsetHigh = 0;
-  offsetLow = 0;
   /** Where the next piece goes, bytes. */
   position = 0;
   /** Bytes still to come. */
@@ -28,12 +21,7 @@ export class Payload implements Replied {
 
   begin(request: Request, errno: Errno): void {
     this.active = true;
-    this.cookieHigh = request.cookieHigh;
-    this.cookieLow = request.cookieLow;
-    this.offsetHigh = request.offsetHigh;
-    this.offsetLow = request.offsetLow;
-    this.offset = request.offset;
-    this.length = request.length;
+    this.keep(request);
     this.position = request.offset;
     this.remaining = request.length;
     this.fua = (request.flags & CmdFlag.FUA) !== 0;
