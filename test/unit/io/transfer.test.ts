@@ -56,7 +56,7 @@ for (const [name, directory] of fileSystems()) {
     const path = makeRandomFile(dir.file('image'), 3 * MIB);
     const fd = openDirect(path);
     if (fd === undefined) {
-      t.skip('this file system has no direct I/O');
+      t.skip('this file system has no direct I/O', () => {});
       return;
     }
     using file = new OpenFile(fd);
@@ -91,7 +91,7 @@ for (const [name, directory] of fileSystems()) {
     const path = makeRandomFile(dir.file('image'), 3 * MIB);
     const fd = openDirect(path);
     if (fd === undefined) {
-      t.skip('this file system has no direct I/O');
+      t.skip('this file system has no direct I/O', () => {});
       return;
     }
     using file = new OpenFile(fd);

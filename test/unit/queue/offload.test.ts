@@ -210,7 +210,7 @@ t.test(
     const path = makeRandomFile(dir.file('image'), MIB);
     const fd = openDirect(path);
     if (fd === undefined) {
-      t.skip('this file system has no direct I/O');
+      t.skip('this file system has no direct I/O', () => {});
       return;
     }
     using file = new OpenFile(fd);
@@ -244,7 +244,7 @@ t.test('direct I/O that is not aligned is EINVAL and changes nothing', { skip },
   const path = makeRandomFile(dir.file('image'), MIB);
   const fd = openDirect(path);
   if (fd === undefined) {
-    t.skip('this file system has no direct I/O');
+    t.skip('this file system has no direct I/O', () => {});
     return;
   }
   using file = new OpenFile(fd);

@@ -203,7 +203,7 @@ t.test('with direct I/O reads and writes are aligned or EINVAL, and no pipe is f
   const path = makeRandomFile(dir.file('image'), MIB);
   const fd = openDirect(path);
   if (fd === undefined) {
-    t.skip('this file system has no direct I/O');
+    t.skip('this file system has no direct I/O', () => {});
     return;
   }
   using file = new OpenFile(fd);
