@@ -129,25 +129,40 @@ export interface Verdict {
   readonly says: string;
 }
 
-/** Judges nbdloop's row by its target. Where the client is the bound, CPU a request decides in place of the rate. */
-export const judge = (target: Target, comparison: Comparison, ours: Summary): Verdict => {
+/**
+ * Judges nbdloop's row by its target. Where the client is the bound, CPU a request decides in place of the rate: with
+ * more clients (`driven`) where that was measured.
+ */
+export const judge = (
+  target: Target,
+  comparison: Comparison,
+  ours: Summary,
+  driven?: Comparison,
+): Verdict => {
   const bound = ours.clientBusy > CLIENT_BOUND;
   const parts: Verdict[] = [];
   if (target.rate !== undefined) {
     const reached = comparison.rate >= target.rate;
     const says = `rate ${comparison.rate.toFixed(2)} of ${target.rate.toFixed(2)}`;
-    parts.push(
-      bound && !reached
-        ? judgeCpu(CPU_WHEN_CLIENT_BOUND, comparison, `${says}, client-bound: `)
-        : { reached, says },
-    );
+    parts.push(bound && !reached ? judgeBound(says, comparison, driven) : { reached, says });
   }
   if (target.cpu !== undefined) parts.push(judgeCpu(target.cpu, comparison, ''));
   const reached = parts.every((part) => part.reached);
   return { reached, says: `${reached ? 'reached' : 'SHORT'} (${parts.map(({ says }) => says).join('; ')})` };
 };
 
-const judgeCpu = (limit: number, { cpu }: Comparison, before: string): Verdict => ({
-  reached: cpu !== undefined && cpu <= limit,
-  says: `${before}CPU ${cpu?.toFixed(2) ?? 'unknown'}, at most ${limit.toFixed(2)}`,
+const judgeBound = (says: string, comparison: Comparison, driven: Comparison | undefined): Verdict =>
+  driven === undefined
+    ? judgeCpu(CPU_WHEN_CLIENT_BOUND, comparison, `${says}, client-bound: `)
+    : judgeCpu(
+        CPU_WHEN_CLIENT_BOUND,
+        driven,
+        `${says}, client-bound: CPU ${cpuText(comparison)}; with more clients rate ${driven.rate.toFixed(2)}, `,
+      );
+
+const judgeCpu = (limit: number, comparison: Comparison, before: string): Verdict => ({
+  reached: comparison.cpu !== undefined && comparison.cpu <= limit,
+  says: `${before}CPU ${cpuText(comparison)}, at most ${limit.toFixed(2)}`,
 });
+
+const cpuText = ({ cpu }: Comparison): string => cpu?.toFixed(2) ?? 'unknown';

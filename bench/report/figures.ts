@@ -6,13 +6,14 @@ import {
   compare,
   judge,
   MACHINE_BOUND,
+  type ServerResult,
   type Summary,
   summarize,
   type Verdict,
   type WorkloadResult,
 } from '../results.js';
 import { TARGETS } from '../targets.js';
-import { circumstances, type Workload } from '../workloads.js';
+import { circumstances, type Workload, withMoreClients } from '../workloads.js';
 
 /** What `--json` writes and `--from` reads. */
 export interface Report {
@@ -34,14 +35,25 @@ export interface Section {
   readonly verdict: Verdict | undefined;
 }
 
-export const toSection = ({ workload, results }: WorkloadResult, cores: number): Section => {
-  const summaries = results
-    .map((result) => summarize(result, cores))
-    .filter((summary) => summary !== undefined);
+/** All sections of a report; a row with more clients counts for the one that it follows. */
+export const sectionsOf = ({ conditions, results }: Report): Section[] =>
+  results.map((result) => {
+    const more = withMoreClients(result.workload)?.id;
+    const driven = results.find(({ workload }) => workload.id === more);
+    return toSection(result, conditions.cores, driven);
+  });
+
+export const toSection = (
+  { workload, results }: WorkloadResult,
+  cores: number,
+  driven?: WorkloadResult,
+): Section => {
+  const summaries = summariesOf(results, cores);
   const comparison = compare(summaries);
   const ours = summaries.find(({ role }) => role === 'ours');
   const target = TARGETS[workload.id];
-  const verdict = target && comparison && ours ? judge(target, comparison, ours) : undefined;
+  const more = driven && compare(summariesOf(driven.results, cores));
+  const verdict = target && comparison && ours ? judge(target, comparison, ours, more) : undefined;
   return {
     workload,
     heading: `${workload.id}: ${workload.title} (${circumstances(workload)})`,
@@ -94,6 +106,9 @@ const cells = (summary: Summary, { load }: Workload, all: readonly Summary[]): s
     Number.isFinite(best) ? (summary.throughput / best).toFixed(2) : '-',
   ];
 };
+
+const summariesOf = (results: readonly ServerResult[], cores: number): Summary[] =>
+  results.map((result) => summarize(result, cores)).filter((summary) => summary !== undefined);
 
 const whole = (value: number | undefined): string =>
   value === undefined ? '-' : Math.round(value).toString();

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describeConditions } from '../conditions.js';
-import { type Report, type Section, toSection } from './figures.js';
+import { type Report, type Section, sectionsOf } from './figures.js';
 
 /** Chart.js's bundle for browsers, of the development dependency. */
 const CHART_JS = fileURLToPath(new URL('./chart.umd.min.js', import.meta.resolve('chart.js')));
@@ -36,10 +36,9 @@ const plotsOf = (section: Section): Plot[] => {
 /** Several reports follow one another, each under its own conditions. */
 export const reportHtml = async (reports: readonly Report[]): Promise<string> => {
   const plots: Plot[] = [];
-  const bodies = reports.map(({ conditions, results }) => {
-    const lines = describeConditions(conditions).map((line) => `<li>${escapeHtml(line)}</li>`);
-    const sections = results.map((result) => {
-      const section = toSection(result, conditions.cores);
+  const bodies = reports.map((report) => {
+    const lines = describeConditions(report.conditions).map((line) => `<li>${escapeHtml(line)}</li>`);
+    const sections = sectionsOf(report).map((section) => {
       const own = plotsOf(section);
       const first = plots.push(...own) - own.length;
       return sectionHtml(

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { type Conditions, describeConditions } from '../conditions.js';
 import { type Profile, profileRemarks, profileTable } from '../profile/profile.js';
-import { type Report, type Section, toSection } from './figures.js';
+import { type Report, type Section, sectionsOf } from './figures.js';
 
 /** What is written between marks of its own. */
 export type Part = 'bench' | 'profile';
@@ -12,7 +12,7 @@ const begin = (what: Part): string =>
 const end = (what: Part): string => `<!-- ${what}: end -->`;
 
 export const reportMarkdown = (report: Report): string => {
-  const sections = report.results.map((result) => toSection(result, report.conditions.cores));
+  const sections = sectionsOf(report);
   const judged = sections.flatMap(({ workload, verdict }) =>
     verdict === undefined ? [] : [[workload.id, verdict.says]],
   );

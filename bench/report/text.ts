@@ -1,5 +1,5 @@
 import { describeConditions } from '../conditions.js';
-import { type Report, type Section, toSection } from './figures.js';
+import { type Report, type Section, sectionsOf } from './figures.js';
 
 /** A table for a terminal: the first column to the left, figures to the right. */
 export const table = (columns: readonly string[], rows: readonly (readonly string[])[]): string => {
@@ -19,10 +19,10 @@ export const sectionText = (section: Section): string =>
   ].join('\n');
 
 /** The last lines: every target, and whether it was reached. */
-export const targetsText = ({ conditions, results }: Report): string => {
-  const judged = results
-    .map((result) => toSection(result, conditions.cores))
-    .flatMap(({ workload, verdict }) => (verdict === undefined ? [] : [{ id: workload.id, verdict }]));
+export const targetsText = (report: Report): string => {
+  const judged = sectionsOf(report).flatMap(({ workload, verdict }) =>
+    verdict === undefined ? [] : [{ id: workload.id, verdict }],
+  );
   if (judged.length === 0) return '';
   const reached = judged.filter(({ verdict }) => verdict.reached).length;
   const rows = judged.map(({ id, verdict }) => [id, verdict.says]);
@@ -35,8 +35,4 @@ export const conditionsText = (report: Pick<Report, 'conditions'>): string =>
   [...describeConditions(report.conditions).map((line) => `  ${line}`), ''].join('\n');
 
 export const reportText = (report: Report): string =>
-  [
-    conditionsText(report),
-    ...report.results.map((result) => sectionText(toSection(result, report.conditions.cores))),
-    targetsText(report),
-  ].join('\n');
+  [conditionsText(report), ...sectionsOf(report).map(sectionText), targetsText(report)].join('\n');

@@ -8,6 +8,9 @@ import { PLAIN_REPLY_BYTES, type Replies } from './replies.js';
 
 const { EAGAIN } = constants.errno;
 
+/** Parts of a batch at most. Its replies are sent then: the peer has them to go through while the next is served. */
+const MOST = 16;
+
 /** A request whose reply is written as if it had succeeded. Reused. */
 class Part extends Kept {
   isRead = false;
@@ -43,6 +46,10 @@ export class ReplyBatch {
 
   /** Makes room for a reply of `bytes`, and for an error in place of each part. */
   room(bytes: number): boolean {
+    if (this.#count === MOST) {
+      this.settle();
+      this.out.flush();
+    }
     if (this.#count > 0 && this.out.fits(bytes + (this.#count + 1) * PLAIN_REPLY_BYTES)) return true;
     this.settle();
     return this.out.room(bytes + PLAIN_REPLY_BYTES);

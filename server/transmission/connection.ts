@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Easing } from './easing.js';
+import { Gathering } from './gathering.js';
 import type { Input } from './input.js';
 import { Status, type ZeroCopy } from './link.js';
 import { Next } from './next.js';
@@ -16,6 +17,9 @@ const { EAGAIN, EINTR } = constants.errno;
 
 /** The reason of an end that the client asked for (DISC). */
 export const DISCONNECTED = 'the client disconnected';
+
+/** Bytes received for a request beyond which it is the copying that takes the time. */
+const SMALL_REQUEST = 16 << 10;
 
 /** Memory that the connections of a thread use in turns. */
 export interface Shared {
@@ -62,10 +66,12 @@ export class Connection implements Sink, ZeroCopy, Owner {
   #isRunnable: boolean;
   #isGone = false;
   readonly #easing: Easing;
+  readonly gathering = new Gathering();
   /** Bytes sent since the last rest. */
   #sent = 0;
-  /** How often there was something to receive. */
+  /** How often there was something to receive, and the bytes of the last time. */
   #receipts = 0;
+  #received = 0;
 
   constructor(shared: Shared, options: ConnectionOptions) {
     this.id = options.id;
@@ -100,6 +106,12 @@ export class Connection implements Sink, ZeroCopy, Owner {
     if (this.reason !== '') return Status.FINISHED;
     const received = this.#isRunnable ? 0 : this.#receive();
     return received < 0 ? Status.OPEN : this.#serve(received);
+  }
+
+  /** After a turn that received: microseconds in which more had better gather; 0: it is to be served at once. */
+  pause(now: number): number {
+    const { steps } = this.#session;
+    return this.#received > steps * SMALL_REQUEST ? 0 : this.gathering.next(steps, now);
   }
 
   /** Between two turns, with nothing to be done before the peer acts. */
@@ -153,6 +165,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
       const received = recv(this.fd, input.address + this.#stashed, room, MSG_DONTWAIT);
       if (received > 0) {
         this.#receipts++;
+        this.#received = received;
         return received;
       }
       if (received < 0) {

@@ -1,4 +1,4 @@
-import { addressOf, poll } from './sockets.js';
+import { addressOf, poll, ppoll } from './sockets.js';
 
 /** Int32 words of a `struct pollfd`: the descriptor, then events and revents (16 bits each). */
 const WORDS = 2;
@@ -7,6 +7,9 @@ const WORDS = 2;
 export class PollSet {
   #words = new Int32Array(64 * WORDS);
   #address = addressOf(this.#words);
+  /** A `struct timespec`. */
+  readonly #time = new BigInt64Array(2);
+  readonly #timeAddress = addressOf(this.#time);
 
   /** Sets entry `index`; a negative descriptor is not looked at. */
   set(index: number, fd: number, events: number): void {
@@ -18,6 +21,12 @@ export class PollSet {
   /** Waits for the first `count` entries. `timeout`: milliseconds, -1 for ever. Returns how many are ready. */
   wait(count: number, timeout: number): number {
     return poll(this.#address, count, timeout);
+  }
+
+  /** Waits for the first `count` entries, at most so many microseconds. */
+  pause(count: number, micros: number): number {
+    this.#time[1] = BigInt(Math.ceil(micros * 1000));
+    return ppoll(this.#address, count, this.#timeAddress, 0);
   }
 
   isReady(index: number): boolean {

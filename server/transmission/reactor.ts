@@ -11,7 +11,7 @@ import { Operations } from './operations.js';
 import { Output } from './output.js';
 import { Pipes } from './pipes.js';
 import { PollSet } from './poll-set.js';
-import { addressOf, POLLIN, POLLOUT, read, schedYield } from './sockets.js';
+import { addressOf, keepTime, POLLIN, POLLOUT, read, schedYield } from './sockets.js';
 import { Spin } from './spin.js';
 
 /** Bytes received at most in one call. */
@@ -20,6 +20,8 @@ const INPUT_BYTES = 1 << 20;
 const OUTPUT_BYTES = 1 << 20;
 /** Microseconds a reactor spins at most before it sleeps. */
 const MAX_SPIN = 50;
+/** How often the only connection is asked for each time that the core is offered to others. */
+const LOOKS_PER_YIELD = 8;
 /** Milliseconds until a hand-over that the kernel had no memory for is tried again. */
 const RETRY = 1;
 
@@ -45,6 +47,7 @@ export class Reactor {
   readonly #spin = new Spin(MAX_SPIN);
   readonly #wakeCount = new Uint8Array(8);
   #connections: Connection[] = [];
+  #looks = 0;
   /** The time to look again is over: only sleep is left. */
   #hasLooked = false;
   #isDraining = false;
@@ -64,6 +67,7 @@ export class Reactor {
 
   /** Runs until it is stopped. */
   run(): void {
+    keepTime();
     this.#options.post({ kind: 'ready' });
     while (!this.#isStopped) {
       if (this.#serveAlone()) continue;
@@ -130,12 +134,24 @@ export class Reactor {
       if (Atomics.load(wakeWord, 0) !== 0 || this.#completions?.isReady === true) return false;
       if (connection.turn() || connection.next !== Next.RECEIVE) {
         if (connection.next >= Next.END) this.#sweep();
+        else if (connection.next === Next.RECEIVE) this.#pause(connection);
         return true;
       }
-      schedYield();
+      if (++this.#looks % LOOKS_PER_YIELD === 0) schedYield();
     } while (performance.now() < end);
     this.#hasLooked = true;
     return false;
+  }
+
+  /** Sleeps so many microseconds while a client's requests gather, or until there is something else to do. */
+  #pause(connection: Connection): void {
+    const before = performance.now();
+    const micros = connection.pause(before);
+    if (micros === 0) return;
+    this.#polls.set(WAKE, this.#options.wakeFd, POLLIN);
+    this.#polls.set(COMPLETIONS, this.#completions?.fd ?? -1, POLLIN);
+    this.#polls.pause(FIRST_CONNECTION, micros);
+    connection.gathering.slept((performance.now() - before) * 1000);
   }
 
   /** Tells the poll set what each connection waits for. True when a connection has more to do at once. */

@@ -20,6 +20,13 @@ export const send = libc.func('intptr_t send(int fd, uintptr_t buffer, size_t le
 export const poll = libc.func('int poll(uintptr_t fds, unsigned long count, int timeout)') as Call<
   [fds: number, count: number, timeout: number]
 >;
+/** ppoll(2); `time` is the address of a `struct timespec`, `mask` is 0. */
+export const ppoll = libc.func(
+  'int ppoll(uintptr_t fds, unsigned long count, uintptr_t time, uintptr_t mask)',
+) as Call<[fds: number, count: number, time: number, mask: number]>;
+const prctl = libc.func(
+  'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
+) as Call<[option: number, a: number, b: number, c: number, d: number]>;
 /** splice(2) without offsets: from a pipe to a socket. */
 export const splice = libc.func(
   'intptr_t splice(int from, uintptr_t offIn, int to, uintptr_t offOut, size_t length, unsigned int flags)',
@@ -73,9 +80,13 @@ const SO_SNDBUF = 7;
 const SO_SNDBUFFORCE = 32;
 const SO_DOMAIN = 39;
 const AF_UNIX = 1;
+const PR_SET_TIMERSLACK = 29;
 
 const words = new Int32Array(2);
 const wordsAddress = addressOf(words);
+
+/** Has timers of this thread fire when they are due, rather than up to 50 microseconds later. */
+export const keepTime = (): number => prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 
 /** A duplicate that is closed on exec, or -1. */
 export const duplicate = (fd: number): number => fcntl(fd, F_DUPFD_CLOEXEC, 'int', 3);

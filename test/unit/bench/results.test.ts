@@ -82,5 +82,9 @@ test('where the client is the bound, CPU a request decides in place of a rate th
   t.ok(verdict.reached);
   t.match(verdict.says, /client-bound: CPU 0.55, at most 0.60/);
   t.notOk(judge({ rate: 2 }, { ...comparison, cpu: 0.65 }, bound).reached);
+  const driven = judge({ rate: 2 }, { ...comparison, cpu: 0.65 }, bound, { ...comparison, cpu: 0.3 });
+  t.ok(driven.reached, 'with more clients, where that was measured');
+  t.match(driven.says, /client-bound: CPU 0.65; with more clients rate 1.50, CPU 0.30, at most 0.60/);
+  t.notOk(judge({ rate: 2 }, comparison, bound, { ...comparison, cpu: 0.7 }).reached);
   t.notOk(judge({ rate: 2 }, comparison, ours).reached, 'a client with time to spare is no excuse');
 });
