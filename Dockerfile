@@ -15,12 +15,11 @@ RUN for prefix in /usr/local /usr; do \
 WORKDIR /opt/nbdloop
 COPY --from=build /build/package.json /build/LICENSE ./
 COPY --from=build /build/node_modules node_modules
-COPY --from=build /build/dist/server dist/server
-COPY --from=build /build/dist/driver dist/driver
-RUN ln -s /opt/nbdloop/dist/driver/cli/nbdloopd.js /usr/local/bin/nbdloopd \
- && ln -s /opt/nbdloop/dist/driver/cli/nbdlosetup.js /usr/local/bin/nbdlosetup \
- && ln -s /opt/nbdloop/dist/driver/cli/nbdloop.js /usr/local/bin/nbdloop \
- && chmod +x dist/driver/cli/nbdloopd.js dist/driver/cli/nbdlosetup.js dist/driver/cli/nbdloop.js \
+COPY --from=build /build/dist/bin dist/bin
+RUN ln -s /opt/nbdloop/dist/bin/nbdloopd.js /usr/local/bin/nbdloopd \
+ && ln -s /opt/nbdloop/dist/bin/nbdlosetup.js /usr/local/bin/nbdlosetup \
+ && ln -s /opt/nbdloop/dist/bin/nbdloop.js /usr/local/bin/nbdloop \
+ && chmod +x dist/bin/nbdloopd.js dist/bin/nbdlosetup.js dist/bin/nbdloop.js \
  && mkdir -p /run/nbdloop /srv/nbdloop \
  && chown 65532:65532 /run/nbdloop /srv/nbdloop && chmod 700 /run/nbdloop
 USER 65532:65532

@@ -21,6 +21,7 @@ import { listen, type TcpAddress } from './listen.js';
 import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
+import { DATA_PATH } from './queue/data-path.js';
 import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
 
@@ -89,7 +90,6 @@ const HANDOVER_DRAIN_MS = 300;
 /** What a drain leaves behind has at least this long to end, milliseconds. */
 const LEAST_WAIT_MS = 200;
 const DEMONSTRATION_BYTES = 1024 ** 3;
-const DATA_PATH = new URL('./queue/queue-rq.js', import.meta.url);
 
 /**
  * Starts everything, or nothing: what was begun is undone before a failure is thrown, as an error with an errno
@@ -147,6 +147,8 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     tcpReadOnly: options.listenRo ?? [],
   });
   addresses = { ...addresses, ...listeners };
+  // A client may say what it wants meanwhile; its requests wait for the threads.
+  await server.ready();
   const uris = (name: string): readonly string[] => exportUris(addresses, name);
   const startedAt = new Date().toISOString();
   const successor = new Successor(options.handover === true);

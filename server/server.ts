@@ -173,7 +173,6 @@ export class NbdServer {
     transport: 'tcp' | 'unix',
     access: ListenerAccess,
   ): Promise<Server> {
-    await this.ready();
     const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY };
     const listener = createServer(options, (socket) => void this.#accept({ socket, transport, access }));
     await new Promise<void>((resolve, reject) => {

@@ -5,7 +5,7 @@ import { EXPORT } from '../servers/server.js';
 import type { GuestLoad } from '../workloads.js';
 
 const IMAGE = '/dev/shm/image';
-const PROGRAM = fileURLToPath(new URL('../../driver/cli/nbdloopd.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../bin/nbdloopd.js', import.meta.url));
 
 const socketOf = (name: string): string => `/run/${name}.sock`;
 

@@ -14,7 +14,7 @@ import {
 } from './server.js';
 
 /** The daemon as compiled beside this file. */
-const PROGRAM = fileURLToPath(new URL('../../driver/cli/nbdloopd.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../bin/nbdloopd.js', import.meta.url));
 
 /** Arguments that make it serve the site's image as loop0, and nothing else. */
 export const daemonArguments = (site: Site, port: number): string[] => {

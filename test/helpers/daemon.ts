@@ -29,7 +29,7 @@ export interface DaemonOptions {
 
 type Program = 'nbdloopd' | 'nbdlosetup' | 'nbdloop';
 
-const entry = (program: Program): string => resolve('dist/driver/cli', `${program}.js`);
+const entry = (program: Program): string => resolve('dist/bin', `${program}.js`);
 
 /** Milliseconds for the daemon to become ready: a hang limit on a busy machine. */
 const READY_LIMIT = 30_000;

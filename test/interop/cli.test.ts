@@ -58,7 +58,7 @@ t.test('a relative path is the caller’s, and a link is followed', async (t) =>
   using dir = new TempDir();
   const file = makeSparseFile(dir.file('a.img'), MIB);
   await using daemon = await Daemon.start();
-  const program = new URL('../../driver/cli/nbdlosetup.js', import.meta.url).pathname;
+  const program = new URL('../../bin/nbdlosetup.js', import.meta.url).pathname;
   await using child = start(process.execPath, [program, '--no-attach', '-f', './a.img'], {
     cwd: dir.path,
     env: { NBDLOOP_CONTROL: daemon.control },
@@ -126,7 +126,7 @@ t.test('nbdloop events prints each change after it happened', async (t) => {
   using dir = new TempDir();
   const file = makeSparseFile(dir.file('a.img'), MIB);
   await using daemon = await Daemon.start();
-  const program = new URL('../../driver/cli/nbdloop.js', import.meta.url).pathname;
+  const program = new URL('../../bin/nbdloop.js', import.meta.url).pathname;
   await using events = start(process.execPath, [program, 'events', '--control', daemon.control]);
   // Whether the stream is open is not told: changes are made until one is seen.
   await until('an event is seen', async () => {
@@ -170,7 +170,7 @@ t.test('what cannot be done is one sentence with an errno name, and exit status 
 t.test('nbdloop serve runs a daemon in the foreground that ends with it', async (t) => {
   using dir = new TempDir();
   const files = [makeSparseFile(dir.file('a.img'), MIB), makeSparseFile(dir.file('b.img'), 2 * MIB)];
-  const program = new URL('../../driver/cli/nbdloop.js', import.meta.url).pathname;
+  const program = new URL('../../bin/nbdloop.js', import.meta.url).pathname;
   const options = ['--listen', 'none', '--unix', dir.file('n.sock'), '--control', dir.file('c.sock')];
   await using serving = start(process.execPath, [program, 'serve', ...files, ...options]);
   await serving.waitForOutput(/nbd-client -unix \S+n\.sock -N loop0 \/dev\/nbd0/);
@@ -182,7 +182,7 @@ t.test('nbdloop serve runs a daemon in the foreground that ends with it', async 
 
 t.test('a daemon whose koffi cannot be loaded says so and ends', async (t) => {
   using dir = new TempDir();
-  cpSync('dist/driver', dir.file('dist', 'driver'), { recursive: true });
+  cpSync('dist/bin', dir.file('dist', 'bin'), { recursive: true });
   cpSync('package.json', dir.file('package.json'));
   mkdirSync(dir.file('node_modules'));
   // All that the daemon needs but the one.
@@ -193,10 +193,7 @@ t.test('a daemon whose koffi cannot be loaded says so and ends', async (t) => {
     "throw new Error('no build for this machine')",
   );
   const options = ['--listen', 'none', '--unix', dir.file('n.sock'), '--control', dir.file('c.sock')];
-  await using daemon = start(process.execPath, [
-    dir.file('dist', 'driver', 'cli', 'nbdloopd.js'),
-    ...options,
-  ]);
+  await using daemon = start(process.execPath, [dir.file('dist', 'bin', 'nbdloopd.js'), ...options]);
   const ended = await daemon.wait(30_000);
   t.equal(ended.status, 1, 'exit status', { ended });
   t.equal(

@@ -187,7 +187,7 @@ t.test('a file it may not read ends the start of a daemon', { skip: skipUnless('
   const options = ['--listen', 'none', '--unix', files.file('n.sock'), '--control', files.file('c.sock')];
   const ended = await run(tool('setpriv'), [
     ...(process.getuid?.() === 0 ? [NO_OVERRIDE] : []),
-    ...[process.execPath, resolve('dist/driver/cli/nbdloopd.js'), ...options, '--device', image],
+    ...[process.execPath, resolve('dist/bin/nbdloopd.js'), ...options, '--device', image],
   ]);
   t.match(ended, {
     status: 1,

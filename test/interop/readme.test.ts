@@ -25,7 +25,7 @@ t.test(
     using dir = new TempDir();
     mkdirSync(dir.file('bin'));
     for (const name of ['nbdlosetup', 'nbdloop']) {
-      const program = resolve('dist/driver/cli', `${name}.js`);
+      const program = resolve('dist/bin', `${name}.js`);
       const call = `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`;
       writeFileSync(dir.file('bin', name), call, { mode: 0o755 });
     }

@@ -8,7 +8,7 @@ import { skipUnless, tool } from '../helpers/tools.js';
 
 t.setTimeout(120_000);
 
-const NBDLOOPD = resolve('dist/driver/cli/nbdloopd.js');
+const NBDLOOPD = resolve('dist/bin/nbdloopd.js');
 const MIB = 1 << 20;
 
 /** systemd's groups of system calls, as it prints them: a name at a line's start, then its members, indented. */

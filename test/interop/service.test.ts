@@ -8,7 +8,7 @@ import { skipUnless, tool } from '../helpers/tools.js';
 
 t.setTimeout(120_000);
 
-const NBDLOOPD = resolve('dist/driver/cli/nbdloopd.js');
+const NBDLOOPD = resolve('dist/bin/nbdloopd.js');
 
 /**
  * A service manager in a few lines: it hands over a TCP and a Unix socket (the latter for reading only) and prints

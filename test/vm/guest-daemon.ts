@@ -1,7 +1,7 @@
 /** The daemon and its tools inside a guest: shell functions for a script, and the environment they need. */
 import { resolve } from 'node:path';
 
-const PROGRAMS = resolve('dist/driver/cli');
+const PROGRAMS = resolve('dist/bin');
 
 /** Of a guest whose script uses `GUEST_DAEMON`. */
 export const guestDaemonEnvironment = {

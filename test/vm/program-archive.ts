@@ -42,7 +42,7 @@ function runtimePackages(): string[] {
 /** Puts it into the directory that a guest shares. */
 export async function archiveProgram(shared: TempDir): Promise<void> {
   const skipped = SKIPPED.map((pattern) => `--exclude=${pattern}`);
-  const files = ['package.json', 'dist/driver', 'dist/server', ...runtimePackages()];
+  const files = ['package.json', 'dist/bin', ...runtimePackages()];
   await runOk('tar', ['cf', shared.file(ARCHIVE), ...skipped, ...files]);
 }
 
@@ -54,5 +54,5 @@ export const USE_ARCHIVE = `
 mkdir -p /run/program
 tar --blocking-factor=512 -xf "$SHARED/${ARCHIVE}" -C /run/program
 cp "$NODE" /run/program/node
-NODE=/run/program/node NBDLOOP_PROGRAMS=/run/program/dist/driver/cli
+NODE=/run/program/node NBDLOOP_PROGRAMS=/run/program/dist/bin
 `;

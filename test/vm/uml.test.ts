@@ -42,7 +42,7 @@ t.test(
       kernel: 'uml',
       script: SCRIPT,
       timeoutMs: 120_000,
-      environment: { DAEMON: resolve('dist/driver/cli/nbdloopd.js') },
+      environment: { DAEMON: resolve('dist/bin/nbdloopd.js') },
     });
     t.equal(guest.status, 0, 'exit status of the guest', { console: guest.console });
     t.strictSame(kernelComplaints(guest.kernelLog), []);

@@ -6,7 +6,7 @@ import { run } from '../../helpers/process.js';
 import { makeSparseFile, TempDir } from '../../helpers/temp.js';
 import { fakeContext } from '../control/fake-loops.js';
 
-const PROGRAM = fileURLToPath(new URL('../../../driver/cli/nbdlosetup.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../../bin/nbdlosetup.js', import.meta.url));
 
 /** nbdlosetup against a daemon with a kernel that attaches. */
 async function setUp(t: Test) {
