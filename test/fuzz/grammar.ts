@@ -1,6 +1,6 @@
 /** What clients say: whole options and requests, mostly sensible, and the sessions that fuzzing starts from. */
 import type { ReplyMode } from '../../server/negotiation/outcome.js';
-import { Cmd, Info, Opt } from '../../server/wire/constants.js';
+import { Cmd, CmdFlag, Info, Opt } from '../../server/wire/constants.js';
 import { contextData, infoData, option, u16, u32 } from '../helpers/handshake.js';
 import { type Ask, encodeAsk } from '../helpers/transmission-client.js';
 import { inputOf } from './input.js';
@@ -75,6 +75,14 @@ export const handshakeFor = (mode: ReplyMode, name: string = DEVICES[0]): Buffer
 const PAYLOAD = Buffer.alloc(4096, 0x5a);
 const RANGE = { offset: 4096, length: 8192 };
 
+/** A BLOCK_STATUS whose payload has its length, and asks of these contexts alone. */
+const narrowedStatus = (contexts: readonly number[]): Ask => ({
+  type: Cmd.BLOCK_STATUS,
+  flags: CmdFlag.PAYLOAD_LEN,
+  offset: 0,
+  payload: Buffer.concat([u32(0), u32(DEVICE_BYTES), ...contexts.map(u32)]),
+});
+
 /** One of each command, with DISC last. */
 const everyCommand = (mode: ReplyMode): Buffer[] =>
   [
@@ -89,6 +97,7 @@ const everyCommand = (mode: ReplyMode): Buffer[] =>
     { type: Cmd.CACHE, ...RANGE },
     { type: Cmd.BLOCK_STATUS, offset: 0, length: DEVICE_BYTES },
     { type: Cmd.BLOCK_STATUS, flags: 8, offset: 0, length: DEVICE_BYTES },
+    ...(mode === 'extended' ? [[1], [1, 2], []].map(narrowedStatus) : []),
     { type: Cmd.READ, offset: DEVICE_BYTES, length: 512 },
     { type: 77, cookie: 7n },
     { type: Cmd.DISC },
