@@ -3,12 +3,14 @@ import { LEAVES, NbdSession } from '../../helpers/nbd-session.js';
 import type { Random } from '../../helpers/random.js';
 import { originOf, SECTOR } from './pattern.js';
 import { OFFSETS, READABLE_BYTES, SCRATCH_START, STABLE_DEVICES, UNSTABLE_NUMBERS } from './plan.js';
+import type { Races } from './races.js';
 import type { Tally } from './tally.js';
 
 /** What clients share. */
 export interface Sea {
   readonly socket: string;
   readonly tally: Tally;
+  readonly races: Races;
   readonly random: Random;
   readonly over: () => boolean;
 }
@@ -64,14 +66,16 @@ async function steadyRead(tally: Tally, session: NbdSession, at: number, expecte
  * one file at one offset: no request sees half of a change.
  */
 export async function unsteadyClient(sea: Sea): Promise<void> {
-  const { tally, random } = sea;
+  const { tally, races, random } = sea;
   while (!sea.over()) {
-    const name = `loop${random.pick(UNSTABLE_NUMBERS)}`;
-    const session = await openIfThere(sea, name);
+    const device = random.pick(UNSTABLE_NUMBERS);
+    const meetsClear = races.watch(device);
+    const session = await openIfThere(sea, `loop${device}`);
     if (session === undefined) {
       await sleep(random.below(5));
       continue;
     }
+    if (meetsClear()) races.decided(await isBound(tally, session));
     for (let turn = random.below(60); turn > 0 && !sea.over(); turn--) {
       if (random.chance(0.25)) await unsteadyWrite(tally, session, random);
       else await unsteadyRead(tally, session, random);
@@ -90,6 +94,12 @@ async function openIfThere({ tally, socket }: Sea, name: string): Promise<NbdSes
   const session = await tally.attempt('open', [], opening);
   if (session === undefined) tally.count('open refused');
   return session;
+}
+
+/** The first sector is there wherever a file is: an error says that none is. */
+async function isBound(tally: Tally, session: NbdSession): Promise<boolean> {
+  const answer = await tally.attempt('first read', [], session.read(0, SECTOR));
+  return answer?.error === 0;
 }
 
 async function unsteadyRead(tally: Tally, session: NbdSession, random: Random): Promise<void> {

@@ -3,12 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlClient } from '../../../driver/control/client.js';
 import type { Random } from '../../helpers/random.js';
 import { LIMITS, OFFSETS, PATTERN_FILES, STABLE_DEVICES, UNSTABLE_NUMBERS } from './plan.js';
+import type { Races } from './races.js';
 import type { Tally } from './tally.js';
 
 /** What controllers share. */
 export interface Bridge {
   readonly control: ControlClient;
   readonly tally: Tally;
+  readonly races: Races;
   readonly random: Random;
   readonly over: () => boolean;
   /** Paths. */
@@ -58,8 +60,10 @@ const UNSTABLE: readonly Deed[] = [
   deed(20, 'configure', ['EBUSY', 'ENODEV'], (bridge, device) =>
     bridge.control.configure(device, someConfig(bridge)),
   ),
-  deed(10, 'clear', GONE, ({ control }, device) => control.clear(device)),
-  deed(3, 'clear by force', GONE, ({ control }, device) => control.clear(device, { force: true })),
+  deed(10, 'clear', GONE, ({ control, races }, device) => races.clear(device, control.clear(device))),
+  deed(3, 'clear by force', GONE, ({ control, races }, device) =>
+    races.clear(device, control.clear(device, { force: true })),
+  ),
   deed(8, 'set status', WRITES_BACK, ({ control, random }, device) =>
     control.settings(device, {
       offset: random.pick(OFFSETS),

@@ -8,6 +8,7 @@ import { REGION_BYTES, type Sea, steadyClient, unsteadyClient } from './clients.
 import { type Bridge, stableController, unstableController } from './controllers.js';
 import { makePatternFile } from './pattern.js';
 import { PATTERN_BYTES, PATTERN_FILES, STABLE_DEVICES } from './plan.js';
+import { Races } from './races.js';
 import { Tally } from './tally.js';
 
 export interface StormOptions {
@@ -57,6 +58,7 @@ export async function storm(options: StormOptions): Promise<Aftermath> {
     args: ['--reactors', '2', '--log-level', 'error'],
   });
   const tally = new Tally();
+  const races = new Races(tally);
   await settledConnections(daemon);
   const before = descriptorsOf(daemon.pid);
   for (const [device, file] of stableFiles.entries()) {
@@ -71,9 +73,9 @@ export async function storm(options: StormOptions): Promise<Aftermath> {
   const end = Date.now() + options.seconds * 1000;
   const over = (): boolean => Date.now() > end;
   const seeds = new Random(options.seed);
-  const sea = (): Sea => ({ socket: daemon.socket, tally, over, random: new Random(seeds.next()) });
+  const sea = (): Sea => ({ socket: daemon.socket, tally, races, over, random: new Random(seeds.next()) });
   const bridge = (): Bridge => ({
-    ...{ control: daemon.client, tally, over, random: new Random(seeds.next()) },
+    ...{ control: daemon.client, tally, races, over, random: new Random(seeds.next()) },
     ...{ stableFiles, patternFiles, stableBytes },
   });
   const halves = (count: number): readonly boolean[] => Array.from({ length: count }, (_, i) => i % 2 === 0);
