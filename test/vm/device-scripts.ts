@@ -149,9 +149,15 @@ mkfs.ext4 -q -F /run/sized.img
 mount /dev/nbd0 /run/mnt
 echo hello >/run/mnt/file
 say 'grown while it is mounted'
+busybox uevent busybox sh -c 'echo "$ACTION $DEVNAME $RESIZE" >>/run/uevents' &
+listener=$!
+sleep 1
 truncate -s 128M /run/sized.img
 nbdlosetup -c /dev/nbd0
 [ "$(sectors nbd0)" = $((128 << 11)) ]
+is_told() { grep -qs '^change nbd0 1$' /run/uevents; }
+wait_until is_told
+kill $listener
 resize2fs /dev/nbd0
 [ "$(df --output=size -m /run/mnt | tail -1)" -gt 100 ]
 say 'not shrunk while it is mounted'
@@ -166,6 +172,31 @@ say 'shrunk when nobody uses it'
 truncate -s 32M /run/sized.img
 nbdlosetup -c /dev/nbd0
 [ "$(sectors nbd0)" = $((32 << 11)) ]
+nbdlosetup -d /dev/nbd0
+`;
+
+export const DETACHED_BY_FORCE = `
+truncate -s 32M /run/forced.img
+mkfs.ext4 -q -F /run/forced.img
+[ "$(nbdlosetup -f --show /run/forced.img)" = /dev/nbd0 ]
+mount /dev/nbd0 /run/mnt
+echo hello >/run/mnt/file
+sync -f /run/mnt
+if nbdloop detach loop0 2>/run/error; then exit 1; fi
+grep -q EBUSY /run/error
+is_attached nbd0
+say 'with force it is taken from under the file system'
+nbdloop detach --force loop0
+wait_until is_free nbd0
+echo 3 >/proc/sys/vm/drop_caches
+if dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null; then exit 1; fi
+umount -l /run/mnt
+say 'the device is bound still, with what was written, and can be attached again'
+holds_file /run/forced.img
+[ "$(nbdloop attach loop0)" = /dev/nbd0 ]
+mount /dev/nbd0 /run/mnt
+[ "$(cat /run/mnt/file)" = hello ]
+umount /run/mnt
 nbdlosetup -d /dev/nbd0
 `;
 

@@ -23,6 +23,11 @@ const TESTS: readonly GuestTest[] = [
     script: scripts.WAITS_FOR_ITS_USER,
   },
   { title: 'a mounted device grows, and does not shrink', script: scripts.RESIZED },
+  {
+    title: 'a mounted device is detached by force, and by nothing less',
+    script: scripts.DETACHED_BY_FORCE,
+    provoked: [/I\/O error.* nbd0/i, /(EXT4-fs|JBD2).* nbd0/],
+  },
   { title: 'partitions appear as nodes, and are read again', script: scripts.PARTITIONS },
   { title: 'a second daemon gets neither the state nor the file', script: scripts.TWO_DAEMONS },
   { title: 'an idle device is detached when its daemon ends', script: scripts.ENDS },
