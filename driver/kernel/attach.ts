@@ -37,8 +37,11 @@ export interface Attacher {
   abandon(): void;
   /** As `abandon`, and gives up the sockets that are served, for a daemon that comes at once. */
   part(): Promise<PartedDevice[]>;
-  /** Disconnects at once, whoever uses the node: callers look for users first. */
-  detach(device: number): Promise<void>;
+  /**
+   * Disconnects at once, whoever uses the node: callers look for users first. With `force` it is enough that the kernel
+   * sends no more requests: a node that is in use is free again when its last user closes it.
+   */
+  detach(device: number, force: boolean): Promise<void>;
   /** True when the kernel's device now has `size` bytes; false where this way cannot tell the kernel. */
   resize(device: number, size: number): Promise<boolean>;
   /** False where this way cannot change it on an attached device. */

@@ -108,7 +108,7 @@ export class Attachments {
     return this.#alone(device, async () => {
       const { attacher } = this.#of(device);
       if (options.force !== true) await this.#refuseUsed(device);
-      await attacher.detach(device);
+      await attacher.detach(device, options.force === true);
       this.#forget(device);
       await this.options.onChange();
     });

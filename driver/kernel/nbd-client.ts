@@ -77,14 +77,17 @@ export class NbdClientAttacher implements Attacher {
     return [];
   }
 
-  async detach(device: number): Promise<void> {
+  async detach(device: number, force: boolean): Promise<void> {
     const node = nodePath(device);
     const { status, output } = await runCommand(PROGRAM, ['-d', node], PROGRAM_TIMEOUT_MS);
     if (status !== 0)
       throw new LoopError('EIO', `${node}: nbd-client did not detach it: ${lastLine(output)}`);
     const deadline = Date.now() + RELEASE_TIMEOUT_MS;
     while (isConnected(device)) {
-      if (Date.now() > deadline) throw new LoopError('EBUSY', `${node}: the kernel does not let go of it`);
+      if (Date.now() > deadline) {
+        if (force) return;
+        throw new LoopError('EBUSY', `${node}: the kernel does not let go of it`);
+      }
       await sleep(5);
     }
   }

@@ -54,8 +54,8 @@ export class NetlinkAttacher implements Attacher {
     return true;
   }
 
-  async detach(device: number): Promise<void> {
-    await this.#of(device).disconnect();
+  async detach(device: number, force: boolean): Promise<void> {
+    await this.#of(device).disconnect(force);
     this.#devices.delete(device);
   }
 

@@ -35,6 +35,8 @@ export interface NetlinkHost {
 const BUSY_MS = 3000;
 /** A kernel that disconnects has this long to let go before its lost sockets count as accidents, milliseconds. */
 const GOODBYE_MS = 2000;
+/** The same where it may keep the device for its users: all that is to be seen is that it closes the sockets. */
+const FORCED_MS = 500;
 /** Between two attempts to replace dead sockets, milliseconds. */
 const RETRY_MS = 100;
 const LOST_MS = 20;
@@ -100,15 +102,19 @@ export class NetlinkDevice {
     return parted.flatMap(({ fd, leftover }) => (leftover === undefined ? [] : [{ fd, leftover }]));
   }
 
-  /** DISCONNECT, and until the kernel has let go. Throws EBUSY when it does not. */
-  async disconnect(): Promise<void> {
+  /**
+   * DISCONNECT, and until the kernel has let go. Throws EBUSY when it does not; with `force` it may keep the device,
+   * without sockets, for those who have it open.
+   */
+  async disconnect(force: boolean): Promise<void> {
     const { device } = this.target;
     this.#isEnding = true;
     await this.host.link.disconnect(device).catch((error: unknown) => {
       // It had let go already.
       if (!(error instanceof KernelRefusal && error.errno === 'EINVAL')) throw error;
     });
-    if (await this.#letGo(GOODBYE_MS)) return;
+    if (await this.#letGo(force ? FORCED_MS : GOODBYE_MS)) return;
+    if (force && this.#live.size === 0) return;
     this.#isEnding = false;
     throw new LoopError('EBUSY', `${nodePath(device)}: the kernel does not let go of it`);
   }

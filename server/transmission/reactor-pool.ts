@@ -29,6 +29,7 @@ interface Thread {
   readonly wakeFd: number;
   readonly wakeWord: Int32Array;
   readonly ready: Promise<void>;
+  readonly exited: Promise<void>;
   connections: number;
 }
 
@@ -125,8 +126,10 @@ export class ReactorPool {
     await Promise.all(this.#threads.map((thread) => this.#stop(thread)));
   }
 
+  /** A thread is never cut short while it loads: an exception of a native module would end the process then. */
   async #stop(thread: Thread): Promise<void> {
-    const exited = new Promise((resolve) => thread.worker.once('exit', resolve));
+    const { exited } = thread;
+    await Promise.race([thread.ready, exited]);
     this.#tell(thread, { kind: 'stop' });
     const last = setTimeout(() => void thread.worker.terminate(), 1000);
     await exited;
@@ -150,7 +153,8 @@ export class ReactorPool {
       });
     });
     worker.on('error', this.#onFailure);
-    return { worker, wakeFd, wakeWord: new Int32Array(wakeWord), ready, connections: 0 };
+    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    return { worker, wakeFd, wakeWord: new Int32Array(wakeWord), ready, exited, connections: 0 };
   }
 
   #closed(id: number, reason: string): void {

@@ -71,7 +71,7 @@ for i in $(seq 0 15); do
   printf 'disk %02d' $i | dd of=/run/many.$i conv=notrunc status=none
 done
 "$NODE" --input-type=module -e '
-  const { ControlClient } = await import(process.env.NBDLOOP_PROGRAMS + "/../control/client.js");
+  const { ControlClient } = await import(process.env.CONTROL_CLIENT);
   const client = new ControlClient(process.env.NBDLOOP_CONTROL);
   const files = Array.from({ length: 16 }, (_, i) => "/run/many." + i);
   const attached = await Promise.all(files.map(async (file) => {
@@ -187,10 +187,11 @@ grep -q EBUSY /run/error
 is_attached nbd0
 say 'with force it is taken from under the file system'
 nbdloop detach --force loop0
-wait_until is_free nbd0
+[ "$(nbdlosetup -n -O NAME --raw)" = loop0 ]
 echo 3 >/proc/sys/vm/drop_caches
 if dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null; then exit 1; fi
 umount -l /run/mnt
+wait_until is_free nbd0
 say 'the device is bound still, with what was written, and can be attached again'
 holds_file /run/forced.img
 [ "$(nbdloop attach loop0)" = /dev/nbd0 ]

@@ -26,7 +26,7 @@ const TESTS: readonly GuestTest[] = [
   {
     title: 'a mounted device is detached by force, and by nothing less',
     script: scripts.DETACHED_BY_FORCE,
-    provoked: [/I\/O error.* nbd0/i, /(EXT4-fs|JBD2).* nbd0/],
+    provoked: [/I\/O error.* nbd0/i, /(EXT4-fs|JBD2).*nbd0/],
   },
   { title: 'partitions appear as nodes, and are read again', script: scripts.PARTITIONS },
   { title: 'a second daemon gets neither the state nor the file', script: scripts.TWO_DAEMONS },

@@ -8,6 +8,8 @@ export const guestDaemonEnvironment = {
   NODE: process.execPath,
   NBDLOOP_PROGRAMS: PROGRAMS,
   NBDLOOP_CONTROL: '/run/nbdloop/control.sock',
+  /** A module of the host's: no program holds it. */
+  CONTROL_CLIENT: resolve('dist/driver/control/client.js'),
 } as const;
 
 /**
