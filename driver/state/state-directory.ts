@@ -16,6 +16,8 @@ const NOTHING = { devices: [], handover: null } as const;
 
 export class StateDirectory {
   #last: Promise<void> = Promise.resolve();
+  /** What is to be written when the write under way is done. */
+  #next: { state: DaemonState; readonly durable: Promise<void> } | undefined;
   #isClosed = false;
 
   private constructor(
@@ -45,15 +47,21 @@ export class StateDirectory {
     return directory;
   }
 
-  /** Replaces the state; resolves when it is durable. States are saved in the order of the calls. */
+  /**
+   * Replaces the state; resolves when it, or one saved after it, is durable. While the disk is slower than the changes,
+   * only the last one waits to be written.
+   */
   save(devices: readonly DeviceState[], handover: Handover | null = null): Promise<void> {
     const { bootId, daemonId } = this;
     const state: DaemonState = { version: STATE_VERSION, bootId, daemonId, devices, handover };
-    this.#last = this.#last.then(
-      () => this.#replace(state),
-      () => this.#replace(state),
-    );
-    return this.#last;
+    if (this.#next !== undefined) {
+      this.#next.state = state;
+      return this.#next.durable;
+    }
+    const durable = this.#last.then(this.#writeNext, this.#writeNext);
+    this.#next = { state, durable };
+    this.#last = durable;
+    return durable;
   }
 
   /** Gives the directory up; later saves do nothing. Idempotent. */
@@ -63,6 +71,12 @@ export class StateDirectory {
     this.#isClosed = true;
     await this.lock.close();
   }
+
+  readonly #writeNext = async (): Promise<void> => {
+    const next = this.#next;
+    this.#next = undefined;
+    if (next !== undefined) await this.#replace(next.state);
+  };
 
   async #replace(state: DaemonState): Promise<void> {
     if (this.#isClosed) return;

@@ -37,7 +37,16 @@ t.test('what one daemon saves the next one finds, under the same identity', asyn
 t.test('the last of many saves is what stays', async (t) => {
   using directory = new TempDir();
   const state = await StateDirectory.open(directory.path);
-  await Promise.all([1, 2, 3, 4, 5].map((number) => state.save([{ ...DEVICE, number }])));
+  const saves = [1, 2, 3, 4, 5].map((number) => state.save([{ ...DEVICE, number }]));
+  t.equal(new Set(saves).size, 1, 'what is saved before the disk has begun is written once');
+  await Promise.all(saves);
+  const early = state.save([DEVICE]);
+  await Promise.resolve();
+  await Promise.resolve();
+  const late = Array.from({ length: 1000 }, (_, i) => state.save([{ ...DEVICE, number: i % 7 }]));
+  late.push(state.save([{ ...DEVICE, number: 5 }]));
+  t.equal(new Set([early, ...late]).size, 2, 'and so is all that comes while it writes');
+  await Promise.all([early, ...late]);
   await state.close();
   await state.save([]);
   const next = await StateDirectory.open(directory.path);
