@@ -6,7 +6,7 @@ import { type GuestTest, guestTests } from './guest-tests.js';
 const ROUNDS = Number(process.env.NBDLOOP_ROUNDS ?? 2);
 /** A request waits for so long at most while one daemon takes over from another, milliseconds. */
 const LONGEST_IN_HANDOVER = 2000;
-const TIMEOUT_MS = 240_000 + ROUNDS * 60_000;
+const TIMEOUT_MS = 240_000 + ROUNDS * 90_000;
 
 t.setTimeout(TIMEOUT_MS + 60_000);
 

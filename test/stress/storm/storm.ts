@@ -33,8 +33,10 @@ export interface Aftermath {
 }
 
 const PROGRESS_MS = 10_000;
-/** When caches and code are warm: what memory is compared with, milliseconds. */
-const WARM_MS = 5000;
+/** When caches and code are warm, and heaps as large as they get: what memory is compared with, milliseconds. */
+const WARM_MS = 60_000;
+/** Engines give memory back when they have been idle for a while: so long they have for it, milliseconds. */
+const REST_MS = 30_000;
 
 const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
@@ -116,8 +118,14 @@ async function afterwards(
     openers: sum((device) => device.openers),
     inFlight: sum((device) => device.counters.inFlight),
     descriptors: [descriptors, await settledDescriptors(daemon.pid, descriptors)],
-    resident: [resident, residentOf(daemon.pid)],
+    resident: [resident, await settledResident(daemon.pid, resident)],
   };
+}
+
+async function settledResident(pid: number, expected: number): Promise<number> {
+  const limit = Date.now() + REST_MS;
+  while (residentOf(pid) > expected && Date.now() < limit) await sleep(200);
+  return residentOf(pid);
 }
 
 /** The daemon may still be writing its state, which waits for the disk: only what stays open is a leak. */
