@@ -1,7 +1,6 @@
 import { constants } from 'node:os';
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
-import { Easing } from './easing.js';
 import { Gathering } from './gathering.js';
 import type { Input } from './input.js';
 import { Status, type ZeroCopy } from './link.js';
@@ -65,10 +64,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** The session could go on with what is stashed; else it needs more bytes first. */
   #isRunnable: boolean;
   #isGone = false;
-  readonly #easing: Easing;
   readonly gathering = new Gathering();
-  /** Bytes sent since the last rest. */
-  #sent = 0;
   /** How often there was something to receive, and the bytes of the last time. */
   #receipts = 0;
   #received = 0;
@@ -76,7 +72,6 @@ export class Connection implements Sink, ZeroCopy, Owner {
   constructor(shared: Shared, options: ConnectionOptions) {
     this.id = options.id;
     this.fd = options.fd;
-    this.#easing = new Easing(options.fd);
     this.#shared = shared;
     const deferral = shared.operations && { operations: shared.operations, owner: this };
     this.#session = new Session({ ...options, out: shared.out, zeroCopy: this, deferral });
@@ -116,7 +111,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
 
   /** Between two turns, with nothing to be done before the peer acts. */
   get isAtRest(): boolean {
-    return this.next === Next.RECEIVE || this.next === Next.EASE;
+    return this.next === Next.RECEIVE;
   }
 
   done(operation: Operation): void {
@@ -202,7 +197,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
       this.#session.abandon();
       return this.#session.underWay > 0 ? Next.WAIT : Next.END;
     }
-    if (status === Status.OPEN) return this.#isWinding ? Next.WAIT : this.#rest();
+    if (status === Status.OPEN) return this.#isWinding ? Next.WAIT : Next.RECEIVE;
     if (status === Status.PARKED) return Next.THAW;
     return status === Status.BUSY ? Next.WAIT : Next.RUN;
   }
@@ -210,13 +205,6 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** It parts, and all that is missing is what it started: bytes that arrive are not for it. */
   get #isWinding(): boolean {
     return this.isParting && this.#session.owed === 0 && this.#session.underWay > 0;
-  }
-
-  #rest(): Next {
-    const { steps } = this.#session;
-    const isBusy = steps > 0 && this.#easing.isBusy(steps, this.#sent);
-    this.#sent = 0;
-    return isBusy ? Next.EASE : Next.RECEIVE;
   }
 
   /** Nobody is there to be answered; what is under way must end before memory and descriptor may go. */
@@ -265,7 +253,6 @@ export class Connection implements Sink, ZeroCopy, Owner {
       const count = send(this.fd, out.address + sent, out.length - sent, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
       if (count > 0) {
         sent += count;
-        this.#sent += count;
       } else if (errno() !== EINTR) {
         if (failure() === Sent.GONE) this.#end('the connection was reset');
         else this.#pending.keepBytes(out.bytes.subarray(sent, out.length));
@@ -286,7 +273,6 @@ export class Connection implements Sink, ZeroCopy, Owner {
   }
 
   sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): void {
-    this.#easing.stop();
     const sent = this.#send(out, MSG_MORE);
     out.length = 0;
     this.#pending.keepPipe(pipe, count, zeroes);

@@ -14,6 +14,8 @@ const GATHERING_PAUSES = 1024;
 const IDLE = 1;
 /** Pauses after which their effect is looked at, each time. */
 const WATCHED = 64;
+/** Share of what a client has in flight that is to gather: it has the rest to go through meanwhile. */
+const GATHERED = 0.6;
 /** Requests that a pause must bring. */
 const SEVERAL = 3;
 /** A client that is this much slower than it was without pauses is held up by them. */
@@ -24,7 +26,7 @@ type Phase = (typeof Phase)[keyof typeof Phase];
 
 /**
  * Tells when a client that has several requests in flight is the slower side: each request it sends would be served
- * and answered alone, while a core looks for the next one. It is then better to sleep while half of what the client
+ * and answered alone, while a core looks for the next one. It is then better to sleep while some of what the client
  * may have in flight gathers, and to serve that at once. The client is not charged for the wake-up: a timer does it.
  *
  * Phases take turns. A plain one measures the client's pace; one long pause shows how much it has in flight; then
@@ -84,7 +86,7 @@ export class Gathering {
     this.#requests = Math.max(this.#requests, requests);
     if (++this.#turns < PROBES) return PROBE;
     const late = this.#slept - PROBE;
-    this.#wanted = this.#requests / 2;
+    this.#wanted = this.#requests * GATHERED;
     const pause = Math.min(MAX_PAUSE, this.#wanted * this.#pace - late);
     if (this.#wanted < SEVERAL || pause <= 0) return this.#leaveAlone(now);
     return this.#enter(Phase.GATHER, pause, now);

@@ -10,11 +10,9 @@ export const Next = {
   THAW: 3,
   /** Waits for operations that it started. */
   WAIT: 4,
-  /** Waits for the peer to take most of what it was sent: it is busy, and what it asks meanwhile is served together. */
-  EASE: 5,
   /** Is over, and may be closed. */
-  END: 6,
+  END: 5,
   /** Is over here: between two requests, with the socket open. */
-  PARTED: 7,
+  PARTED: 6,
 } as const;
 export type Next = (typeof Next)[keyof typeof Next];

@@ -1,11 +1,11 @@
 import { Worker } from 'node:worker_threads';
 import type { OpenedExport } from '../export.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
-import { SEND_BUFFER } from './easing.js';
 import type { FromReactor, ReactorData, ToReactor } from './messages.js';
 import { addressOf, close, eventfd, setSendBuffer, write } from './sockets.js';
 
 /** Bytes of replies the kernel may hold for a peer; what zero-copy reads need to be fast. */
+const SEND_BUFFER = 1 << 20;
 
 /** A connection that has finished its handshake. */
 export interface Adopted {

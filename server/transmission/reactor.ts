@@ -108,8 +108,6 @@ export class Reactor {
       polls.wait(count, 0);
     } else if (!isHandedOver) {
       polls.wait(count, RETRY);
-    } else if (this.#allEase()) {
-      polls.wait(count, -1);
     } else if (!this.#spinFor(count)) {
       const before = performance.now();
       polls.wait(count, -1);
@@ -163,17 +161,11 @@ export class Reactor {
     let hasWork = false;
     for (const { fd, next } of this.#connections) {
       if (next === Next.RECEIVE) polls.set(index++, fd, POLLIN);
-      else if (next === Next.SEND || next === Next.EASE) polls.set(index++, fd, POLLOUT);
+      else if (next === Next.SEND) polls.set(index++, fd, POLLOUT);
       else polls.set(index++, -1, 0);
       if (next === Next.RUN) hasWork = true;
     }
     return hasWork;
-  }
-
-  /** Every peer has replies to go through: there is no hurry. */
-  #allEase(): boolean {
-    for (const { next } of this.#connections) if (next !== Next.EASE) return false;
-    return this.#connections.length > 0;
   }
 
   /** Looks again for a while. True when something is ready. */
@@ -203,7 +195,7 @@ export class Reactor {
 
   #hasTurn({ next }: Connection, index: number): boolean {
     if (next === Next.RUN) return true;
-    const isPolled = next === Next.RECEIVE || next === Next.SEND || next === Next.EASE;
+    const isPolled = next === Next.RECEIVE || next === Next.SEND;
     return isPolled && this.#polls.isReady(FIRST_CONNECTION + index);
   }
 

@@ -44,9 +44,6 @@ export const schedYield = libc.func('int sched_yield()') as Call<[]>;
 const fcntl = libc.func('int fcntl(int fd, int command, ...)') as Call<
   [fd: number, command: number, type: 'int', value: number]
 >;
-const getsockoptRaw = libc.func(
-  'int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t length)',
-) as Call<[fd: number, level: number, name: number, value: number, length: number]>;
 const setsockoptRaw = libc.func(
   'int setsockopt(int fd, int level, int name, uintptr_t value, unsigned int length)',
 ) as Call<[fd: number, level: number, name: number, value: number, length: number]>;
@@ -78,8 +75,6 @@ const F_SETPIPE_SZ = 1031;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_SNDBUFFORCE = 32;
-const SO_DOMAIN = 39;
-const AF_UNIX = 1;
 const PR_SET_TIMERSLACK = 29;
 
 const words = new Int32Array(2);
@@ -120,13 +115,4 @@ export function setSendBuffer(fd: number, bytes: number): void {
   if (setsockoptRaw(fd, SOL_SOCKET, SO_SNDBUFFORCE, wordsAddress, 4) < 0) {
     setsockoptRaw(fd, SOL_SOCKET, SO_SNDBUF, wordsAddress, 4);
   }
-}
-
-/** A Unix socket. */
-export function isUnixSocket(fd: number): boolean {
-  words[0] = 0;
-  words[1] = 4;
-  return (
-    getsockoptRaw(fd, SOL_SOCKET, SO_DOMAIN, wordsAddress, wordsAddress + 4) === 0 && words[0] === AF_UNIX
-  );
 }

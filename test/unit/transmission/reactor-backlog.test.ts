@@ -1,7 +1,5 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { Easing } from '../../../server/transmission/easing.js';
-import { closePipe, isUnixSocket, openPipe } from '../../../server/transmission/sockets.js';
 import { Cmd } from '../../../server/wire/constants.js';
 import { ReactorBench } from '../../helpers/reactor-bench.js';
 
@@ -69,16 +67,6 @@ t.test('a drain does not wait for a client that has not read its replies to send
   t.equal((await client.replies(64)).length, 64, 'it is answered first');
   await drained;
   t.equal(bench.pool.connections, 0);
-});
-
-t.test('only the backlog of a Unix socket is waited for, and only with several replies in it', (t) => {
-  const pipe = openPipe(4096);
-  if (pipe === undefined) throw new Error('no pipe');
-  t.notOk(isUnixSocket(pipe.readEnd));
-  const easing = new Easing(pipe.readEnd);
-  for (let turn = 0; turn < 20; turn++) t.notOk(easing.isBusy(16, 16 * 4124));
-  closePipe(pipe);
-  t.end();
 });
 
 t.test('writes are not held up', async (t) => {
