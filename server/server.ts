@@ -98,7 +98,10 @@ export class NbdServer {
     return listener.address() as AddressInfo;
   }
 
-  /** Listens on a Unix socket at a path where nothing is. `mode`: of the socket's file. */
+  /**
+   * Listens on a Unix socket at a path where nothing is. Handshakes begin at once; requests wait until `ready`.
+   * `mode`: of the socket's file.
+   */
   async listenUnix(path: string, mode = 0o600, access: ListenerAccess = 'read-write'): Promise<void> {
     await this.#listen({ path }, 'unix', access);
     await chmod(path, mode);

@@ -32,6 +32,7 @@ export class ServedLoops implements AsyncDisposable {
   static async start(options: ServedOptions = {}): Promise<ServedLoops> {
     const served = new ServedLoops(options);
     await served.server.listenUnix(served.socketPath);
+    await served.server.ready();
     return served;
   }
 

@@ -2,10 +2,11 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { Opt, Rep } from '../../server/wire/constants.js';
+import { Info, Opt, Rep } from '../../server/wire/constants.js';
 import { selfSigned } from '../helpers/certificates.js';
 import { Daemon, type DaemonOptions, freePort } from '../helpers/daemon.js';
 import { HandshakeClient, infoData, option } from '../helpers/handshake.js';
+import { NbdSession } from '../helpers/nbd-session.js';
 import { runOk } from '../helpers/process.js';
 import { openTcpSession, serverEnd } from '../helpers/tcp-sessions.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
@@ -194,3 +195,28 @@ t.test(
     }
   },
 );
+
+t.test('names, options and payloads are as long, and as many, as the daemon was told', async (t) => {
+  const limits = ['--max-name', '8', '--max-option', '512', '--max-options', '6', '--max-payload', '1M'];
+  const { daemon, port } = await serve(t, limits);
+  const client = await open(t, port);
+  await client.greet();
+  t.equal(await client.askOne(Opt.INFO, infoData('loop00000')), Rep.ERR_INVALID, 'a name of nine bytes');
+  t.equal(await client.askOne(Opt.INFO, infoData('loop0000')), Rep.ERR_UNKNOWN, 'one of eight is looked up');
+  t.equal(await client.askOne(Opt.INFO, Buffer.alloc(513)), Rep.ERR_TOO_BIG, '513 bytes of an option');
+  t.equal(await client.askOne(4711, Buffer.alloc(512)), Rep.ERR_UNSUP, '512 are read');
+  const replies = await client.ask(Opt.INFO, infoData('loop0', [Info.BLOCK_SIZE]));
+  const sizes = replies.find(({ data }) => data.length === 14)?.data;
+  t.equal(sizes?.readUInt32BE(10), 1 << 20, 'the maximum that is told');
+  t.equal(await client.askOne(4711), Rep.ERR_UNSUP, 'the sixth option');
+  client.send(option(4711));
+  await t.rejects(client.reply(), /the server ended after 0/, 'the seventh is too many');
+
+  const session = await NbdSession.open(daemon.socket, 'loop0');
+  const largest = 1 << 20;
+  t.equal((await session.read(0, largest)).error, 0);
+  t.equal((await session.read(0, largest + 512)).error, 22, 'EINVAL beyond the largest payload');
+  t.equal(await session.write(0, Buffer.alloc(largest + 512)), 22);
+  t.equal(await session.write(0, Buffer.alloc(largest)), 0, 'and the connection goes on');
+  session.leave('disc');
+});
