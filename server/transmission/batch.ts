@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { Backend, Errno } from '../backend.js';
+import { Kept } from '../wire/kept.js';
 import type { Request } from '../wire/request.js';
-import { Kept } from './kept.js';
 import type { UnderWay } from './link.js';
 import type { Output } from './output.js';
 import { PLAIN_REPLY_BYTES, type Replies } from './replies.js';

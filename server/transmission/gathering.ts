@@ -29,7 +29,7 @@ type Phase = (typeof Phase)[keyof typeof Phase];
  * and answered alone, while a core looks for the next one. It is then better to sleep while some of what the client
  * may have in flight gathers, and to serve that at once. The client is not charged for the wake-up: a timer does it.
  *
- * Phases take turns. A plain one measures the client's pace; one long pause shows how much it has in flight; then
+ * Phases take turns. A plain one measures the client's pace; a few long pauses show how much it has in flight; then
  * pauses are made as long as both allow. A client that they slow down, or that has too little in flight, is left alone
  * for twice as long each time.
  */

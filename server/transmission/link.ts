@@ -1,6 +1,6 @@
 import type { Backend } from '../backend.js';
+import type { Ranged } from '../wire/kept.js';
 import type { ReplyBatch } from './batch.js';
-import type { Ranged } from './kept.js';
 import { MAX_PER_CONNECTION, type Operation, type Operations, type Owner } from './operations.js';
 import type { Output } from './output.js';
 import type { Replies } from './replies.js';

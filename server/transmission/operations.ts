@@ -1,6 +1,6 @@
 import type { Backend, Errno } from '../backend.js';
+import { Kept, type Ranged } from '../wire/kept.js';
 import { Buffers, type Memory } from './buffers.js';
-import { Kept, type Ranged } from './kept.js';
 
 /** What is told when it is done. */
 export interface Owner {

@@ -1,7 +1,7 @@
 import type { Errno } from '../backend.js';
 import { CmdFlag } from '../wire/constants.js';
+import { Kept } from '../wire/kept.js';
 import type { Request } from '../wire/request.js';
-import { Kept } from './kept.js';
 import type { Operation } from './operations.js';
 
 const PAGE = 4096;

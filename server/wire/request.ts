@@ -5,23 +5,14 @@
  * Above 2^53 it is inexact, and every such value is past the end of any device, so range checks stay right.
  */
 import { Magic } from './constants.js';
+import { Kept } from './kept.js';
 
 const TWO_TO_32 = 4294967296;
 
 /** A decoded request header; reused from request to request. */
-export class Request {
+export class Request extends Kept {
   flags = 0;
   type = 0;
-  /** The cookie's two halves: it is opaque, and a BigInt would be allocated. */
-  cookieHigh = 0;
-  cookieLow = 0;
-  /** Bytes. */
-  offset = 0;
-  /** The offset's two halves: exact, and the low one is enough for every alignment check. */
-  offsetHigh = 0;
-  offsetLow = 0;
-  /** Bytes: of the range, or of the payload where the command says so. */
-  length = 0;
 }
 
 /**

@@ -142,12 +142,17 @@ umount /run/mnt
 wait_until is_cleared nbd0 /run/small.img
 `;
 
-export const RESIZED = `
-truncate -s 64M /run/sized.img
-mkfs.ext4 -q -F /run/sized.img
-[ "$(nbdlosetup -f --show /run/sized.img)" = /dev/nbd0 ]
+/** A file with an ext4 in it, attached and mounted, that says hello. */
+const mounted = (image: string, size: string): string => `
+truncate -s ${size} ${image}
+mkfs.ext4 -q -F ${image}
+[ "$(nbdlosetup -f --show ${image})" = /dev/nbd0 ]
 mount /dev/nbd0 /run/mnt
 echo hello >/run/mnt/file
+`;
+
+export const RESIZED = `
+${mounted('/run/sized.img', '64M')}
 say 'grown while it is mounted'
 busybox uevent busybox sh -c 'echo "$ACTION $DEVNAME $RESIZE" >>/run/uevents' &
 listener=$!
@@ -176,11 +181,7 @@ nbdlosetup -d /dev/nbd0
 `;
 
 export const DETACHED_BY_FORCE = `
-truncate -s 32M /run/forced.img
-mkfs.ext4 -q -F /run/forced.img
-[ "$(nbdlosetup -f --show /run/forced.img)" = /dev/nbd0 ]
-mount /dev/nbd0 /run/mnt
-echo hello >/run/mnt/file
+${mounted('/run/forced.img', '32M')}
 sync -f /run/mnt
 if nbdloop detach loop0 2>/run/error; then exit 1; fi
 grep -q EBUSY /run/error

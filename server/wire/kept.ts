@@ -1,19 +1,23 @@
-import type { Replied } from '../wire/reply.js';
+import type { Replied } from './reply.js';
 
-/** What is kept of a request that is answered later. */
+/** A request as its reply needs it, with the range that it is about. */
 export interface Ranged extends Replied {
   /** Bytes. */
   readonly offset: number;
   readonly length: number;
 }
 
-/** Keeps it, while the request that was decoded is used for the next one. Reused. */
+/** Holds that of a request, whether it was just decoded or is answered later. Reused. */
 export class Kept implements Ranged {
+  /** The cookie's two halves: it is opaque, and a BigInt would be allocated. */
   cookieHigh = 0;
   cookieLow = 0;
+  /** The offset's two halves: exact, and the low one is enough for every alignment check. */
   offsetHigh = 0;
   offsetLow = 0;
+  /** Bytes. */
   offset = 0;
+  /** Bytes: of the range, or of the payload where the command says so. */
   length = 0;
 
   keep(request: Ranged): void {
