@@ -74,9 +74,13 @@ async function runSuite(suite: Suite): Promise<Counts> {
 
 /** tap builds its test class from the plugins of .taprc; the run that has to build it first would not use it. */
 async function buildTap(): Promise<void> {
+  const built = join('node_modules', '@tapjs', 'test', 'test-built');
   // A class as it was installed has no node_modules beside it; one that was built here does.
-  if (existsSync(join('node_modules', '@tapjs', 'test', 'test-built', 'node_modules'))) return;
-  await runOk(join('node_modules', '.bin', 'tap'), ['build'], { timeoutMs: 180_000 });
+  // Two builds at once break each other's: the second waits for the first, and finds nothing left to do.
+  const build = `test -e ${join(built, 'node_modules')} || ${join('node_modules', '.bin', 'tap')} build`;
+  await runOk('flock', ['node_modules', '-c', build], { timeoutMs: 180_000 });
+  if (!existsSync(join(built, 'dist', 'esm', 'index.js')))
+    throw new Error('tap was built halfway: install again (npm ci)');
 }
 
 /** Installs what is missing, and fetches the kernel of the guests ahead of the tests that boot it. */

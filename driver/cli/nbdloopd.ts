@@ -18,6 +18,7 @@ runProgram(
   async () => {
     const flags = daemonFlags(nbdloopdProgram(), process.argv.slice(2));
     const library = await loadDaemon();
+    library.keepLargeMemoryMapped();
     abortOnBug(library.endProcess);
     try {
       await serve(flags, library);
