@@ -15,7 +15,6 @@ import { type Addresses, exportUris } from './control/uris.js';
 import { LoopError } from './errno.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
-import { keepLargeMemoryMapped } from './kernel/malloc.js';
 import type { ActivatedSocket } from './kernel/service-manager.js';
 import { KernelParts } from './kernel-parts.js';
 import { listen, type TcpAddress } from './listen.js';
@@ -83,8 +82,9 @@ export interface Daemon {
   drain(timeoutMs: number): Promise<void>;
 }
 
+export { keepLargeMemoryMapped } from './kernel/malloc.js';
 export { ServiceNotifier, takeActivatedSockets } from './kernel/service-manager.js';
-export { endProcess, keepLargeMemoryMapped };
+export { endProcess };
 
 /** Other clients' requests in flight have this long to finish in a handover, milliseconds. */
 const HANDOVER_DRAIN_MS = 300;

@@ -1,3 +1,5 @@
+/** How the C library hands out memory, the engine's buffers among it. */
+
 import koffi from 'koffi';
 
 const mallopt = koffi.load('libc.so.6').func('int mallopt(int parameter, int value)') as (
@@ -7,13 +9,13 @@ const mallopt = koffi.load('libc.so.6').func('int mallopt(int parameter, int val
 
 /** From mallopt(3). */
 const M_MMAP_THRESHOLD = -3;
-/** Bytes; below the shared memory of a device. */
+/** Bytes; less than SHARED_BYTES of `driver/queue/slots.ts`, the shared memory of a device. */
 const MAPPED_FROM = 1 << 20;
 
 /**
- * Allocations of at least 1 MiB are mappings of their own for as long as the process lives. Left to itself, glibc
- * moves that threshold up to 32 MiB as such memory is freed; then the dirty map of a new device (`slots.ts`), which
- * takes no memory while nothing was written, is cleared in the heap instead, and takes 2 MiB at once.
+ * mallopt(3), for the whole process: an allocation of 1 MiB or more is always a mapping of its own. Left to itself,
+ * glibc moves that threshold up, to 32 MiB at most, as such memory is freed. The dirty map of a new device, 2 MiB that
+ * take none while nothing was written, would then be cleared in the heap, and take all of it at once.
  */
 export function keepLargeMemoryMapped(): void {
   mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);

@@ -7,7 +7,7 @@ t.setTimeout(120_000);
 /** What garbage that waits for its collection may add, KiB; the maps would add 2 MiB for each device. */
 const SLACK = 160 << 10;
 
-/** KiB of memory of its own that a process has in use. */
+/** Resident memory of a process that is no file's, KiB. */
 const anonymousOf = (pid: number): number =>
   Number(/^RssAnon:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]);
 
