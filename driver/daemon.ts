@@ -22,6 +22,7 @@ import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
 import { DATA_PATH } from './queue/data-path.js';
+import { MAIN_LANE } from './queue/slots.js';
 import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
 
@@ -111,7 +112,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const paths = await socketPaths(options);
   const order = new LockOrder({ onReport: (report) => log.error({ lockdep: report.text }, report.message) });
   const loops: LoopControl = new LoopControl({ order, log, onThaw: () => server.wake() });
-  const reactors = options.reactors ?? Math.max(1, Math.floor(availableParallelism() / 2));
+  const reactors = options.reactors ?? defaultReactors(availableParallelism());
   const exports = new LoopExports(loops, log);
   const server: NbdServer = nbdServer(options, { exports, log, reactors });
   undo.push(() => server.drain(0));
@@ -205,6 +206,10 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     },
   };
 }
+
+/** Two share two cores with their clients better than one does; beyond, clients need cores too. */
+const defaultReactors = (processors: number): number =>
+  Math.max(Math.min(2, processors), Math.min(MAIN_LANE, Math.floor(processors / 2)));
 
 /** Waits for work, but no longer than `timeoutMs`. */
 async function within(timeoutMs: number, work: Promise<void>): Promise<void> {

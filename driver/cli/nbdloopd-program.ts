@@ -71,7 +71,7 @@ export function nbdloopdProgram(): Command {
     .option('--handover', 'when ended, leave every device attached for the next daemon')
     .option(
       '--reactors <n>',
-      'threads that serve connections (default: one for two processors)',
+      'threads that serve connections (default: one for two processors, at least two of several)',
       between(1, 16),
     )
     .option('--max-connections <n>', 'connections at a time (default: 1024)', between(1, 65_536))

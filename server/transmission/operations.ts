@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { Backend, Errno } from '../backend.js';
 import { Kept, type Ranged } from '../wire/kept.js';
 import { Buffers, type Memory } from './buffers.js';

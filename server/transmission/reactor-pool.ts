@@ -7,6 +7,9 @@ import { addressOf, close, eventfd, setSendBuffer, write } from './sockets.js';
 /** Bytes of replies the kernel may hold for a peer; what zero-copy reads need to be fast. */
 const SEND_BUFFER = 1 << 20;
 
+/** What a reactor's short-lived objects take at most, MiB: requests make none. */
+const YOUNG_MIB = 2;
+
 /** A connection that has finished its handshake. */
 export interface Adopted {
   /** A non-blocking stream socket; the pool's from here on. */
@@ -144,6 +147,7 @@ export class ReactorPool {
     const worker = new Worker(new URL('./reactor-worker.js', import.meta.url), {
       workerData: data,
       name: `reactor ${lane}`,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
     });
     const ready = new Promise<void>((resolve) => {
       worker.on('message', (message: FromReactor) => {

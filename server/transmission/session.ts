@@ -3,6 +3,7 @@
  * tests use none; a reactor's connection or a TLS stream moves the bytes.
  */
 import { constants } from 'node:os';
+import { performance } from 'node:perf_hooks';
 import type { Backend, Errno } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Cmd, CmdFlag, Size } from '../wire/constants.js';

@@ -27,19 +27,24 @@ t.test('a connection that is handed over again and again answers each request on
       if (index % 4 === 0) return { type: READ, ...about, offset: 2 * MIB + about.offset, length: 200_000 };
       return { type: READ, ...about, length: 700 };
     });
-    const bytes = Buffer.concat(asks.map((ask) => encodeAsk(mode, ask)));
+    const requests = asks.map((ask) => encodeAsk(mode, ask));
+    const bytes = Buffer.concat(requests);
+    let boundary = 0;
+    const boundaries = requests.map(({ length }) => (boundary += length));
     client.expect(...asks);
     let handovers = 0;
     for (let at = 0, turn = 1; at < bytes.length; turn++) {
       const end = at + ((turn * 7919) % 20_000) + 1;
       client.socket.write(bytes.subarray(at, end));
       at = end;
-      // Halfway through a payload it is given up only when the rest of it has come, so it can't be waited for here.
       if (turn % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
       if (at >= bytes.length) break;
       const handover = bench.handOver(client);
-      client.socket.write(bytes.subarray(at, at + 30_000));
-      at += 30_000;
+      // Halfway through a long payload it is given up only when the rest of it has come.
+      const rest = boundaries.find((boundary) => boundary >= at) ?? bytes.length;
+      const next = Math.max(rest, at + 30_000);
+      client.socket.write(bytes.subarray(at, next));
+      at = next;
       if (await handover) handovers++;
     }
     // What was started (FLUSH, FUA) is answered when it is done.
