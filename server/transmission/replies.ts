@@ -30,17 +30,25 @@ export class Replies {
     this.dataHeaderBytes = mode === 'simple' ? Size.SIMPLE_REPLY : this.#chunkHeaderBytes + 8;
   }
 
-  /** The final reply to a request that carries no data: success, or a Linux errno. */
+  /**
+   * The final reply to a request that carries no data: a Linux errno, or success, which is none for a READ. Success is
+   * a simple reply with structured ones too: libnbd takes it with one call, a chunk with two.
+   */
   plain(to: Replied, errno: number): void {
     const { out } = this;
-    if (this.mode === 'simple') {
+    if (this.mode === 'simple' || (this.mode === 'structured' && errno === 0)) {
       this.answered++;
       out.length += putSimpleReply(out.view, out.length, wireErrno(errno), to);
     } else if (errno === 0) {
-      this.#chunk(to, ReplyFlag.DONE, ReplyType.NONE, 0);
+      this.end(to);
     } else {
       this.#error(to, errno);
     }
+  }
+
+  /** Ends a reply that was sent in chunks. Not for simple replies. */
+  end(to: Replied): void {
+    this.#chunk(to, ReplyFlag.DONE, ReplyType.NONE, 0);
   }
 
   /**

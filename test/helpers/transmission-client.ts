@@ -113,6 +113,10 @@ class Stream {
     this.at += count;
     return this.bytes.subarray(this.at - count, this.at);
   }
+  /** The 32 bits that are next. */
+  peek(): number | undefined {
+    return this.at + 4 > this.bytes.length ? undefined : this.bytes.readUInt32BE(this.at);
+  }
 }
 
 function fail(what: string): never {
@@ -156,7 +160,7 @@ export class ReplyReader {
     const replies: Reply[] = [];
     for (;;) {
       const start = stream.at;
-      const step = this.mode === 'simple' ? this.#simple(stream) : this.#chunk(stream);
+      const step = this.mode === 'simple' ? this.#simple(stream) : this.#structured(stream);
       if (step === undefined) {
         this.#rest = stream.bytes.subarray(start);
         return replies;
@@ -190,6 +194,16 @@ export class ReplyReader {
     return { cookie, error, text: '', data, shape: data ? `data ${data.length}` : '', extents: new Map() };
   }
 
+  /** With structured replies, success without data is told by a simple one. */
+  #structured(stream: Stream): Reply | 'more' | undefined {
+    if (this.mode === 'extended' || stream.peek() !== SIMPLE_REPLY_MAGIC) return this.#chunk(stream);
+    const reply = this.#simple(stream);
+    if (reply === undefined) return undefined;
+    if (reply.data !== undefined || reply.error !== 0) fail('a simple reply with data or an error');
+    if (this.#building !== undefined) fail('a simple reply between chunks');
+    return reply;
+  }
+
   #chunk(stream: Stream): Reply | 'more' | undefined {
     const isExtended = this.mode === 'extended';
     const header = stream.take(isExtended ? 32 : 20);
@@ -217,6 +231,7 @@ export class ReplyReader {
     const { ask } = building;
     if (type === 0) {
       if (payload.length !== 0 || flags !== 1) fail('NONE with a payload, or not last');
+      if (this.mode === 'structured' && ask.type !== Cmd.READ) fail('NONE where a simple reply is shorter');
     } else if (type === 1) {
       if (payload.length <= 8) fail('OFFSET_DATA without data');
       const data = payload.subarray(8);
