@@ -108,10 +108,7 @@ export class LongRead implements Replied {
     this.#isBegun = true;
     out.length += length;
     this.#advance(length);
-    if (this.#remaining === 0 && replies.mode !== 'simple') {
-      if (this.#errno === 0) replies.end(this);
-      else replies.plain(this, this.#errno);
-    }
+    if (this.#remaining === 0 && replies.mode !== 'simple') replies.end(this, this.#errno);
     return 0;
   }
 

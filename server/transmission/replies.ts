@@ -39,16 +39,15 @@ export class Replies {
     if (this.mode === 'simple' || (this.mode === 'structured' && errno === 0)) {
       this.answered++;
       out.length += putSimpleReply(out.view, out.length, wireErrno(errno), to);
-    } else if (errno === 0) {
-      this.end(to);
     } else {
-      this.#error(to, errno);
+      this.end(to, errno);
     }
   }
 
-  /** Ends a reply that was sent in chunks. Not for simple replies. */
-  end(to: Replied): void {
-    this.#chunk(to, ReplyFlag.DONE, ReplyType.NONE, 0);
+  /** The last chunk of a reply, without data: success, or a Linux errno. Not for simple replies. */
+  end(to: Replied, errno: number): void {
+    if (errno === 0) this.#chunk(to, ReplyFlag.DONE, ReplyType.NONE, 0);
+    else this.#error(to, errno);
   }
 
   /**
