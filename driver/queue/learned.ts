@@ -12,7 +12,9 @@ export class Learned implements ZeroSupport, Extents {
   seek = true;
   dataStart = 0;
   dataEnd = 0;
+  dataSeen = Number.NEGATIVE_INFINITY;
   #generation = -1;
+  #zeroed = 0;
 
   /** Forgets what is not about the file of this generation. */
   of(generation: number): this {
@@ -21,6 +23,16 @@ export class Learned implements ZeroSupport, Extents {
       this.splice = this.punch = this.zero = this.seek = true;
       this.noWait = this.allocate = undefined;
       this.dataStart = this.dataEnd = 0;
+      this.dataSeen = Number.NEGATIVE_INFINITY;
+    }
+    return this;
+  }
+
+  /** `zeroed`, read before the file is looked at: what is known of data is void when this moves. */
+  ofData(zeroed: number): this {
+    if (zeroed !== this.#zeroed) {
+      this.#zeroed = zeroed;
+      this.dataSeen = Number.NEGATIVE_INFINITY;
     }
     return this;
   }

@@ -182,14 +182,18 @@ export class LoopBackend implements Backend {
   trim(offset: number, length: number): Errno {
     this.#counters.add(LaneNum.TRIMS, 1);
     this.#dirty.mark(offset, length);
-    return this.#counters.failed(punchRange(this.#fd(), this.#position(offset), length, this.#learn()));
+    const errno = punchRange(this.#fd(), this.#position(offset), length, this.#learn());
+    Atomics.add(this.#words, Word.ZEROED, 1);
+    return this.#counters.failed(errno);
   }
 
   writeZeroes(offset: number, length: number, how: ZeroMode): Errno {
     this.#counters.add(LaneNum.WRITE_ZEROES, 1);
     this.#dirty.mark(offset, length);
     const position = this.#position(offset);
-    return this.#counters.failed(zeroRange(this.#fd(), position, length, how, this.#learn()));
+    const errno = zeroRange(this.#fd(), position, length, how, this.#learn());
+    Atomics.add(this.#words, Word.ZEROED, 1);
+    return this.#counters.failed(errno);
   }
 
   cache(offset: number, length: number): Errno {
@@ -203,7 +207,8 @@ export class LoopBackend implements Backend {
   }
 
   extent(offset: number, length: number): number {
-    return extentAt(this.#fd(), this.#position(offset), length, this.#learn());
+    const known = this.#learn().ofData(Atomics.load(this.#words, Word.ZEROED));
+    return extentAt(this.#fd(), this.#position(offset), length, known);
   }
 
   dirty(offset: number, length: number): number {

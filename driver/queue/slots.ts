@@ -23,6 +23,8 @@ export const Word = {
   DIO_ALIGN: 5,
   /** Grows at every change of these words and numbers: what a thread learned of a file is void when this moves. */
   FILE_GENERATION: 6,
+  /** Grows after each TRIM and WRITE_ZEROES: what was found to be data may be a hole. Any thread adds to it. */
+  ZEROED: 7,
 } as const;
 
 /** Float64 numbers, in bytes. Exact up to 2^53. */

@@ -32,6 +32,8 @@ export interface ConnectionOptions {
   readonly id: number;
   /** A non-blocking stream socket; the connection closes it. */
   readonly fd: number;
+  readonly device: number;
+  /** What the connections of a device on a thread share. */
   readonly backend: Backend;
   readonly mode: ReplyMode;
   readonly contexts: readonly NegotiatedContext[];
@@ -47,6 +49,8 @@ export interface ConnectionOptions {
 export class Connection implements Sink, ZeroCopy, Owner {
   readonly id: number;
   readonly fd: number;
+  readonly device: number;
+  readonly backend: Backend;
   next: Next = Next.RUN;
   /** Why it ended. */
   reason = '';
@@ -72,6 +76,8 @@ export class Connection implements Sink, ZeroCopy, Owner {
   constructor(shared: Shared, options: ConnectionOptions) {
     this.id = options.id;
     this.fd = options.fd;
+    this.device = options.device;
+    this.backend = options.backend;
     this.#shared = shared;
     const deferral = shared.operations && { operations: shared.operations, owner: this };
     this.#session = new Session({ ...options, out: shared.out, zeroCopy: this, deferral });

@@ -7,6 +7,8 @@ export type ToReactor =
       readonly id: number;
       /** Non-blocking; the reactor's from here on. */
       readonly fd: number;
+      /** Its number, and what its `Backend` is made of. */
+      readonly device: number;
       readonly shared: SharedArrayBuffer;
       readonly mode: ReplyMode;
       readonly contexts: readonly NegotiatedContext[];

@@ -5,7 +5,7 @@ import type { FromReactor, ReactorData, ToReactor } from './messages.js';
 import { addressOf, close, eventfd, setSendBuffer, write } from './sockets.js';
 
 /** Bytes of replies the kernel may hold for a peer; what zero-copy reads need to be fast. */
-const SEND_BUFFER = 1 << 20;
+const SEND_BUFFER = 2 << 20;
 
 /** What a reactor's short-lived objects take at most, MiB: requests make none. */
 const YOUNG_MIB = 2;
@@ -88,7 +88,8 @@ export class ReactorPool {
     const id = ++this.#lastId;
     this.#open.set(id, { thread, onClose });
     thread.connections++;
-    this.#tell(thread, { kind: 'adopt', id, shared: opened.shared, ...connection });
+    const { device, shared } = opened;
+    this.#tell(thread, { kind: 'adopt', id, device, shared, ...connection });
     return id;
   }
 

@@ -235,7 +235,8 @@ export class Reactor {
   #obey(message: ToReactor): void {
     switch (message.kind) {
       case 'adopt': {
-        const backend = this.#options.dataPath.attach(message.shared);
+        const other = this.#connections.find(({ device }) => device === message.device);
+        const backend = other?.backend ?? this.#options.dataPath.attach(message.shared);
         this.#connections.push(new Connection(this.#shared, { ...message, backend }));
         break;
       }

@@ -14,6 +14,8 @@ import { type Ask, encodeAsk, type Reply, ReplyReader } from './transmission-cli
 
 /** A device over one file, as `driver/loop` publishes it. */
 export class TestDevice {
+  static #made = 0;
+  readonly number = TestDevice.#made++;
   readonly queue: RequestQueue;
   readonly #fd: number;
   #generation = 0;
@@ -62,7 +64,7 @@ export class TestDevice {
       fastZero: true,
       blockSizes,
     };
-    return { info, device: 0, shared: this.queue.shared, release: async () => {} };
+    return { info, device: this.number, shared: this.queue.shared, release: async () => {} };
   }
 }
 

@@ -128,6 +128,20 @@ t.test('the device starts at its offset in the file, for every operation', async
   t.notOk(backend.isData(16_384, 8192));
 });
 
+t.test('what one thread punches or zeroes, another that found data there sees at once', async (t) => {
+  using dir = new TempDir();
+  const { bench, backend, file } = await bound(dir);
+  using _ = file;
+  const other = openDataPath(7).attach(bench.queue.shared);
+  const runAt = (offset: number): number => other.extent(offset, MIB - offset);
+  t.equal(runAt(0), MIB);
+  backend.trim(65_536, 65_536);
+  t.strictSame([runAt(0), runAt(65_536)], [65_536, -65_536]);
+  t.equal(runAt(131_072), MIB - 131_072);
+  backend.writeZeroes(131_072, 65_536, { punch: true, fast: false });
+  t.equal(runAt(131_072), -65_536);
+});
+
 t.test('requests and bytes are counted by kind', async (t) => {
   using dir = new TempDir();
   const { bench, backend, file } = await bound(dir);
