@@ -10,6 +10,8 @@ const { EAGAIN } = constants.errno;
 
 /** Parts of a batch at most. Its replies are sent then: the peer has them to go through while the next is served. */
 const MOST = 16;
+/** Of the first batch where the peer has little left to go through. */
+const FEW = 4;
 
 /** A request whose reply is written as if it had succeeded. Reused. */
 class Part extends Kept {
@@ -34,6 +36,8 @@ class Part extends Kept {
 export class ReplyBatch {
   readonly #parts: Part[] = [];
   #count = 0;
+  /** Parts of the present batch at most. */
+  #most = MOST;
   /** Where the first part's reply starts in the output. */
   #start = 0;
 
@@ -44,9 +48,15 @@ export class ReplyBatch {
     private readonly underWay: UnderWay,
   ) {}
 
+  /** A turn begins. `hasten`: the peer will soon have gone through all it was sent, and waits for the first replies. */
+  begin(hasten: boolean): void {
+    this.#most = hasten ? FEW : MOST;
+  }
+
   /** Makes room for a reply of `bytes`, and for an error in place of each part. */
   room(bytes: number): boolean {
-    if (this.#count === MOST) {
+    if (this.#count === this.#most) {
+      this.#most = MOST;
       this.settle();
       this.out.flush();
     }

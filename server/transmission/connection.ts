@@ -186,6 +186,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
     if (this.#stashed > 0) input.bytes.set(this.#stash.subarray(0, this.#stashed));
     const end = this.#stashed + received;
     const session = this.#session;
+    session.hasten = this.gathering.isOn;
     const served = session.serve(input, 0, end);
     this.#stashed = end - served;
     if (served < end) this.#keep(input.bytes.subarray(served, end));

@@ -15,7 +15,7 @@ const IDLE = 1;
 /** Pauses after which their effect is looked at, each time. */
 const WATCHED = 64;
 /** Share of what a client has in flight that is to gather: it has the rest to go through meanwhile. */
-const GATHERED = 0.6;
+const GATHERED = 0.75;
 /** Requests that a pause must bring. */
 const SEVERAL = 3;
 /** A client that is this much slower than it was without pauses is held up by them. */
@@ -61,6 +61,11 @@ export class Gathering {
       case Phase.GATHER:
         return this.#gather(requests, now);
     }
+  }
+
+  /** Pauses are being made to gather requests. */
+  get isOn(): boolean {
+    return this.#phase === Phase.GATHER;
   }
 
   /** A pause took so many microseconds. */

@@ -55,6 +55,8 @@ export class Session {
   status: Status = Status.OPEN;
   /** Requests, and pieces of requests, that the last call of `serve` got through. */
   steps = 0;
+  /** The peer has gone through most of its replies: the first ones of a turn had better not wait for many others. */
+  hasten = false;
 
   readonly #link: Link;
   readonly #reads: Reads;
@@ -126,6 +128,7 @@ export class Session {
     const { backend, batch, replies } = this.#link;
     const began = performance.now();
     const before = replies.answered;
+    batch.begin(this.hasten);
     const position = this.#serve(input, at, end);
     batch.settle();
     const answered = replies.answered - before;

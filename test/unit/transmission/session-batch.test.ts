@@ -177,3 +177,24 @@ t.test('a peer that does not read is owed what was carried out, and no more is',
   t.equal(replies.length, 8);
   for (const [at, { data }] of replies.entries()) t.ok(data?.equals(blockOf(content, at)), `block ${at}`);
 });
+
+t.test(
+  'replies leave after 16 requests; the first ones after 4 where the peer will soon have none left',
+  async (t) => {
+    for (const [hasten, batches] of [
+      [false, ['batch 16', 'batch 16', 'batch 8']],
+      [true, ['batch 4', 'batch 16', 'batch 16', 'batch 4']],
+    ] as const) {
+      const { bench, content } = filled({ mode: 'structured' });
+      bench.session.hasten = hasten;
+      const replies = bench.ask(...reads(40));
+      t.strictSame(
+        bench.memory.log.filter((entry) => entry.startsWith('batch')),
+        batches,
+      );
+      const wrong = replies.filter(({ data }, at) => !data?.equals(blockOf(content, at)));
+      t.equal(wrong.length, 0);
+      t.equal(replies.length, 40);
+    }
+  },
+);
