@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { alive, run, stopProcess, versionLine } from '../system/process.js';
 import {
   accepting,
@@ -8,6 +9,7 @@ import {
   type Server,
   type Setup,
   type Site,
+  START_LIMIT_MS,
   socketPath,
   uriOf,
 } from './server.js';
@@ -49,10 +51,14 @@ const start = async (site: Site, splice: boolean): Promise<RunningServer> => {
   return { pid, address: uriOf(site, port), stop };
 };
 
+/** The daemon may write it after the process that made it has ended. */
 const readPid = async (path: string): Promise<number> => {
-  const pid = Number(await readFile(path, 'utf8'));
-  if (!Number.isInteger(pid) || pid <= 1) throw new Error(`nbd-server wrote no process id to ${path}`);
-  return pid;
+  for (let waited = 0; waited < START_LIMIT_MS; waited += 20) {
+    const pid = Number(await readFile(path, 'utf8').catch(() => ''));
+    if (Number.isInteger(pid) && pid > 1) return pid;
+    await sleep(20);
+  }
+  throw new Error(`nbd-server wrote no process id to ${path}`);
 };
 
 /** Under TLS it wants a certificate of the client, and fio's nbd engine cannot be given one. */

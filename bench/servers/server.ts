@@ -98,7 +98,7 @@ export const listening = async (server: Starting, target: Address): Promise<void
 };
 
 /** A hang limit. */
-const START_LIMIT_MS = 20_000;
+export const START_LIMIT_MS = 20_000;
 
 const connects = (target: Address): Promise<boolean> =>
   new Promise((resolve) => {
