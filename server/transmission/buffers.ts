@@ -1,16 +1,30 @@
 import { addressOf } from './sockets.js';
 
-/** Page-aligned memory of a power of two bytes. */
+/** Memory at an address the kernel is told. */
 export interface Memory {
   readonly bytes: Uint8Array;
   readonly address: number;
 }
 
 const PAGE = 4096;
+/** See `awayFromPage`. */
+const AWAY = 1024;
 /** Bytes a thread keeps for operations under way, at most. */
 const TOTAL = 32 << 20;
 
-/** Memory for operations, in classes of powers of two from a page on; made when first needed, then reused. */
+/**
+ * Memory that lies 1 KiB behind the beginning of a page. The kernel's side of a copy mostly begins with a page, and
+ * copies to and from what is a few bytes off that are slow on some processors (`ReadWay` says why): headers in front of
+ * the data would make it so.
+ */
+export function awayFromPage(length: number): Memory {
+  const memory = new ArrayBuffer(length + PAGE);
+  const start = addressOf(memory);
+  const address = Math.ceil((start - AWAY) / PAGE) * PAGE + AWAY;
+  return { bytes: new Uint8Array(memory, address - start, length), address };
+}
+
+/** Page-aligned memory for operations, in classes of powers of two from a page on; made when first needed, then reused. */
 export class Buffers {
   readonly #idle: Memory[][] = [];
   #made = 0;

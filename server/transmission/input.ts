@@ -1,4 +1,4 @@
-import { addressOf } from './sockets.js';
+import { awayFromPage } from './buffers.js';
 
 /** Received bytes, in memory the kernel writes to and reads from directly. */
 export class Input {
@@ -7,9 +7,9 @@ export class Input {
   readonly address: number;
 
   constructor(capacity: number) {
-    const memory = new ArrayBuffer(capacity);
-    this.bytes = new Uint8Array(memory);
-    this.view = new DataView(memory);
-    this.address = addressOf(memory);
+    const { bytes, address } = awayFromPage(capacity);
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, capacity);
+    this.address = address;
   }
 }

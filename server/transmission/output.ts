@@ -1,4 +1,4 @@
-import { addressOf } from './sockets.js';
+import { awayFromPage, type Memory } from './buffers.js';
 
 /** Where an Output's bytes go. One connection at a time. */
 export interface Sink {
@@ -21,14 +21,14 @@ export class Output {
   /** The peer did not take all it was sent: nothing is added before it has. */
   isBlocked = false;
 
-  readonly #base: ArrayBuffer;
+  readonly #base: Memory;
 
   /** `capacity`: bytes kept at all times; a larger reply borrows memory of its own size until it is sent. */
   constructor(capacity: number) {
-    this.#base = new ArrayBuffer(capacity);
-    this.bytes = new Uint8Array(this.#base);
-    this.view = new DataView(this.#base);
-    this.address = addressOf(this.#base);
+    this.#base = awayFromPage(capacity);
+    this.bytes = this.#base.bytes;
+    this.view = viewOf(this.bytes);
+    this.address = this.#base.address;
   }
 
   /** True when `count` more bytes have room as it is. */
@@ -44,7 +44,7 @@ export class Output {
 
   #makeRoom(count: number): boolean {
     if (!this.flush()) return false;
-    if (count > this.bytes.length) this.#use(new ArrayBuffer(count));
+    if (count > this.bytes.length) this.#use(awayFromPage(count));
     return true;
   }
 
@@ -58,13 +58,16 @@ export class Output {
   flush(): boolean {
     if (this.length > 0 && this.#sink?.flush(this) === false) this.isBlocked = true;
     this.length = 0;
-    if (this.bytes.length > this.#base.byteLength) this.#use(this.#base);
+    if (this.bytes.length > this.#base.bytes.length) this.#use(this.#base);
     return !this.isBlocked;
   }
 
-  #use(memory: ArrayBuffer): void {
-    this.bytes = new Uint8Array(memory);
-    this.view = new DataView(memory);
-    this.address = addressOf(memory);
+  #use({ bytes, address }: Memory): void {
+    this.bytes = bytes;
+    this.view = viewOf(bytes);
+    this.address = address;
   }
 }
+
+const viewOf = ({ buffer, byteOffset, length }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, length);

@@ -6,6 +6,7 @@ import { performance } from 'node:perf_hooks';
 import type { Completions, DataPath, Errno } from '../backend.js';
 import { Connection, type Shared } from './connection.js';
 import { Input } from './input.js';
+import { LONG_READ } from './long-read.js';
 import type { FromReactor, ToReactor } from './messages.js';
 import { Next } from './next.js';
 import { Operations } from './operations.js';
@@ -17,8 +18,8 @@ import { Spin } from './spin.js';
 
 /** Bytes received at most in one call. */
 const INPUT_BYTES = 1 << 20;
-/** Bytes of replies collected before they are sent. */
-const OUTPUT_BYTES = 1 << 20;
+/** Bytes of replies collected before they are sent: the largest that is answered in one piece, and its headers. */
+const OUTPUT_BYTES = LONG_READ + 4096;
 /** Microseconds a reactor spins at most before it sleeps. */
 const MAX_SPIN = 50;
 /** How often the only connection is asked for each time that the core is offered to others. */
