@@ -8,17 +8,21 @@ export const Way = {
 export type Way = (typeof Way)[keyof typeof Way];
 
 /** Bytes over which the client's pace is measured, each time. */
-const LAP = 16 << 20;
+const LAP = 24 << 20;
+/** Bytes before that, in which it goes through what it was sent the other way. */
+const RUN_UP = 8 << 20;
 /** Laps of a comparison, half of them either way; the best of each half counts. */
 const LAPS = 6;
 /** Bytes after which ways are compared anew. */
-const HOLD = 256 << 20;
+const HOLD = 1024 << 20;
 /** At most: a comparison that changes nothing doubles it. */
 const MAX_HOLD = 2 ** 33;
 /** Milliseconds without a large READ after which a client was idle, or so slow that neither way matters. */
 const IDLE = 4;
 /** Copies cost the server: they must make the client this many times as fast. */
 const FASTER = 1.15;
+/** What two laps show is enough when it is this much. */
+const CLEAR = 1.5;
 /** Of those that may be copied, one of so many goes through the pipe: server and client share the work. */
 const SHARED = 4;
 
@@ -31,52 +35,65 @@ const SHARED = 4;
  */
 export class ReadWay {
   #chosen: Way = Way.PIPE;
-  /** Laps of the comparison that are over; `LAPS` between comparisons. */
+  #isComparing = true;
+  /** Of the comparison, those that are over. */
   #laps = 0;
-  /** Bytes to the end of the lap, or to the next comparison. */
-  #left = LAP;
-  #hold = HOLD;
   /** Milliseconds of the best lap, either way. */
   readonly #best: [number, number] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  #isRunUp = true;
+  /** Bytes to the end of the lap, run-up included, or to the next comparison. */
+  #left = RUN_UP + LAP;
   #since = 0;
   #last = Number.NEGATIVE_INFINITY;
+  #hold = HOLD;
   #requests = 0;
 
   /** The way for the next one. */
   get next(): Way {
-    const way = this.#laps < LAPS ? this.#tried : this.#chosen;
+    const way = this.#isComparing ? this.#tried : this.#chosen;
     return way === Way.COPY && this.#requests % SHARED !== 0 ? Way.COPY : Way.PIPE;
   }
 
   /** So many bytes went, at such a time (milliseconds). */
   went(bytes: number, now: number): void {
-    if (this.#laps < LAPS && now - this.#last > IDLE) this.#compare(now);
+    if (this.#isComparing && now - this.#last > IDLE) this.#compare();
     this.#last = now;
     this.#requests++;
     this.#left -= bytes;
-    if (this.#left > 0) return;
-    if (this.#laps === LAPS) this.#compare(now);
-    else this.#endLap(now);
+    if (this.#isRunUp && this.#left <= LAP) {
+      this.#isRunUp = false;
+      this.#left = LAP;
+      this.#since = now;
+    } else if (this.#left <= 0) {
+      if (this.#isComparing) this.#endLap(now);
+      else this.#compare();
+    }
   }
 
   get #tried(): Way {
     return this.#laps % 2 === 0 ? Way.PIPE : Way.COPY;
   }
 
-  #compare(now: number): void {
+  #compare(): void {
+    this.#isComparing = true;
     this.#best.fill(Number.POSITIVE_INFINITY);
     this.#laps = 0;
-    this.#left = LAP;
-    this.#since = now;
+    this.#beginLap();
+  }
+
+  #beginLap(): void {
+    this.#isRunUp = true;
+    this.#left = RUN_UP + LAP;
   }
 
   #endLap(now: number): void {
     const way = this.#tried;
     this.#best[way] = Math.min(this.#best[way], now - this.#since);
     this.#laps++;
-    this.#left = LAP;
-    this.#since = now;
-    if (this.#laps === LAPS) this.#choose();
+    const [pipe, copy] = this.#best;
+    const isClear = pipe <= copy || pipe > copy * CLEAR;
+    if (this.#laps === LAPS || (isClear && way === Way.COPY)) this.#choose();
+    else this.#beginLap();
   }
 
   #choose(): void {
@@ -84,6 +101,7 @@ export class ReadWay {
     const way = pipe > copy * FASTER ? Way.COPY : Way.PIPE;
     this.#hold = way === this.#chosen ? Math.min(MAX_HOLD, this.#hold * 2) : HOLD;
     this.#chosen = way;
+    this.#isComparing = false;
     this.#left = this.#hold;
   }
 }

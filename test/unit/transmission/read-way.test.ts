@@ -34,29 +34,35 @@ class Client {
 
 t.test('a client that is as fast either way is served through the pipe', async (t) => {
   const client = new Client(0.15, 0.15);
-  client.read(96 * MIB);
+  client.read(193 * MIB);
   t.equal(client.read(256 * MIB), 0);
 });
 
 t.test('a client that the pipe makes slow is served with copies, but for one in four', async (t) => {
   for (const block of [64 << 10, BLOCK, MIB]) {
     const client = new Client(0.6, 0.25);
-    client.read(97 * MIB, block);
+    client.read(193 * MIB, block);
     t.equal(client.read(128 * MIB, block), 0.75, `${block} bytes`);
   }
 });
 
+t.test('one look each way is enough where the difference is large', async (t) => {
+  const client = new Client(0.6, 0.2);
+  client.read(65 * MIB);
+  t.equal(client.read(128 * MIB), 0.75);
+});
+
 t.test('copies must gain more than noise', async (t) => {
   const client = new Client(0.25, 0.22);
-  client.read(97 * MIB);
+  client.read(193 * MIB);
   t.equal(client.read(128 * MIB), 0);
 });
 
 t.test('a choice that was wrong, or became it, is mended at the next comparison', async (t) => {
   const client = new Client(0.6, 0.25);
-  client.read(97 * MIB);
+  client.read(193 * MIB);
   client.pipe = 0.1;
-  client.read(512 * MIB);
+  client.read(2048 * MIB);
   t.equal(client.read(64 * MIB), 0);
 });
 
@@ -79,12 +85,12 @@ t.test('a client that pauses between requests is never copied to', async (t) => 
 
 t.test('a pause in a comparison begins it anew', async (t) => {
   const client = new Client(0.6, 0.25);
-  client.read(20 * MIB + BLOCK);
+  client.read(36 * MIB + BLOCK);
   t.equal(client.way.next, Way.COPY);
   client.now += 100;
   client.read(BLOCK);
   t.equal(client.way.next, Way.PIPE);
-  client.read(97 * MIB);
+  client.read(193 * MIB);
   t.equal(client.read(128 * MIB), 0.75);
 });
 
@@ -110,7 +116,7 @@ for (const mode of ['simple', 'structured', 'extended'] as const) {
     bench.memory.fill(0, content);
     const { READ } = Cmd;
     const ways = new Set<string>();
-    // Ways alternate every 16 MiB while they are compared.
+    // Ways alternate every 32 MiB while they are compared.
     for (let i = 0; i < 400 && ways.size < 2; i++) {
       const length = i % 2 === 0 ? MIB : BLOCK + 512;
       const offset = (i * 512) % MIB;
