@@ -27,11 +27,11 @@ const CLEAR = 1.5;
 const SHARED = 4;
 
 /**
- * Finds out which way is the faster one for a client. Mostly that is the pipe. But a processor whose kernel copies with
- * `rep movsb` (x86 with FSRM) may take three to four times as long where the destination is 1 to 31 bytes behind the
- * source, modulo a page. A page of the page cache begins with a page; what malloc maps, 16 bytes behind one. The only
- * copy then takes the client longer than two of the server and one of its own do at other distances. Where the client
- * puts its data cannot be seen from here, its pace can.
+ * Finds out which way is the faster one for a client. Mostly that is the pipe: it leaves one copy, the client's. But the
+ * kernel copies with `rep movsb` where there is FSRM, and AMD's Zen 3 takes three to four times as long for that if the
+ * destination is 1 to 31 bytes behind the source, modulo a page (glibc bug 30994). The page cache's memory begins with a
+ * page, and what malloc maps 16 bytes behind one. Two copies of the server and one of the client are faster then. Where
+ * the client puts its data cannot be seen from here, its pace can.
  */
 export class ReadWay {
   #chosen: Way = Way.PIPE;
