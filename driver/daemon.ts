@@ -178,6 +178,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   let drained: Promise<void> | undefined;
   const drain = async (timeoutMs: number): Promise<void> => {
     const handover = successor.isExpected;
+    if (!handover) server.turnAway(); // devices may take their time to leave
     log.info({ connections: server.connections().length, handover }, 'draining');
     if (handover && kernel !== undefined) {
       await kernel.handOver();

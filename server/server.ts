@@ -159,13 +159,18 @@ export class NbdServer {
     return this.#peers.list();
   }
 
-  /**
-   * Stops accepting, answers what was received, ends every connection, then the threads. Connections that take
-   * longer than `timeout` milliseconds are cut. Handshakes hear ERR_SHUTDOWN until the rest is over.
-   */
-  async drain(timeout: number): Promise<void> {
+  /** Stops accepting: from now on handshakes hear ERR_SHUTDOWN, while the sessions there are go on. */
+  turnAway(): void {
     this.#isDraining = true;
     for (const listener of this.#listeners) listener.close();
+  }
+
+  /**
+   * Turns newcomers away, answers what was received, ends every connection, then the threads. Connections that
+   * take longer than `timeout` milliseconds are cut. Handshakes hear ERR_SHUTDOWN until the rest is over.
+   */
+  async drain(timeout: number): Promise<void> {
+    this.turnAway();
     const streams = await this.#streams;
     await Promise.all([this.#reactors.close(timeout), streams?.close(timeout)]);
     for (const handshake of this.#handshakes) handshake.abort('the server is draining');

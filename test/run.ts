@@ -3,12 +3,12 @@
  * exits 0 when nothing failed, and under NBDLOOP_REQUIRE_ALL=1 nothing was skipped either.
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { run, runOk, start } from './helpers/process.js';
 import { requireAll } from './helpers/tools.js';
 import { installPackages, missingPackages, refreshPackageLists } from './runner/packages.js';
 import { SUITES, type Suite } from './runner/suites.js';
-import { type Counts, exitStatus, TapReport } from './runner/tap-report.js';
+import { type Counts, exitStatus, TapReport, total } from './runner/tap-report.js';
 import { kernelImage } from './vm/kernel-image.js';
 
 /** A hang limit for everything (a run takes well below 25 minutes on two idle cores); what still runs then has failed. */
@@ -42,20 +42,25 @@ async function lint(): Promise<Counts> {
   return { passed: 0, failed: 1, skipped: 0 };
 }
 
-/** Runs a suite's files under tap, says how they did, and counts. */
+/** Runs a suite's files, says how they did, and counts. */
 async function runSuite(suite: Suite): Promise<Counts> {
   const files = testFiles(suite);
-  if (files.length === 0) {
-    say(`${suite.name}: no test files`);
-    return { passed: 0, failed: 0, skipped: 0 };
-  }
-  say(`${suite.name}: ${files.length} files`);
+  if (files.length === 0) say(`${suite.name}: no test files`);
+  else say(`${suite.name}: ${files.length} files`);
+  const alone = files.filter((file) => suite.alone?.includes(basename(file, '.js')));
+  const together = files.filter((file) => !alone.includes(file));
+  return total([await runFiles(suite, suite.jobs, together), await runFiles(suite, 1, alone)]);
+}
+
+/** Runs test files under tap, `jobs` at once. */
+async function runFiles(suite: Suite, jobs: number, files: readonly string[]): Promise<Counts> {
+  if (files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
   const report = new TapReport(console.log);
   await using tap = start(
     join('node_modules', '.bin', 'tap'),
     [
       ...['run', '--disable-coverage', '--allow-empty-coverage', '--reporter=tap', '--no-color'],
-      ...[`--jobs=${suite.jobs}`, `--timeout=${suite.fileTimeout}`],
+      ...[`--jobs=${jobs}`, `--timeout=${suite.fileTimeout}`],
       ...files,
     ],
     { onOutput: (text) => report.write(text) },
@@ -108,11 +113,10 @@ async function main(names: readonly string[]): Promise<void> {
     const { passed, failed, skipped } = counts;
     say(`${suite.name}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds(began)} s`);
   }
-  const sum = (key: keyof Counts): number => all.reduce((total, counts) => total + counts[key], 0);
-  const total = { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
-  if (requireAll && total.skipped > 0) say('NBDLOOP_REQUIRE_ALL=1, yet something was skipped: see above');
-  console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-  process.exitCode = exitStatus(total, requireAll);
+  const sum = total(all);
+  if (requireAll && sum.skipped > 0) say('NBDLOOP_REQUIRE_ALL=1, yet something was skipped: see above');
+  console.log(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
+  process.exitCode = exitStatus(sum, requireAll);
 }
 
 const seconds = (since: number): string => ((Date.now() - since) / 1000).toFixed(0);

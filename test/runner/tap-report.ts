@@ -1,5 +1,5 @@
 /** Reads a TAP stream: counts its assertions, and says what failed, what was skipped and how each file did. */
-import { inspect } from 'node:util';
+import { inspect, isDeepStrictEqual } from 'node:util';
 import { Parser, type Result } from 'tap-parser';
 
 export interface Counts {
@@ -7,6 +7,12 @@ export interface Counts {
   failed: number;
   /** Skipped and to-do assertions. */
   skipped: number;
+}
+
+/** The sum of several. */
+export function total(all: readonly Counts[]): Counts {
+  const sum = (key: keyof Counts): number => all.reduce((before, counts) => before + counts[key], 0);
+  return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
 }
 
 /**
@@ -18,7 +24,8 @@ export function exitStatus({ passed, failed, skipped }: Counts, requireAll: bool
 
 /**
  * Counts the innermost results. A subtest's own line repeats what it holds, so it counts only when it fails
- * although nothing in it did (a wrong plan, a crash, a timeout), or when it was skipped as a whole.
+ * although nothing in it did (a wrong plan, a crash, a timeout), when it was skipped as a whole, or when it passed
+ * without a result of its own (it would have thrown).
  */
 export class TapReport {
   readonly counts: Counts = { passed: 0, failed: 0, skipped: 0 };
@@ -62,6 +69,7 @@ export class TapReport {
   #subtest(result: Result, before: Counts): void {
     if (result.skip || result.todo) this.#leaf(result);
     else if (!result.ok && this.counts.failed === before.failed) this.#failure(result);
+    else if (result.ok && isDeepStrictEqual(this.counts, before)) this.counts.passed += 1;
   }
 
   #failure(result: Result): void {

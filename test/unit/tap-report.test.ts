@@ -16,7 +16,13 @@ not ok 1 - first file
     ok 1 - fine
     1..1
 not ok 2 - second file
-1..2
+# Subtest: third file
+    # Subtest: throws where it fails
+        1..0
+    ok 1 - throws where it fails
+    1..1
+ok 3 - third file
+1..3
 `;
 
 function read(document: string): { counts: Counts; lines: string[] } {
@@ -29,7 +35,7 @@ function read(document: string): { counts: Counts; lines: string[] } {
 
 t.test('assertions count once, and a subtest that failed by itself counts as a failure', async (t) => {
   const { counts, lines } = read(DOCUMENT);
-  t.strictSame(counts, { passed: 2, failed: 2, skipped: 2 });
+  t.strictSame(counts, { passed: 3, failed: 2, skipped: 2 });
   t.match(lines, [
     /FAILED: .*a test.* two/,
     /skipped: .*not here # no fio/,
@@ -37,6 +43,7 @@ t.test('assertions count once, and a subtest that failed by itself counts as a f
     /^not ok first file \(1 passed/,
     /FAILED: second file/,
     /^not ok second file \(1 passed/,
+    /^ok third file \(1 passed/,
   ]);
 });
 
