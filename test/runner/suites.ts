@@ -4,8 +4,6 @@ export interface Suite {
   readonly name: string;
   /** Test files that may run at once; 1 where a file needs the machine for itself. */
   readonly jobs: number;
-  /** Files that need it for themselves where others do not; they run last, one by one. */
-  readonly alone?: readonly string[];
   /** Seconds a test file may take before it counts as hung, unless it sets its own limit. */
   readonly fileTimeout: number;
   /** Program -> Debian package that brings it. */
@@ -53,18 +51,10 @@ const MACHINES = {
 export const SUITES: readonly Suite[] = [
   { name: 'unit', jobs: 2, fileTimeout: 120, tools: UNIT },
   { name: 'model', jobs: 2, fileTimeout: 300, tools: { spin: 'spin', gcc: 'gcc' } },
-  {
-    name: 'interop',
-    jobs: 2,
-    // The bench and a drain measure time; the kernel's loop devices are one resource.
-    alone: ['bench.test', 'kernel-oracle.test', 'lifecycle.test', 'losetup.test'],
-    fileTimeout: 300,
-    tools: CLIENTS,
-  },
+  { name: 'interop', jobs: 1, fileTimeout: 300, tools: CLIENTS },
   { name: 'stress', jobs: 1, fileTimeout: 300, tools: { fio: 'fio' } },
   { name: 'fuzz', jobs: 1, fileTimeout: 300, tools: {} },
-  // A write has to end in time while a daemon takes over from another.
-  { name: 'vm', jobs: 2, alone: ['restart.test'], fileTimeout: 600, tools: MACHINES },
+  { name: 'vm', jobs: 1, fileTimeout: 600, tools: MACHINES },
 ];
 
 /** Packages that bring no program of their own to look for, by suite. */

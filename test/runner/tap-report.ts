@@ -1,6 +1,6 @@
-/** Reads a TAP stream: counts its assertions, and says what failed, what was skipped and how each file did. */
+/** Reads the TAP document of a test file: counts its assertions, and says what failed and what was skipped. */
 import { inspect, isDeepStrictEqual } from 'node:util';
-import { Parser, type Result } from 'tap-parser';
+import { type FinalResults, Parser, type Result } from 'tap-parser';
 
 export interface Counts {
   passed: number;
@@ -29,11 +29,13 @@ export function exitStatus({ passed, failed, skipped }: Counts, requireAll: bool
  */
 export class TapReport {
   readonly counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+  /** What a person wants to read. */
+  readonly lines: string[] = [];
   readonly #root = new Parser();
 
-  /** `say` gets the lines a person wants to read. */
-  constructor(private readonly say: (line: string) => void) {
-    this.#watch(this.#root, 0);
+  constructor(private readonly file: string) {
+    this.#watch(this.#root);
+    this.#root.on('complete', (results: FinalResults) => this.#complete(results));
   }
 
   write(text: string): void {
@@ -44,24 +46,43 @@ export class TapReport {
     this.#root.end();
   }
 
-  #watch(parser: Parser, depth: number): void {
+  /** Counts a failure that the document does not show. */
+  fail(why: string): void {
+    this.counts.failed += 1;
+    this.lines.push(`  FAILED: ${this.file}: ${why}`);
+  }
+
+  #watch(parser: Parser): void {
     let before: Counts | undefined;
     parser.on('child', (child: Parser) => {
       before = { ...this.counts };
-      this.#watch(child, depth + 1);
+      this.#watch(child);
     });
     parser.on('assert', (result: Result) => {
       if (before === undefined) this.#leaf(result);
       else this.#subtest(result, before);
-      if (depth === 0) this.#file(result, before ?? this.counts);
       before = undefined;
     });
+  }
+
+  /** A document that ends early, or has more or fewer results than it announced, fails as a whole. */
+  #complete({ ok, failures, bailout, plan }: FinalResults): void {
+    if (plan.skipAll) {
+      this.counts.skipped += 1;
+      this.lines.push(`  skipped: ${this.file} # ${plan.skipReason || 'no tests'}`);
+    }
+    if ((ok && bailout === false) || this.counts.failed > 0) return;
+    this.fail(
+      bailout === false
+        ? failures.map(({ tapError }) => tapError ?? 'cut short').join(', ')
+        : `bailed out: ${bailout}`,
+    );
   }
 
   #leaf(result: Result): void {
     if (result.skip || result.todo) {
       this.counts.skipped += 1;
-      this.say(`  skipped: ${result.fullname} # ${result.skip || result.todo}`);
+      this.lines.push(`  skipped: ${this.#titled(result)} # ${result.skip || result.todo}`);
     } else if (result.ok) this.counts.passed += 1;
     else this.#failure(result);
   }
@@ -74,16 +95,12 @@ export class TapReport {
 
   #failure(result: Result): void {
     this.counts.failed += 1;
-    this.say(`  FAILED: ${result.fullname}`);
+    this.lines.push(`  FAILED: ${this.#titled(result)}`);
     for (const [key, value] of Object.entries(result.diag ?? {})) {
       const text = typeof value === 'string' ? value : inspect(value, { depth: 6 });
-      this.say(`    ${key}: ${text.trimEnd().replaceAll('\n', '\n      ')}`);
+      this.lines.push(`    ${key}: ${text.trimEnd().replaceAll('\n', '\n      ')}`);
     }
   }
 
-  #file(result: Result, before: Counts): void {
-    const passed = this.counts.passed - before.passed;
-    const time = result.time === null ? '' : `, ${(result.time / 1000).toFixed(1)} s`;
-    this.say(`${result.ok ? 'ok' : 'not ok'} ${result.name} (${passed} passed${time})`);
-  }
+  readonly #titled = ({ fullname }: Result): string => `${this.file}: ${fullname}`;
 }
