@@ -5,12 +5,17 @@ import type { Input } from './input.js';
 import { Status } from './link.js';
 import { Next } from './next.js';
 import type { Output, Sink } from './output.js';
+import { PieceSender, type Pieces } from './piece-sender.js';
 import { Session } from './session.js';
+
+/** With so much waiting to be served, nothing more is read from the stream, bytes. */
+const ENOUGH_BYTES = 256 << 10;
 
 /** Memory that the streams of a thread use in turns. */
 export interface StreamMemory {
   readonly input: Input;
   readonly out: Output;
+  readonly pieces: Pieces;
 }
 
 export interface StreamConnectionOptions {
@@ -39,10 +44,14 @@ export class StreamConnection implements Sink {
   readonly #memory: StreamMemory;
   readonly #stream: Duplex;
   readonly #session: Session;
+  readonly #sender: PieceSender;
   #next: Next = Next.RUN;
   #reason = '';
   #isDraining = false;
-  /** Received, not served. */
+  /** Received, and not looked at since. */
+  readonly #arrived: Buffer[] = [];
+  #arrivedBytes = 0;
+  /** Looked at, not served. */
   #stash: Uint8Array;
   /** The session could go on with what is stashed; else it needs more bytes first. */
   #isRunnable: boolean;
@@ -52,13 +61,13 @@ export class StreamConnection implements Sink {
     this.#memory = memory;
     this.#stream = stream;
     this.#session = new Session({ ...options, out: memory.out, zeroCopy: undefined });
+    this.#sender = new PieceSender(memory.pieces, stream, () => this.#goOnSoon(Next.SEND));
     this.#stash = leftover;
     this.#isRunnable = leftover.length > 0;
     // A client that has ended its side is still owed the replies to what it sent.
     stream.allowHalfOpen = true;
-    stream.on('readable', () => this.#goOn(Next.RECEIVE));
+    stream.on('data', (bytes: Buffer) => this.#take(bytes));
     stream.on('end', () => this.#goOn(Next.RECEIVE));
-    stream.on('drain', () => this.#goOn(Next.SEND));
     stream.on('error', () => this.#cut('the connection was reset'));
     stream.once('close', () => {
       this.#next = Next.END;
@@ -83,9 +92,24 @@ export class StreamConnection implements Sink {
     this.#cut(reason);
   }
 
+  /** A record of the peer's. What belongs together arrives within one round of the event loop, mostly. */
+  #take(bytes: Buffer): void {
+    this.#arrived.push(bytes);
+    this.#arrivedBytes += bytes.length;
+    if (this.#arrivedBytes >= ENOUGH_BYTES) this.#stream.pause();
+    this.#goOnSoon(Next.RECEIVE);
+  }
+
   /** Takes a turn if that is what the connection waits for. */
   #goOn(awaited: Next): void {
     if (this.#next === awaited) this.#turn();
+  }
+
+  /** Takes a turn after what else the event loop has to do now. */
+  #goOnSoon(awaited: Next): void {
+    if (this.#next !== awaited) return;
+    this.#next = Next.RUN;
+    this.#runSoon();
   }
 
   #runSoon(): void {
@@ -107,14 +131,26 @@ export class StreamConnection implements Sink {
 
   /** Copies what is there behind what is stashed; bytes. */
   #receive(): number {
-    const { input } = this.#memory;
-    const room = input.bytes.length - this.#stash.length;
-    const available = Math.min(this.#stream.readableLength, room);
-    // Reading nothing asks the stream for more: 'readable' follows.
-    const bytes: Buffer | null = this.#stream.read(available > 0 ? available : undefined);
-    if (bytes === null) return 0;
-    input.bytes.set(bytes, this.#stash.length);
-    return bytes.length;
+    const { bytes } = this.#memory.input;
+    const begin = this.#stash.length;
+    let end = begin;
+    let count = 0;
+    for (const piece of this.#arrived) {
+      const room = bytes.length - end;
+      if (piece.length > room) {
+        bytes.set(piece.subarray(0, room), end);
+        this.#arrived[count] = piece.subarray(room);
+        end += room;
+        break;
+      }
+      bytes.set(piece, end);
+      end += piece.length;
+      count++;
+    }
+    this.#arrived.splice(0, count);
+    this.#arrivedBytes -= end - begin;
+    if (this.#arrivedBytes < ENOUGH_BYTES && this.#stream.isPaused()) this.#stream.resume();
+    return end - begin;
   }
 
   #serve(received: number): void {
@@ -133,9 +169,9 @@ export class StreamConnection implements Sink {
   }
 
   #after(status: Status, isTaken: boolean): Next {
-    if (!isTaken || this.#stream.writableNeedDrain) return Next.SEND;
+    if (!isTaken) return Next.SEND;
     if (status === Status.PARKED) return Next.THAW;
-    if (status !== Status.OPEN || this.#stream.readableLength > 0) return Next.RUN;
+    if (status !== Status.OPEN || this.#arrivedBytes > 0) return Next.RUN;
     // Nobody will tell again that the stream has ended.
     return this.#isDraining || this.#stream.readableEnded ? Next.RUN : Next.RECEIVE;
   }
@@ -144,7 +180,7 @@ export class StreamConnection implements Sink {
   #finish(reason: string): void {
     this.#reason ||= reason;
     this.#next = Next.END;
-    this.#stream.end(() => this.#stream.destroy());
+    this.#sender.end();
   }
 
   #cut(reason: string): void {
@@ -155,9 +191,9 @@ export class StreamConnection implements Sink {
 
   /* Sink */
 
-  /** The bytes are copied: the stream holds on to them until they are encrypted and sent. */
+  /** All is kept: the stream tells later that it is encrypted and sent. */
   flush(out: Output): boolean {
-    if (this.#next === Next.END) return false;
-    return this.#stream.write(Buffer.from(out.bytes.subarray(0, out.length)));
+    if (this.#next !== Next.END) this.#sender.send(out.bytes.subarray(0, out.length));
+    return false;
   }
 }

@@ -1,7 +1,9 @@
 import type { Duplex } from 'node:stream';
 import type { DataPath, DataPathModule } from '../backend.js';
 import { Input } from './input.js';
+import { LONG_READ } from './long-read.js';
 import { Output } from './output.js';
+import { Pieces } from './piece-sender.js';
 import type { Adopted } from './reactor-pool.js';
 import { StreamConnection, type StreamMemory } from './stream-connection.js';
 
@@ -9,8 +11,8 @@ import { StreamConnection, type StreamMemory } from './stream-connection.js';
 const MAIN_LANE = 16;
 /** Bytes received at most in one turn. */
 const INPUT_BYTES = 256 << 10;
-/** Bytes of replies collected before they are handed to the stream. */
-const OUTPUT_BYTES = 256 << 10;
+/** Bytes of replies collected before they are handed to the stream: the longest READ that is answered in one piece. */
+const OUTPUT_BYTES = LONG_READ + 4096;
 
 /** A stream that has finished its handshake. */
 export interface AdoptedStream extends Omit<Adopted, 'fd'> {
@@ -20,7 +22,11 @@ export interface AdoptedStream extends Omit<Adopted, 'fd'> {
 /** The connections that Node's event loop serves: a `ReactorPool` of one, for streams in place of descriptors. */
 export class StreamHost {
   readonly #open = new Map<number, StreamConnection>();
-  readonly #memory: StreamMemory = { input: new Input(INPUT_BYTES), out: new Output(OUTPUT_BYTES) };
+  readonly #memory: StreamMemory = {
+    input: new Input(INPUT_BYTES),
+    out: new Output(OUTPUT_BYTES),
+    pieces: new Pieces(),
+  };
   #lastId = 0;
 
   constructor(private readonly dataPath: DataPath) {}
