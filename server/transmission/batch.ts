@@ -155,7 +155,10 @@ export class ReplyBatch {
     const { memory } = operation;
     if (memory !== undefined && backend.enter()) {
       operation.isRead = true;
-      if (backend.startRead(operation.token, memory.address, part.offset, part.length)) return true;
+      if (backend.startRead(operation.token, memory.address, part.offset, part.length)) {
+        underWay.handOver();
+        return true;
+      }
       backend.exit();
     }
     underWay.give(operation);

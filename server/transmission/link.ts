@@ -76,6 +76,11 @@ export class UnderWay {
     return operation;
   }
 
+  /** A transfer was started. */
+  handOver(): void {
+    this.deferral?.operations.handOver();
+  }
+
   /** An operation that was answered, or never started. */
   give(operation: Operation): void {
     this.count--;

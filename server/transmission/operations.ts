@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import type { Backend, Errno } from '../backend.js';
+import type { Backend, Completions, Errno } from '../backend.js';
 import { Kept, type Ranged } from '../wire/kept.js';
 import { Buffers, type Memory } from './buffers.js';
 
@@ -30,6 +30,9 @@ export class Operation extends Kept {
   }
 }
 
+/** What carries operations out. */
+export type Carrier = Pick<Completions, 'limit' | 'submit'>;
+
 /** Most bytes a single operation may carry; what is longer is done in place. */
 export const MAX_OPERATION = 1 << 20;
 /** Most operations one connection may have under way: it then waits for its own. */
@@ -40,9 +43,11 @@ export class Operations {
   readonly #all: Operation[];
   readonly #idle: Operation[];
   readonly #buffers = new Buffers();
+  readonly #carrier: Carrier;
 
-  constructor(limit: number) {
-    this.#all = Array.from({ length: limit }, (_, token) => new Operation(token));
+  constructor(carrier: Carrier) {
+    this.#carrier = carrier;
+    this.#all = Array.from({ length: carrier.limit }, (_, token) => new Operation(token));
     this.#idle = [...this.#all];
   }
 
@@ -77,6 +82,14 @@ export class Operations {
     if (operation.memory !== undefined) this.#buffers.give(operation.memory);
     operation.memory = operation.backend = operation.owner = undefined;
     this.#idle.push(operation);
+  }
+
+  /**
+   * Hands over what was started, before the turn is over: a disk is at work on it while the next request is looked
+   * at. What the kernel has no memory for is left to the reactor, which tries again.
+   */
+  handOver(): void {
+    this.#carrier.submit();
   }
 
   /** An operation's part is done. With FUA a flush follows; else it is counted out and its owner told. */

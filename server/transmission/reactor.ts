@@ -63,7 +63,7 @@ export class Reactor {
       input: new Input(INPUT_BYTES),
       out: new Output(OUTPUT_BYTES),
       pipes: new Pipes(),
-      operations: completions && new Operations(completions.limit),
+      operations: completions && new Operations(completions),
     };
   }
 

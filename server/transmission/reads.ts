@@ -121,6 +121,7 @@ export class Reads {
       errno === 0 &&
       backend.startRead(operation.token, operation.memory.address, request.offset, request.length)
     ) {
+      underWay.handOver();
       return Status.OPEN;
     }
     backend.exit();

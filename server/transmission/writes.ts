@@ -82,9 +82,12 @@ export class Writes {
     const { backend, underWay } = this.#link;
     const { token, memory, offset, length } = operation;
     operation.fua = fua;
-    if (memory !== undefined && backend.startWrite(token, memory.address, offset, length)) return true;
-    underWay.give(operation);
-    return false;
+    if (memory === undefined || !backend.startWrite(token, memory.address, offset, length)) {
+      underWay.give(operation);
+      return false;
+    }
+    underWay.handOver();
+    return true;
   }
 
   /** Flushes for a write that is in the page cache, and answers. Caller is counted in; takes that over. */

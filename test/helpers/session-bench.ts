@@ -43,6 +43,9 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   /** Largest number of bytes that waited for the peer at once. */
   mostKept = 0;
 
+  /** How many operations were under way each time that some were handed over. */
+  readonly handedOver: number[] = [];
+
   readonly #reader: ReplyReader;
   readonly #out: Output;
   readonly #input: Input;
@@ -57,7 +60,7 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   constructor(options: BenchOptions = {}) {
     this.mode = options.mode ?? 'simple';
     this.memory = new DeferringBackend(options.size ?? 1 << 20);
-    this.#operations = options.operations === undefined ? undefined : new Operations(options.operations);
+    this.#operations = this.#operationsOf(options.operations);
     this.backend = new FaultyBackend(this.memory);
     this.#reader = new ReplyReader(this.mode);
     this.#out = new Output(options.outputBytes ?? 1 << 20);
@@ -74,6 +77,11 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
       zeroCopy: options.zeroCopy ? this : undefined,
       deferral: this.#operations && { operations: this.#operations, owner: this },
     });
+  }
+
+  #operationsOf(limit: number | undefined): Operations | undefined {
+    if (limit === undefined) return undefined;
+    return new Operations({ limit, submit: () => this.handedOver.push(this.memory.started) > 0 });
   }
 
   /** Ends the operation that was started first, or last; returns the replies that came. */

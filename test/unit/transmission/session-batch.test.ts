@@ -90,6 +90,7 @@ for (const mode of MODES) {
       'the others do not wait',
     );
     t.equal(bench.memory.started, 2);
+    t.strictSame(bench.handedOver, [1, 2], 'each is handed over at once');
     t.equal(bench.memory.inFlight, 2, 'counted in until they end');
     t.equal(bench.memory.observed, 2);
     const [first] = bench.end();

@@ -43,6 +43,21 @@ for (const mode of MODES) {
     t.equal(made.memory.inFlight, 0);
   });
 
+  t.test(`${mode}: a transfer is handed over before the next request is looked at`, async (t) => {
+    const made = bench({ mode, isDirect: true });
+    const payload = randomBytes(512);
+    made.ask(
+      { type: READ, cookie: 1n, offset: 0, length: 512 },
+      { type: WRITE, cookie: 2n, offset: 512, payload },
+      { type: WRITE, cookie: 3n, flags: FUA, offset: 1024, payload },
+      { type: READ, cookie: 4n, offset: 0, length: 65_536 },
+    );
+    t.strictSame(made.handedOver, [1, 2, 3, 4]);
+    const long = { type: WRITE, cookie: 5n, offset: 0, payload: randomBytes(100_000) };
+    made.ask(long);
+    t.equal(made.handedOver.at(-1), 5, 'also one whose payload came in pieces');
+  });
+
   t.test(`${mode}: a write with FUA is written, then flushed, then answered`, async (t) => {
     for (const bytes of [512, 100_000]) {
       for (const isDirect of [false, true]) {
