@@ -20,14 +20,22 @@ export interface Extents {
 
 /**
  * The run at `position`: its length in bytes, at most `length`; negative where it is a hole. Past the end of the file
- * is a hole. Never 0 for a positive `length`. A client asks for the runs of a file one after the other, and a look may
- * walk all that follows (see `find`): so the last one counts for a while.
+ * is a hole. Never 0 for a positive `length`. It is whole blocks of `block` bytes, or ends with `length`: a block of which
+ * some is data is data, since direct I/O reads no part of one. A client asks for the runs of a file one after the other,
+ * and a look may walk all that follows (see `find`): so the last one counts for a while.
  */
-export function extentAt(fd: number, position: number, length: number, known: Extents): number {
+export function extentAt(
+  fd: number,
+  position: number,
+  length: number,
+  known: Extents,
+  block: number,
+): number {
   const isFresh = performance.now() - known.dataSeen < REMEMBERED;
-  if (isFresh && isInside(position, known)) return Math.min(length, known.dataEnd - position);
-  const run = find(fd, position, known);
-  return run < 0 ? -Math.min(length, -run) : Math.min(length, run);
+  const run = isFresh && isInside(position, known) ? known.dataEnd - position : find(fd, position, known);
+  // Data is rounded up, a hole down; one of less than a block is none.
+  const whole = Math.ceil(run / block) * block || block;
+  return whole < 0 ? -Math.min(length, -whole) : Math.min(length, whole);
 }
 
 /**

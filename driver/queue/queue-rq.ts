@@ -208,7 +208,7 @@ export class LoopBackend implements Backend {
 
   extent(offset: number, length: number): number {
     const known = this.#learn().ofData(Atomics.load(this.#words, Word.ZEROED));
-    return extentAt(this.#fd(), this.#position(offset), length, known);
+    return extentAt(this.#fd(), this.#position(offset), length, known, this.#alignment());
   }
 
   dirty(offset: number, length: number): number {

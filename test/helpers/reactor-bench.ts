@@ -1,9 +1,9 @@
 /** Reactors with real sockets and devices over real files, without a daemon around them. */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { LockOrder } from '../../driver/locks/lock-order.js';
 import { RequestQueue } from '../../driver/queue/request-queue.js';
-import { DeviceState } from '../../driver/queue/slots.js';
+import { DeviceState, LoFlag } from '../../driver/queue/slots.js';
 import type { OpenedExport } from '../../server/export.js';
 import type { ReplyMode } from '../../server/negotiation/outcome.js';
 import { ReactorPool } from '../../server/transmission/reactor-pool.js';
@@ -11,6 +11,9 @@ import { duplicate } from '../../server/transmission/sockets.js';
 import { ALLOCATION } from './session-bench.js';
 import { makeRandomFile, TempDir } from './temp.js';
 import { type Ask, encodeAsk, type Reply, ReplyReader } from './transmission-client.js';
+
+/** Bytes that suit direct I/O on any disk. */
+export const DIRECT_BLOCK = 4096;
 
 /** A device over one file, as `driver/loop` publishes it. */
 export class TestDevice {
@@ -23,14 +26,15 @@ export class TestDevice {
   private constructor(
     readonly path: string,
     readonly size: number,
+    readonly isDirect: boolean,
     onThaw: () => void,
   ) {
-    this.#fd = openSync(path, 'r+');
+    this.#fd = openSync(path, constants.O_RDWR | (isDirect ? constants.O_DIRECT : 0));
     this.queue = new RequestQueue({ order: new LockOrder(), name: 'loop0', onThaw });
   }
 
-  static async bound(path: string, size: number, onThaw: () => void): Promise<TestDevice> {
-    const device = new TestDevice(path, size, onThaw);
+  static async bound(path: string, size: number, isDirect: boolean, onThaw: () => void): Promise<TestDevice> {
+    const device = new TestDevice(path, size, isDirect, onThaw);
     await device.bind();
     return device;
   }
@@ -50,7 +54,8 @@ export class TestDevice {
   async #publish(state: number, fd: number, size: number): Promise<void> {
     await using frozen = await this.queue.freeze();
     const generation = ++this.#generation;
-    const rest = { flags: 0, blockSize: 512, dioAlignment: 512, offset: 0 };
+    const flags = this.isDirect ? LoFlag.DIRECT_IO : 0;
+    const rest = { flags, blockSize: 512, dioAlignment: DIRECT_BLOCK, offset: 0 };
     frozen.publish({ ...rest, state, fd, size, generation });
   }
 
@@ -180,10 +185,10 @@ export class ReactorBench implements AsyncDisposable {
     return bench;
   }
 
-  /** A device over a new file of random bytes. */
-  async device(bytes: number): Promise<TestDevice> {
+  /** A device over a new file of random bytes. `isDirect`: used past the page cache. */
+  async device(bytes: number, { isDirect = false } = {}): Promise<TestDevice> {
     const path = makeRandomFile(this.files.file(`${this.#devices.length}.img`), bytes);
-    const device = await TestDevice.bound(path, bytes, () => this.pool.wake());
+    const device = await TestDevice.bound(path, bytes, isDirect, () => this.pool.wake());
     this.#devices.push(device);
     return device;
   }

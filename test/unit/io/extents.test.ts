@@ -21,7 +21,7 @@ for (const [name, directory] of fileSystems()) {
     using dir = new TempDir(directory);
     using file = striped(dir);
     const known = unknown();
-    const at = (position: number, length: number): number => extentAt(file.fd, position, length, known);
+    const at = (position: number, length: number): number => extentAt(file.fd, position, length, known, 1);
     t.equal(at(0, 4 * MIB), -MIB);
     t.equal(at(MIB, 4 * MIB), MIB);
     t.equal(at(2 * MIB, 4 * MIB), -MIB);
@@ -46,12 +46,28 @@ for (const [name, directory] of fileSystems()) {
     ] as const) {
       let position = from;
       while (position < to) {
-        const run = extentAt(file.fd, position, to - position, known);
+        const run = extentAt(file.fd, position, to - position, known, 1);
         if (run === 0) t.fail(`nothing at ${position}`);
         position += Math.abs(run);
       }
       t.equal(position, to);
     }
+  });
+
+  t.test(`${name}: a block of which some is data is data`, async (t) => {
+    using dir = new TempDir(directory);
+    using file = striped(dir);
+    ftruncateSync(file.fd, 3 * MIB + 700);
+    const known = unknown();
+    const at = (position: number, length: number): number => extentAt(file.fd, position, length, known, 512);
+    t.equal(at(3 * MIB, MIB), 1024, 'the end of the file lies in it');
+    t.equal(at(3 * MIB + 512, MIB), 512, 'also where the run was found before');
+    t.equal(at(3 * MIB + 1024, MIB), -MIB);
+    t.equal(at(3 * MIB, 512), 512, 'not past what was asked for');
+    t.equal(at(MIB, 4 * MIB), MIB, 'what ends on a block is as it was');
+    t.equal(at(MIB - 700, 4 * MIB), -512, 'a hole ends before the block that data begins in');
+    t.equal(at(MIB - 188, 4 * MIB), 512, 'and is none if it is less than a block');
+    t.equal(at(2 ** 50, 512), -512);
   });
 
   t.test(`${name}: data is known as long as nothing was learned to the contrary`, async (t) => {
@@ -65,9 +81,9 @@ for (const [name, directory] of fileSystems()) {
     t.ok(isKnownData(file.fd, 2 * MIB - 512, 512, known));
     fallocate(file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, MIB, MIB);
     t.ok(isKnownData(file.fd, MIB + 512, 4096, known), 'a hole may be taken for data');
-    t.equal(extentAt(file.fd, MIB + 512, MIB, known), MIB - 512, 'also where runs are asked for');
+    t.equal(extentAt(file.fd, MIB + 512, MIB, known, 1), MIB - 512, 'also where runs are asked for');
     known.dataSeen -= REMEMBERED;
-    t.ok(extentAt(file.fd, MIB + 512, MIB, known) < 0, 'but not for long');
+    t.ok(extentAt(file.fd, MIB + 512, MIB, known, 1) < 0, 'but not for long');
     ftruncateSync(file.fd, 0);
     t.notOk(isKnownData(file.fd, 3 * MIB, 512, known), 'what never was data is not known as such');
   });
@@ -76,7 +92,7 @@ for (const [name, directory] of fileSystems()) {
 t.test('where a file cannot tell, all of it is data, and it is not asked again', async (t) => {
   using device = OpenFile.open('/dev/zero');
   const known = unknown();
-  const run = extentAt(device.fd, 4096, 8192, known);
+  const run = extentAt(device.fd, 4096, 8192, known, 1);
   if (known.seek) {
     // Some kernels have a word for it: then the word counts.
     t.not(run, 0);

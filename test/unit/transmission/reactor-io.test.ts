@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import t from 'tap';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { setFaults } from '../../helpers/faulty-data-path.js';
-import { ReactorBench } from '../../helpers/reactor-bench.js';
+import { DIRECT_BLOCK, ReactorBench } from '../../helpers/reactor-bench.js';
 import type { Ask } from '../../helpers/transmission-client.js';
 
 const { READ, WRITE, FLUSH, TRIM, CACHE, WRITE_ZEROES, BLOCK_STATUS } = Cmd;
@@ -61,30 +61,34 @@ for (const mode of MODES) {
     }
   });
 
-  t.test(
-    `${mode}: a file that shrank reads as zeroes in every path, and the connection goes on`,
-    async (t) => {
-      await using bench = await ReactorBench.start();
-      const device = await bench.device(4 * MIB);
-      const content = readFileSync(device.path);
-      const client = await bench.connect(device, { mode });
-      for (const left of [2 * MIB + 100, MIB, 5000, 0]) {
-        truncateSync(device.path, left);
-        content.fill(0, left);
-        for (const flags of mode === 'simple' ? [0] : [0, CmdFlag.DF]) {
-          for (const length of [4096, 65_536, 500_000, MIB, 2 * MIB + 4096]) {
-            const last = 4 * MIB - length;
-            for (const offset of [0, Math.min(last, Math.max(0, left - 3000)), last]) {
-              const { data } = await client.ask({ type: READ, flags, offset, length });
-              if (!data?.equals(content.subarray(offset, offset + length))) {
-                t.fail('other bytes', { left, flags, length, offset });
+  for (const isDirect of [false, true]) {
+    const how = isDirect ? ', direct' : '';
+    t.test(
+      `${mode}${how}: a file that shrank reads as zeroes in every path, and the connection goes on`,
+      async (t) => {
+        await using bench = await ReactorBench.start();
+        const device = await bench.device(4 * MIB, { isDirect });
+        const place = (bytes: number): number => bytes - (isDirect ? bytes % DIRECT_BLOCK : 0);
+        const content = readFileSync(device.path);
+        const client = await bench.connect(device, { mode });
+        for (const left of [2 * MIB + 100, MIB, 5000, 0]) {
+          truncateSync(device.path, left);
+          content.fill(0, left);
+          for (const flags of mode === 'simple' ? [0] : [0, CmdFlag.DF]) {
+            for (const length of [4096, 65_536, place(500_000), MIB, 2 * MIB + 4096]) {
+              const last = 4 * MIB - length;
+              for (const offset of [0, Math.min(last, place(Math.max(0, left - 3000))), last]) {
+                const { data } = await client.ask({ type: READ, flags, offset, length });
+                if (!data?.equals(content.subarray(offset, offset + length))) {
+                  t.fail('other bytes', { left, flags, length, offset });
+                }
               }
             }
           }
         }
-      }
-    },
-  );
+      },
+    );
+  }
 
   t.test(`${mode}: an error of the file is told in every path, and the connection goes on`, async (t) => {
     await using bench = await ReactorBench.start({ dataPath: './faulty-data-path.js' });
