@@ -76,7 +76,7 @@ export class UnderWay {
     return operation;
   }
 
-  /** A transfer was started. */
+  /** A transfer was started. (A flush may be handed over at the turn's end: a thread of the kernel's waits for it.) */
   handOver(): void {
     this.deferral?.operations.handOver();
   }

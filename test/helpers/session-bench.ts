@@ -81,7 +81,11 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
 
   #operationsOf(limit: number | undefined): Operations | undefined {
     if (limit === undefined) return undefined;
-    return new Operations({ limit, submit: () => this.handedOver.push(this.memory.started) > 0 });
+    const submit = (): boolean => {
+      this.handedOver.push(this.memory.started);
+      return true;
+    };
+    return new Operations({ limit, submit });
   }
 
   /** Ends the operation that was started first, or last; returns the replies that came. */
