@@ -4,7 +4,7 @@ import { Kept } from '../wire/kept.js';
 import type { Request } from '../wire/request.js';
 import type { UnderWay } from './link.js';
 import type { Output } from './output.js';
-import { PLAIN_REPLY_BYTES, type Replies } from './replies.js';
+import { FORM_BYTES, Form, PLAIN_REPLY_BYTES, type Replies } from './replies.js';
 
 const { EAGAIN } = constants.errno;
 
@@ -40,6 +40,8 @@ export class ReplyBatch {
   #most = MOST;
   /** Where the first part's reply starts in the output. */
   #start = 0;
+  /** The peer has the first bytes of the only part's reply. */
+  #isAnnounced = false;
 
   constructor(
     private readonly backend: Backend,
@@ -108,12 +110,23 @@ export class ReplyBatch {
     else this.settle();
   }
 
+  /** There is one part, and nothing else to be sent. */
+  get isLone(): boolean {
+    return this.#count === 1 && this.#start === 0;
+  }
+
+  /** Sends the beginning of the lone part's reply, which will be that whatever comes of it: the peer wakes up meanwhile. */
+  announce(): void {
+    this.#isAnnounced = this.out.sendAhead(FORM_BYTES);
+  }
+
   /** Carries out what there is, and counts it out. */
   settle(): void {
     const count = this.#count;
     if (count === 0) return;
     this.#count = 0;
     if (!this.backend.runBatch()) this.#mend(count);
+    this.#isAnnounced = false;
     this.backend.exit();
   }
 
@@ -129,17 +142,18 @@ export class ReplyBatch {
 
   /** Writes the replies again: those that stand as they were, the others as it came. */
   #rewrite(count: number): void {
-    const { out } = this;
+    const { out, replies } = this;
     const written = out.bytes.slice(this.#start, out.length);
     let at = this.#start;
     out.length = this.#start;
+    if (this.#isAnnounced) replies.hasBegun(this.#parts[0]?.isRead ? Form.CHUNK : Form.SIMPLE);
     for (const [index, part] of this.#parts.entries()) {
       if (index === count) break;
       if (part.errno === 0) {
         out.bytes.set(written.subarray(at - this.#start, part.end - this.#start), out.length);
         out.length += part.end - at;
       } else {
-        this.replies.answered--; // it was not, after all
+        replies.answered--; // it was not, after all
         if (!this.#startRead(part)) this.#answer(part);
       }
       at = part.end;

@@ -72,6 +72,8 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** How often there was something to receive, and the bytes of the last time. */
   #receipts = 0;
   #received = 0;
+  /** Bytes that the peer has of what is sent next. */
+  #ahead = 0;
 
   constructor(shared: Shared, options: ConnectionOptions) {
     this.id = options.id;
@@ -113,6 +115,11 @@ export class Connection implements Sink, ZeroCopy, Owner {
   pause(now: number): number {
     const { steps } = this.#session;
     return this.#received > steps * SMALL_REQUEST ? 0 : this.gathering.next(steps, now);
+  }
+
+  /** It is the only one of its thread. */
+  set isAlone(isAlone: boolean) {
+    this.#session.isAlone = isAlone;
   }
 
   /** Between two turns, with nothing to be done before the peer acts. */
@@ -254,8 +261,14 @@ export class Connection implements Sink, ZeroCopy, Owner {
     return this.#send(out, 0);
   }
 
+  sendAhead(out: Output, count: number): number {
+    this.#ahead = Math.max(0, send(this.fd, out.address, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+    return this.#ahead;
+  }
+
   #send(out: Output, flags: number): boolean {
-    let sent = 0;
+    let sent = this.#ahead;
+    this.#ahead = 0;
     while (sent < out.length) {
       const count = send(this.fd, out.address + sent, out.length - sent, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
       if (count > 0) {

@@ -4,6 +4,11 @@ import { awayFromPage, type Memory } from './buffers.js';
 export interface Sink {
   /** Takes all of `out`'s bytes, now or by keeping what the peer does not take. False when some were kept. */
   flush(out: Output): boolean;
+  /**
+   * Sends `out`'s first `count` bytes before the rest is there. The next `flush` leaves out as many bytes as this
+   * returns. Absent where it would gain nothing.
+   */
+  sendAhead?(out: Output, count: number): number;
 }
 
 /**
@@ -60,6 +65,11 @@ export class Output {
     this.length = 0;
     if (this.bytes.length > this.#base.bytes.length) this.#use(this.#base);
     return !this.isBlocked;
+  }
+
+  /** Has the sink send the first `count` bytes, which stay as they are. False when it did not. */
+  sendAhead(count: number): boolean {
+    return (this.#sink?.sendAhead?.(this, count) ?? 0) > 0;
   }
 
   #use({ bytes, address }: Memory): void {

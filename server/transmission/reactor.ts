@@ -207,6 +207,7 @@ export class Reactor {
   #sweep(): void {
     const ended = this.#connections.filter((connection) => connection.next >= Next.END);
     this.#connections = this.#connections.filter((connection) => connection.next < Next.END);
+    this.#tellWhetherAlone();
     for (const connection of ended) {
       if (connection.next === Next.PARTED) {
         this.#options.post({ kind: 'parted', id: connection.id, leftover: connection.leftover });
@@ -214,6 +215,11 @@ export class Reactor {
         this.#close(connection, connection.reason);
       }
     }
+  }
+
+  #tellWhetherAlone(): void {
+    const isAlone = this.#connections.length === 1;
+    for (const connection of this.#connections) connection.isAlone = isAlone;
   }
 
   #close(connection: Connection, reason: string): void {
@@ -239,6 +245,7 @@ export class Reactor {
         const other = this.#connections.find(({ device }) => device === message.device);
         const backend = other?.backend ?? this.#options.dataPath.attach(message.shared);
         this.#connections.push(new Connection(this.#shared, { ...message, backend }));
+        this.#tellWhetherAlone();
         break;
       }
       case 'drain':

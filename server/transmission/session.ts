@@ -11,6 +11,8 @@ import { decodeExtendedRequest, decodeRequest, Request } from '../wire/request.j
 import { ReplyBatch } from './batch.js';
 import { validFlags } from './command-flags.js';
 import { Commands } from './commands.js';
+import { Comparison } from './comparison.js';
+import { AHEAD, HEAD_START } from './head-start.js';
 import type { Input } from './input.js';
 import { answerOperation, type Deferral, type Link, Status, UnderWay, type ZeroCopy } from './link.js';
 import type { Operation } from './operations.js';
@@ -57,6 +59,8 @@ export class Session {
   steps = 0;
   /** The peer has gone through most of its replies: the first ones of a turn had better not wait for many others. */
   hasten = false;
+  /** Nothing else is served by the thread. */
+  isAlone = false;
 
   readonly #link: Link;
   readonly #reads: Reads;
@@ -70,6 +74,7 @@ export class Session {
   readonly #headerBytes: number;
   readonly #flags: readonly (number | undefined)[];
   readonly #request = new Request();
+  readonly #headStart = new Comparison(HEAD_START);
   #turn = 0;
   /** Something was to be changed: a disconnect makes it durable. */
   #hasChanged = false;
@@ -130,10 +135,19 @@ export class Session {
     const before = replies.answered;
     batch.begin(this.hasten);
     const position = this.#serve(input, at, end);
+    if (this.#isLone && this.#headStart.side === AHEAD) batch.announce();
     batch.settle();
     const answered = replies.answered - before;
-    if (answered > 0) backend.observe(answered, (performance.now() - began) * 1000);
+    const now = performance.now();
+    if (answered > 0) backend.observe(answered, (now - began) * 1000);
+    this.#headStart.went(this.steps, now);
     return position;
+  }
+
+  /** One small request is all that was received, and all that the client has in flight. */
+  get #isLone(): boolean {
+    const { batch, underWay } = this.#link;
+    return this.isAlone && this.steps === 1 && batch.isLone && underWay.count === 0;
   }
 
   #serve(input: Input, at: number, end: number): number {

@@ -43,6 +43,13 @@ export class TestDevice {
     return this.#publish(DeviceState.BOUND, this.#fd, this.size);
   }
 
+  /** The device over another descriptor of its file, opened as `flags` say; the caller closes it. */
+  async rebind(flags: number): Promise<number> {
+    const fd = openSync(this.path, flags);
+    await this.#publish(DeviceState.BOUND, fd, this.size);
+    return fd;
+  }
+
   clear(): Promise<void> {
     return this.#publish(DeviceState.UNBOUND, -1, 0);
   }
@@ -100,6 +107,11 @@ export class BlockClient {
         resolve();
       });
     });
+  }
+
+  /** The connection is alone on its reactor, and asked long enough that replies may be begun ahead. */
+  allowAnyForm(): void {
+    this.#reader.allowsAnyForm = true;
   }
 
   /** Requests whose bytes the caller sends. */

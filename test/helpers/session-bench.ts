@@ -29,6 +29,8 @@ export interface BenchOptions {
   readonly outputBytes?: number;
   /** Operations that may be under way on the thread; without them everything is done in place. */
   readonly operations?: number;
+  /** The session is the only one of its thread. */
+  readonly isAlone?: boolean;
 }
 
 export const ALLOCATION: readonly NegotiatedContext[] = [{ id: 1, name: 'base:allocation' }];
@@ -53,6 +55,9 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   #sent: Buffer[] = [];
   #kept: Buffer[] = [];
   #lastPipe = 0;
+  /** Bytes of the next reply that the peer has, as often as some were sent ahead; the calls of the backend before. */
+  readonly ahead: { readonly bytes: Buffer; readonly calls: number }[] = [];
+  #ahead = 0;
   readonly #operations: Operations | undefined;
   /** Operations that are done and not answered. */
   readonly #done: Operation[] = [];
@@ -63,6 +68,7 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
     this.#operations = this.#operationsOf(options.operations);
     this.backend = new FaultyBackend(this.memory);
     this.#reader = new ReplyReader(this.mode);
+    this.#reader.allowsAnyForm = options.isAlone === true;
     this.#out = new Output(options.outputBytes ?? 1 << 20);
     this.#input = new Input(options.inputBytes ?? 1 << 20);
     this.session = new Session({
@@ -77,6 +83,7 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
       zeroCopy: options.zeroCopy ? this : undefined,
       deferral: this.#operations && { operations: this.#operations, owner: this },
     });
+    this.session.isAlone = options.isAlone === true;
   }
 
   #operationsOf(limit: number | undefined): Operations | undefined {
@@ -196,7 +203,18 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   }
 
   flush(out: Output): boolean {
-    return this.#take(Buffer.from(out.bytes.subarray(0, out.length)));
+    const bytes = Buffer.from(out.bytes.subarray(this.#ahead, out.length));
+    this.#ahead = 0;
+    return this.#take(bytes);
+  }
+
+  sendAhead(out: Output, count: number): number {
+    if (this.isBlocked) return 0;
+    const bytes = Buffer.from(out.bytes.subarray(0, count));
+    this.ahead.push({ bytes, calls: this.memory.log.length });
+    this.#take(bytes);
+    this.#ahead = count;
+    return count;
   }
 
   pipe(length: number): Pipe {
@@ -206,7 +224,8 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   }
 
   sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): void {
-    const head = Buffer.from(out.bytes.subarray(0, out.length));
+    const head = Buffer.from(out.bytes.subarray(this.#ahead, out.length));
+    this.#ahead = 0;
     out.length = 0;
     const content = this.memory.pipes.get(pipe.writeEnd);
     if (content?.length !== count) throw new Error('the pipe holds something else');

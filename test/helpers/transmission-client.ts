@@ -137,6 +137,9 @@ export class ReplyReader {
   #building: Building | undefined;
   #rest: Buffer = Buffer.alloc(0);
 
+  /** A server that has sent a reply's first bytes ahead must keep to their form. */
+  allowsAnyForm = false;
+
   constructor(readonly mode: ReplyMode) {}
 
   /** These were sent; DISC has no reply. */
@@ -185,6 +188,7 @@ export class ReplyReader {
     const error = header.readUInt32BE(4);
     const cookie = header.readBigUInt64BE(8);
     const ask = this.#next(cookie);
+    if (this.mode === 'structured' && ask.type === Cmd.READ) fail('a simple reply to READ');
     let data: Buffer | undefined;
     if (ask.type === Cmd.READ && error === 0) {
       data = stream.take(Number(ask.length ?? 0));
@@ -199,7 +203,8 @@ export class ReplyReader {
     if (this.mode === 'extended' || stream.peek() !== SIMPLE_REPLY_MAGIC) return this.#chunk(stream);
     const reply = this.#simple(stream);
     if (reply === undefined) return undefined;
-    if (reply.data !== undefined || reply.error !== 0) fail('a simple reply with data or an error');
+    if (reply.data !== undefined) fail('a simple reply with data');
+    if (reply.error !== 0 && !this.allowsAnyForm) fail('a simple reply with an error');
     if (this.#building !== undefined) fail('a simple reply between chunks');
     return reply;
   }
@@ -231,7 +236,8 @@ export class ReplyReader {
     const { ask } = building;
     if (type === 0) {
       if (payload.length !== 0 || flags !== 1) fail('NONE with a payload, or not last');
-      if (this.mode === 'structured' && ask.type !== Cmd.READ) fail('NONE where a simple reply is shorter');
+      const isShort = this.mode === 'structured' && ask.type !== Cmd.READ;
+      if (isShort && !this.allowsAnyForm) fail('NONE where a simple reply is shorter');
     } else if (type === 1) {
       if (payload.length <= 8) fail('OFFSET_DATA without data');
       const data = payload.subarray(8);
