@@ -156,7 +156,7 @@ t.test('a client that is slower with it has none, but to see whether that is sti
     for (let i = 0; i < times; i++) {
       const seen = bench.ahead.length;
       bench.ask(read(1));
-      clock += bench.ahead.length > seen ? 0.03 : 0.02;
+      clock += bench.ahead.length > seen ? 0.025 : 0.02;
     }
     return bench.ahead.length - before;
   };
