@@ -29,7 +29,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'vm-read-4k-qd16': { rate: 1.2 },
 };
 
-/** Megabytes (2^20) resident with 4 connections under load. */
+/** Megabytes (10^6) resident with 4 connections under load. */
 export const MEMORY_LIMIT = 120;
 /** Seconds from start to the first accepted connection. */
 export const START_LIMIT = 0.4;

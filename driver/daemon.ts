@@ -83,7 +83,7 @@ export interface Daemon {
   drain(timeoutMs: number): Promise<void>;
 }
 
-export { keepLargeMemoryMapped } from './kernel/malloc.js';
+export { giveFreeMemoryBack, keepLargeMemoryMapped } from './kernel/malloc.js';
 export { ServiceNotifier, takeActivatedSockets } from './kernel/service-manager.js';
 export { endProcess };
 

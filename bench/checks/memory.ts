@@ -41,25 +41,28 @@ export const checkMemory: Check = async ({ site, minutes, signal, progress }) =>
     while (!over.signal.aborted) {
       await sleep(INTERVAL_MS, undefined, { signal: over.signal }).catch(() => undefined);
       if (over.signal.aborted) break;
-      sizes.push(treeResident(pid) / 1024);
-      progress(`${sizes.length}/${seconds} s, ${sizes.at(-1)?.toFixed(0)} MiB`);
+      sizes.push(megabytes(treeResident(pid)));
+      progress(`${sizes.length}/${seconds} s, ${sizes.at(-1)?.toFixed(0)} MB`);
     }
     await watched;
     await client;
-    return judgeSizes(sizes, treePeak(pid) / 1024, minutes);
+    return judgeSizes(sizes, megabytes(treePeak(pid)), minutes);
   } finally {
     await server.stop();
   }
 };
 
-/** `sizes` are MiB at equal intervals. */
+/** Of 10^6 bytes. */
+const megabytes = (kib: number): number => (kib * 1024) / 1e6;
+
+/** `sizes` are MB at equal intervals. */
 export const judgeSizes = (sizes: readonly number[], peak: number, minutes: number) => {
   const quarter = Math.floor(sizes.length / 4);
   const early = median(sizes.slice(quarter, 2 * quarter));
   const late = median(sizes.slice(-quarter));
   const reached = peak <= MEMORY_LIMIT && late <= early * GROWTH_LIMIT;
   const says =
-    `${CONNECTIONS} connections under load for ${minutes} min: peak ${peak.toFixed(0)} MiB, at most ${MEMORY_LIMIT}; ` +
-    `second quarter ${early.toFixed(1)} MiB, last ${late.toFixed(1)} MiB`;
+    `${CONNECTIONS} connections under load for ${minutes} min: peak ${peak.toFixed(0)} MB, at most ${MEMORY_LIMIT}; ` +
+    `second quarter ${early.toFixed(1)} MB, last ${late.toFixed(1)} MB`;
   return { name: 'memory', reached, says };
 };

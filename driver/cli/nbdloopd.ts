@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** nbdloopd: the daemon's program. Options, start, signals; the rest is driver/daemon.ts. */
 
+import { setFlagsFromString } from 'node:v8';
 import type { Daemon, DaemonOptions } from '../daemon.js';
 import { packageVersion } from '../version.js';
 import { CliError, printError, runProgram } from './fail.js';
@@ -12,11 +13,14 @@ const PROGRAM = 'nbdloopd';
 const DRAIN_MS = 4000;
 /** After this the process ends whatever is left, milliseconds. */
 const DEADLINE_MS = 4800;
+/** After this, starting is over and has left some MiB free, milliseconds. */
+const SETTLED_MS = 1000;
 
 runProgram(
   PROGRAM,
   async () => {
     const flags = daemonFlags(nbdloopdProgram(), process.argv.slice(2));
+    keepHeapSmall();
     const library = await loadDaemon();
     library.keepLargeMemoryMapped();
     abortOnBug(library.endProcess);
@@ -44,6 +48,7 @@ async function serve(flags: DaemonFlags, library: DaemonLibrary): Promise<void> 
   const daemon = await startDaemon({ ...optionsOf(flags), listen, activated });
   process.stdout.write(greeting(daemon));
   manager.ready(`serving ${boundDevices(daemon).length} devices`);
+  setTimeout(library.giveFreeMemoryBack, SETTLED_MS).unref();
   await Promise.race([asked, daemon.successor]);
   manager.stopping();
   // Whatever is left then is cut: a service manager would kill us next.
@@ -57,6 +62,15 @@ function abortOnBug(endProcess: (status: number) => never): void {
     process.stderr.write(`${PROGRAM}: ended by a bug: ${error.stack ?? error.message}\n`);
     endProcess(1);
   });
+}
+
+/**
+ * Has V8 prefer memory to time, on every thread: requests make no garbage, and what loading leaves behind would stay. The
+ * young generation keeps its first size, and the old one grows in small steps.
+ */
+function keepHeapSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+  setFlagsFromString('--optimize-for-size');
 }
 
 /** Every system call of the data path goes through koffi: without it there is nothing to serve with. */

@@ -2,10 +2,12 @@
 
 import koffi from 'koffi';
 
-const mallopt = koffi.load('libc.so.6').func('int mallopt(int parameter, int value)') as (
+const libc = koffi.load('libc.so.6');
+const mallopt = libc.func('int mallopt(int parameter, int value)') as (
   parameter: number,
   value: number,
 ) => number;
+const mallocTrim = libc.func('int malloc_trim(size_t pad)') as (pad: number) => number;
 
 /** From mallopt(3). */
 const M_MMAP_THRESHOLD = -3;
@@ -19,4 +21,9 @@ const MAPPED_FROM = 1 << 20;
  */
 export function keepLargeMemoryMapped(): void {
   mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+}
+
+/** malloc_trim(3): gives the memory back that is free in every arena. */
+export function giveFreeMemoryBack(): void {
+  mallocTrim(0);
 }
