@@ -4,7 +4,7 @@ import { Kept } from '../wire/kept.js';
 import type { Request } from '../wire/request.js';
 import type { UnderWay } from './link.js';
 import type { Output } from './output.js';
-import { FORM_BYTES, Form, PLAIN_REPLY_BYTES, type Replies } from './replies.js';
+import { PLAIN_REPLY_BYTES, type Replies } from './replies.js';
 
 const { EAGAIN } = constants.errno;
 
@@ -40,7 +40,7 @@ export class ReplyBatch {
   #most = MOST;
   /** Where the first part's reply starts in the output. */
   #start = 0;
-  /** The peer has the first bytes of the only part's reply. */
+  /** The peer has the magic number of the only part's reply. */
   #isAnnounced = false;
 
   constructor(
@@ -115,9 +115,9 @@ export class ReplyBatch {
     return this.#count === 1 && this.#start === 0;
   }
 
-  /** Sends the beginning of the lone part's reply, which will be that whatever comes of it: the peer wakes up meanwhile. */
+  /** Sends the magic number of the lone part's reply: the peer wakes up meanwhile. */
   announce(): void {
-    this.#isAnnounced = this.out.sendAhead(FORM_BYTES);
+    this.#isAnnounced = this.out.sendAhead();
   }
 
   /** Carries out what there is, and counts it out. */
@@ -146,7 +146,6 @@ export class ReplyBatch {
     const written = out.bytes.slice(this.#start, out.length);
     let at = this.#start;
     out.length = this.#start;
-    if (this.#isAnnounced) replies.hasBegun(this.#parts[0]?.isRead ? Form.CHUNK : Form.SIMPLE);
     for (const [index, part] of this.#parts.entries()) {
       if (index === count) break;
       if (part.errno === 0) {
@@ -186,7 +185,8 @@ export class ReplyBatch {
       errno = backend.read(out.address + out.length + replies.dataHeaderBytes, part.offset, part.length);
     }
     if (errno !== 0) {
-      replies.plain(part, errno);
+      if (this.#isAnnounced && !part.isRead) replies.plainAsBegun(part, errno);
+      else replies.plain(part, errno);
       return;
     }
     replies.data(part, part.offset, part.length, true);

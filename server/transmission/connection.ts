@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+import { goOnFrom, MAGIC_BYTES } from '../wire/reply.js';
 import { Gathering } from './gathering.js';
 import type { Input } from './input.js';
 import { Status, type ZeroCopy } from './link.js';
@@ -72,7 +73,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** How often there was something to receive, and the bytes of the last time. */
   #receipts = 0;
   #received = 0;
-  /** Bytes that the peer has of what is sent next. */
+  /** The magic number that the peer was sent before the reply it belongs to; 0 is none. */
   #ahead = 0;
 
   constructor(shared: Shared, options: ConnectionOptions) {
@@ -261,14 +262,23 @@ export class Connection implements Sink, ZeroCopy, Owner {
     return this.#send(out, 0);
   }
 
-  sendAhead(out: Output, count: number): number {
-    this.#ahead = Math.max(0, send(this.fd, out.address, count, MSG_DONTWAIT | MSG_NOSIGNAL));
-    return this.#ahead;
+  sendAhead(out: Output): boolean {
+    const sent = send(this.fd, out.address, MAGIC_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent === MAGIC_BYTES) this.#ahead = out.view.getUint32(0);
+    else if (sent > 0) this.#end('the kernel takes replies byte by byte');
+    return sent === MAGIC_BYTES;
+  }
+
+  /** Bytes of what is to be sent that the peer has. */
+  #goOn(out: Output): number {
+    const magic = this.#ahead;
+    this.#ahead = 0;
+    return magic === 0 ? 0 : goOnFrom(magic, out.view);
   }
 
   #send(out: Output, flags: number): boolean {
-    let sent = this.#ahead;
-    this.#ahead = 0;
+    if (this.#isGone) return false;
+    let sent = this.#goOn(out);
     while (sent < out.length) {
       const count = send(this.fd, out.address + sent, out.length - sent, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
       if (count > 0) {

@@ -5,10 +5,10 @@ export interface Sink {
   /** Takes all of `out`'s bytes, now or by keeping what the peer does not take. False when some were kept. */
   flush(out: Output): boolean;
   /**
-   * Sends `out`'s first `count` bytes before the rest is there. The next `flush` leaves out as many bytes as this
-   * returns. Absent where it would gain nothing.
+   * Sends the magic number that `out` begins with before the rest is there: what is flushed next goes on from it
+   * (`goOnFrom`). False when it was not sent. Absent where it would gain nothing.
    */
-  sendAhead?(out: Output, count: number): number;
+  sendAhead?(out: Output): boolean;
 }
 
 /**
@@ -67,9 +67,9 @@ export class Output {
     return !this.isBlocked;
   }
 
-  /** Has the sink send the first `count` bytes, which stay as they are. False when it did not. */
-  sendAhead(count: number): boolean {
-    return (this.#sink?.sendAhead?.(this, count) ?? 0) > 0;
+  /** Has the sink send the magic number of the first reply. False when it did not. */
+  sendAhead(): boolean {
+    return this.#sink?.sendAhead?.(this) === true;
   }
 
   #use({ bytes, address }: Memory): void {

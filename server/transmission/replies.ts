@@ -14,13 +14,6 @@ import type { Output } from './output.js';
 /** Bytes that the largest reply without data takes, an error's text included. */
 export const PLAIN_REPLY_BYTES = 256;
 
-/** What a reply begins with. */
-export const Form = { ANY: 0, SIMPLE: 1, CHUNK: 2 } as const;
-export type Form = (typeof Form)[keyof typeof Form];
-
-/** Bytes at the beginning of a reply that tell its form and nothing else: the magic number. */
-export const FORM_BYTES = 4;
-
 /** Writes replies in the form that was negotiated. The caller has made room. */
 export class Replies {
   /** Bytes in front of the data of a READ that is answered in one piece. */
@@ -28,8 +21,6 @@ export class Replies {
   readonly #chunkHeaderBytes: number;
   /** Requests answered so far. */
   answered = 0;
-  /** The next reply's: ANY unless the peer has its first bytes. Of no meaning where all replies have the same. */
-  #form: Form = Form.ANY;
 
   constructor(
     readonly mode: ReplyMode,
@@ -44,25 +35,20 @@ export class Replies {
    * a simple reply with structured ones too: libnbd takes it with one call, a chunk with two.
    */
   plain(to: Replied, errno: number): void {
+    if (this.mode === 'structured' ? errno === 0 : this.mode === 'simple') this.#simple(to, errno);
+    else this.end(to, errno);
+  }
+
+  /** As `plain`, in the form that success has: the peer was sent its magic number. Not for READ. */
+  plainAsBegun(to: Replied, errno: number): void {
+    if (this.mode === 'extended') this.end(to, errno);
+    else this.#simple(to, errno);
+  }
+
+  #simple(to: Replied, errno: number): void {
     const { out } = this;
-    if (this.#isSimple(errno)) {
-      this.#form = Form.ANY;
-      this.answered++;
-      out.length += putSimpleReply(out.view, out.length, wireErrno(errno), to);
-    } else {
-      this.end(to, errno);
-    }
-  }
-
-  /** With structured replies, what carries no data may be answered in either form. */
-  #isSimple(errno: number): boolean {
-    if (this.mode !== 'structured') return this.mode === 'simple';
-    return this.#form === Form.ANY ? errno === 0 : this.#form === Form.SIMPLE;
-  }
-
-  /** The peer has the first bytes of a reply of this form: the next one has it. */
-  hasBegun(form: Form): void {
-    this.#form = form;
+    this.answered++;
+    out.length += putSimpleReply(out.view, out.length, wireErrno(errno), to);
   }
 
   /** The last chunk of a reply, without data: success, or a Linux errno. Not for simple replies. */
@@ -140,7 +126,6 @@ export class Replies {
 
   #chunk(to: Replied, flags: number, type: number, length: number): void {
     const { out } = this;
-    this.#form = Form.ANY;
     if ((flags & ReplyFlag.DONE) !== 0) this.answered++;
     const put = this.mode === 'extended' ? putExtendedHeader : putStructuredHeader;
     out.length += put(out.view, out.length, flags, type, length, to);

@@ -3,7 +3,7 @@
  * chunk message", "Extended reply chunk message"). No I/O, no allocation; each writes at `at` and returns the
  * bytes it wrote.
  */
-import { Magic, Size } from './constants.js';
+import { Magic, ReplyFlag, ReplyType, Size } from './constants.js';
 
 /** The fields of a request that its replies repeat. */
 export interface Replied {
@@ -59,6 +59,24 @@ export function putExtendedHeader(
   view.setUint32(at + 20, to.offsetLow);
   putUint64(view, at + 24, length);
   return Size.EXTENDED_REPLY;
+}
+
+/** Bytes of a magic number, with which every reply begins. */
+export const MAGIC_BYTES = 4;
+
+/**
+ * For a peer that was sent a magic number before it was known which reply comes first: makes the one at the beginning of
+ * `view` go on from there, and returns how many of its bytes the peer has. One that begins otherwise is a simple reply
+ * without an error where a chunk was begun: what a chunk has behind its magic number takes its 16 bytes.
+ */
+export function goOnFrom(magic: number, view: DataView): number {
+  if (view.getUint32(0) === magic) return MAGIC_BYTES;
+  view.setUint16(0, ReplyFlag.DONE);
+  view.setUint16(2, ReplyType.NONE);
+  view.setUint32(4, view.getUint32(8));
+  view.setUint32(8, view.getUint32(12));
+  view.setUint32(12, 0);
+  return 0;
 }
 
 function putChunkStart(

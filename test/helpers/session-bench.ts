@@ -7,6 +7,7 @@ import { type Operation, Operations, type Owner } from '../../server/transmissio
 import { Output, type Sink } from '../../server/transmission/output.js';
 import { Session } from '../../server/transmission/session.js';
 import type { Pipe } from '../../server/transmission/sockets.js';
+import { goOnFrom, MAGIC_BYTES } from '../../server/wire/reply.js';
 import { DeferringBackend } from './deferring-backend.js';
 import { FaultyBackend } from './memory-backend.js';
 import { type Ask, encodeAsk, type Reply, ReplyReader } from './transmission-client.js';
@@ -55,8 +56,8 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   #sent: Buffer[] = [];
   #kept: Buffer[] = [];
   #lastPipe = 0;
-  /** Bytes of the next reply that the peer has, as often as some were sent ahead; the calls of the backend before. */
-  readonly ahead: { readonly bytes: Buffer; readonly calls: number }[] = [];
+  /** The magic numbers that were sent ahead, and how many calls the backend had seen by then. */
+  readonly ahead: { readonly magic: number; readonly calls: number }[] = [];
   #ahead = 0;
   readonly #operations: Operations | undefined;
   /** Operations that are done and not answered. */
@@ -203,18 +204,21 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   }
 
   flush(out: Output): boolean {
-    const bytes = Buffer.from(out.bytes.subarray(this.#ahead, out.length));
-    this.#ahead = 0;
-    return this.#take(bytes);
+    return this.#take(this.#taken(out));
   }
 
-  sendAhead(out: Output, count: number): number {
-    if (this.isBlocked) return 0;
-    const bytes = Buffer.from(out.bytes.subarray(0, count));
-    this.ahead.push({ bytes, calls: this.memory.log.length });
-    this.#take(bytes);
-    this.#ahead = count;
-    return count;
+  #taken(out: Output): Buffer {
+    const start = this.#ahead === 0 ? 0 : goOnFrom(this.#ahead, out.view);
+    this.#ahead = 0;
+    return Buffer.from(out.bytes.subarray(start, out.length));
+  }
+
+  sendAhead(out: Output): boolean {
+    if (this.isBlocked) return false;
+    this.#ahead = out.view.getUint32(0);
+    this.ahead.push({ magic: this.#ahead, calls: this.memory.log.length });
+    this.#take(Buffer.from(out.bytes.subarray(0, MAGIC_BYTES)));
+    return true;
   }
 
   pipe(length: number): Pipe {
@@ -224,8 +228,7 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   }
 
   sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): void {
-    const head = Buffer.from(out.bytes.subarray(this.#ahead, out.length));
-    this.#ahead = 0;
+    const head = this.#taken(out);
     out.length = 0;
     const content = this.memory.pipes.get(pipe.writeEnd);
     if (content?.length !== count) throw new Error('the pipe holds something else');

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { Magic } from '../../../server/wire/constants.js';
 import {
+  goOnFrom,
   putExtendedHeader,
   putSimpleReply,
   putStructuredHeader,
@@ -78,5 +80,40 @@ t.test('a number below 2^53 is written as u64', async () => {
         return 8;
       }),
     ),
+  );
+});
+
+t.test('behind a magic number that was sent ahead the stream goes on as if nothing had been', async () => {
+  const view = new DataView(new ArrayBuffer(64));
+  const sent = (magic: number, length: number): string => {
+    const ahead = Buffer.alloc(4);
+    ahead.writeUInt32BE(magic);
+    const start = goOnFrom(magic, view);
+    return Buffer.concat([ahead, new Uint8Array(view.buffer, start, length - start)]).toString('hex');
+  };
+  fc.assert(
+    fc.property(u64, u64, u32, u32, u16, u16, (cookie, offset, error, length, flags, type) => {
+      const to = repliedTo(cookie, offset);
+      const { SIMPLE_REPLY, STRUCTURED_REPLY, EXTENDED_REPLY } = Magic;
+      const forms = [
+        [SIMPLE_REPLY, () => putSimpleReply(view, 0, error, to)],
+        [STRUCTURED_REPLY, () => putStructuredHeader(view, 0, flags, type, length, to)],
+        [EXTENDED_REPLY, () => putExtendedHeader(view, 0, flags, type, length, to)],
+      ] as const;
+      return forms.every(([magic, put]) => {
+        const bytes = put();
+        const whole = Buffer.from(view.buffer, 0, bytes).toString('hex');
+        return sent(magic, bytes) === whole;
+      });
+    }),
+  );
+  fc.assert(
+    fc.property(u64, (cookie) => {
+      const to = repliedTo(cookie, 0n);
+      putStructuredHeader(view, 0, 1, 0, 0, to);
+      const chunk = Buffer.from(view.buffer, 0, 20).toString('hex');
+      return sent(Magic.STRUCTURED_REPLY, putSimpleReply(view, 0, 0, to)) === chunk;
+    }),
+    { examples: [[0n], [2n ** 64n - 1n]] },
   );
 });
