@@ -142,7 +142,7 @@ export class ReplyBatch {
 
   /** Writes the replies again: those that stand as they were, the others as it came. */
   #rewrite(count: number): void {
-    const { out, replies } = this;
+    const { out } = this;
     const written = out.bytes.slice(this.#start, out.length);
     let at = this.#start;
     out.length = this.#start;
@@ -152,7 +152,7 @@ export class ReplyBatch {
         out.bytes.set(written.subarray(at - this.#start, part.end - this.#start), out.length);
         out.length += part.end - at;
       } else {
-        replies.answered--; // it was not, after all
+        this.replies.answered--; // it was not, after all
         if (!this.#startRead(part)) this.#answer(part);
       }
       at = part.end;

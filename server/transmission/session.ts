@@ -140,7 +140,7 @@ export class Session {
     const answered = replies.answered - before;
     const now = performance.now();
     if (answered > 0) backend.observe(answered, (now - began) * 1000);
-    this.#headStart.went(this.steps, now);
+    if (this.isAlone) this.#headStart.went(this.steps, now);
     return position;
   }
 
