@@ -55,6 +55,13 @@ export interface Backend {
    */
   fillPipe(pipe: number, offset: number, length: number): number;
   write(address: number, offset: number, length: number): Errno;
+  /** False where `writeFromPipe` is not for the present file, or not as it is opened. */
+  canWriteFromPipe(): boolean;
+  /**
+   * Moves `length` bytes that a pipe holds to the range, in the page cache. ENOTSUP where this file can't: nothing was
+   * moved. After another error the pipe may still hold some of the data.
+   */
+  writeFromPipe(pipe: number, offset: number, length: number): Errno;
   /** fdatasync: everything that was written before is durable. */
   flush(): Errno;
   /** Gives the range back to the file system where that is possible; it then reads as zeroes. */

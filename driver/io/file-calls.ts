@@ -71,6 +71,12 @@ export function spliceFromFile(fd: number, position: number, pipe: number, lengt
   return spliceRaw(fd, scratchAddress, pipe, 0, length, SPLICE_F_NONBLOCK);
 }
 
+/** Moves up to `length` bytes that a pipe holds into the file's page cache. */
+export function spliceToFile(pipe: number, fd: number, position: number, length: number): number {
+  putScratch(0, position);
+  return spliceRaw(pipe, 0, fd, scratchAddress, length, 0);
+}
+
 /** pread of what is in the page cache: EAGAIN when it would wait, EOPNOTSUPP where the file system can't tell. */
 export function preadNoWait(fd: number, address: number, length: number, position: number): number {
   putScratch(0, address);

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { type AlignedMemory, alignedMemory } from './aligned.js';
 import * as file from './file-calls.js';
 
-const { EINTR, EINVAL, EIO } = constants.errno;
+const { EINTR, EINVAL, EIO, ENOTSUP } = constants.errno;
 
 /** Fills `length` bytes at `address`; what lies past the end of the file reads as zeroes. */
 export function readFully(fd: number, address: number, length: number, position: number): number {
@@ -26,6 +26,19 @@ export function writeFully(fd: number, address: number, length: number, position
     const put = file.pwrite(fd, address + done, length - done, position + done);
     if (put > 0) done += put;
     else if (put === 0) return EIO;
+    else if (file.errno() !== EINTR) return file.errno();
+  }
+  return 0;
+}
+
+/** As `writeFully`, of what a pipe holds. ENOTSUP, with nothing moved, where the file can't take it. */
+export function writeFromPipe(fd: number, pipe: number, length: number, position: number): number {
+  let done = 0;
+  while (done < length) {
+    const put = file.spliceToFile(pipe, fd, position + done, length - done);
+    if (put > 0) done += put;
+    else if (put === 0) return EIO;
+    else if (file.errno() === EINVAL && done === 0) return ENOTSUP;
     else if (file.errno() !== EINTR) return file.errno();
   }
   return 0;

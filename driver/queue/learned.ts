@@ -4,6 +4,7 @@ import type { ZeroSupport } from '../io/zero-range.js';
 /** What a thread learned of a device's present file; void when the file generation moves. */
 export class Learned implements ZeroSupport, Extents {
   splice = true;
+  writeSplice = true;
   /** RWF_NOWAIT works; undefined until it was tried. */
   noWait: boolean | undefined;
   punch = true;
@@ -20,7 +21,7 @@ export class Learned implements ZeroSupport, Extents {
   of(generation: number): this {
     if (generation !== this.#generation) {
       this.#generation = generation;
-      this.splice = this.punch = this.zero = this.seek = true;
+      this.splice = this.writeSplice = this.punch = this.zero = this.seek = true;
       this.noWait = this.allocate = undefined;
       this.dataStart = this.dataEnd = 0;
       this.dataSeen = Number.NEGATIVE_INFINITY;

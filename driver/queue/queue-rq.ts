@@ -7,7 +7,7 @@ import type { Access, Backend, DataPath, Errno, ZeroMode } from '../../server/ba
 import { Aio } from '../io/aio.js';
 import { extentAt, isKnownData } from '../io/extents.js';
 import * as file from '../io/file-calls.js';
-import { flushFile, readDirect, readFully, writeDirect, writeFully } from '../io/transfer.js';
+import { flushFile, readDirect, readFully, writeDirect, writeFromPipe, writeFully } from '../io/transfer.js';
 import { punchRange, zeroRange } from '../io/zero-range.js';
 import { Batch } from './batch.js';
 import { DirtyMap } from './dirty-map.js';
@@ -170,6 +170,22 @@ export class LoopBackend implements Backend {
     const errno = this.#isDirect()
       ? writeDirect(this.#fd(), address, length, position, this.#alignment())
       : writeFully(this.#fd(), address, length, position);
+    this.#counters.write(errno === 0 ? length : 0);
+    return this.#counters.failed(errno);
+  }
+
+  canWriteFromPipe(): boolean {
+    return !this.#isDirect() && this.#learn().writeSplice;
+  }
+
+  writeFromPipe(pipe: number, offset: number, length: number): Errno {
+    if (!this.canWriteFromPipe()) return ENOTSUP;
+    this.#dirty.mark(offset, length);
+    const errno = writeFromPipe(this.#fd(), pipe, length, this.#position(offset));
+    if (errno === ENOTSUP) {
+      this.#learned.writeSplice = false;
+      return errno;
+    }
     this.#counters.write(errno === 0 ? length : 0);
     return this.#counters.failed(errno);
   }

@@ -8,6 +8,7 @@ import { Status, type ZeroCopy } from './link.js';
 import { Next } from './next.js';
 import type { Operation, Operations, Owner } from './operations.js';
 import type { Output, Sink } from './output.js';
+import { PayloadPipe } from './payload-pipe.js';
 import { failure, PendingOutput, Sent } from './pending.js';
 import type { Pipes } from './pipes.js';
 import { Session } from './session.js';
@@ -64,6 +65,10 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** Received, not served. */
   #stash: Uint8Array;
   #stashed: number;
+  /** What a long payload comes through. */
+  readonly #payloadPipe: PayloadPipe;
+  /** The last payload came through it: the next request is received without what follows it. */
+  #isPiping = false;
   /** Operations that are done, to be answered. */
   readonly #done: Operation[] = [];
   /** The session could go on with what is stashed; else it needs more bytes first. */
@@ -82,6 +87,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
     this.device = options.device;
     this.backend = options.backend;
     this.#shared = shared;
+    this.#payloadPipe = new PayloadPipe(shared.pipes);
     const deferral = shared.operations && { operations: shared.operations, owner: this };
     this.#session = new Session({ ...options, out: shared.out, zeroCopy: this, deferral });
     this.#stash = options.leftover;
@@ -108,14 +114,48 @@ export class Connection implements Sink, ZeroCopy, Owner {
   #advance(): Status {
     this.#session.steps = 0;
     if (this.reason !== '') return Status.FINISHED;
+    if (this.#payloadPipe.isOpen) return this.#advancePiped();
     const received = this.#isRunnable ? 0 : this.#receive();
-    return received < 0 ? Status.OPEN : this.#serve(received);
+    if (received < 0) return Status.OPEN;
+    const status = this.#serve(received);
+    return status === Status.OPEN && this.#openPipe() ? this.#advancePiped() : status;
+  }
+
+  /** Where a long payload follows: the rest of it comes through a pipe. */
+  #openPipe(): boolean {
+    const stash = this.#stash.subarray(0, this.#stashed);
+    this.#isPiping = this.#session.wantsPipe && this.#payloadPipe.open(stash);
+    if (this.#isPiping) this.#stashed = 0;
+    return this.#isPiping;
+  }
+
+  #advancePiped(): Status {
+    const pipe = this.#payloadPipe;
+    const session = this.#session;
+    if (!this.#isRunnable && !this.#takeIn(pipe.receive(this.fd, session.owed))) {
+      if (pipe.isFull) this.#spill();
+      return Status.OPEN;
+    }
+    session.servePiped(pipe);
+    this.#isRunnable = session.status !== Status.OPEN;
+    if (session.owed === 0) pipe.close();
+    else if (!this.backend.canWriteFromPipe()) this.#spill();
+    return this.#isRunnable ? session.status : Status.OPEN;
+  }
+
+  /** The payload goes on through memory. */
+  #spill(): void {
+    const bytes = this.#payloadPipe.spill();
+    this.#keep(bytes);
+    this.#stashed = bytes.length;
+    this.#isPiping = false;
   }
 
   /** After a turn that received: microseconds in which more had better gather; 0: it is to be served at once. */
   pause(now: number): number {
     const { steps } = this.#session;
-    return this.#received > steps * SMALL_REQUEST ? 0 : this.gathering.next(steps, now);
+    const isCopying = this.#isPiping || this.#received > steps * SMALL_REQUEST;
+    return isCopying ? 0 : this.gathering.next(steps, now);
   }
 
   /** It is the only one of its thread. */
@@ -160,6 +200,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** Releases what it holds; the connection is not used after this. */
   close(): void {
     close(this.fd);
+    this.#payloadPipe.drop();
     const pipe = this.#pending.abandonPipe();
     if (pipe !== undefined) this.#shared.pipes.drop(pipe);
   }
@@ -167,26 +208,32 @@ export class Connection implements Sink, ZeroCopy, Owner {
   /** Receives behind what is stashed. Returns the bytes, or -1 when there are none to serve. */
   #receive(): number {
     const { input } = this.#shared;
-    // One that parts receives no further than to the end of what it has begun.
-    const room = (this.isParting ? this.#session.owed : input.bytes.length) - this.#stashed;
+    const room = this.#most - this.#stashed;
     if (room <= 0) return -1;
-    for (;;) {
-      const received = recv(this.fd, input.address + this.#stashed, room, MSG_DONTWAIT);
-      if (received > 0) {
-        this.#receipts++;
-        this.#received = received;
-        return received;
-      }
-      if (received < 0) {
-        const code = errno();
-        if (code === EINTR) continue;
-        if (code !== EAGAIN) this.#end('the connection was reset');
-      } else {
-        // The client has closed its side, maybe no more than that: it is owed the replies to what is under way.
-        this.reason ||= 'the client closed the connection';
-      }
-      return -1;
+    const received = recv(this.fd, input.address + this.#stashed, room, MSG_DONTWAIT);
+    return this.#takeIn(received) ? received : -1;
+  }
+
+  /** Bytes to receive at most, with what is stashed. */
+  get #most(): number {
+    const { owed, headerBytes } = this.#session;
+    // One that parts receives no further than to the end of what it has begun.
+    if (this.isParting) return owed;
+    return this.#isPiping && owed === 0 ? headerBytes : this.#shared.input.bytes.length;
+  }
+
+  /** What a call that receives has returned: true for bytes. */
+  #takeIn(received: number): boolean {
+    if (received > 0) {
+      this.#receipts++;
+      this.#received = received;
+    } else if (received === 0) {
+      // The client has closed its side, maybe no more than that: it is owed the replies to what is under way.
+      this.reason ||= 'the client closed the connection';
+    } else if (errno() !== EAGAIN && errno() !== EINTR) {
+      this.#end('the connection was reset');
     }
+    return received > 0;
   }
 
   #serve(received: number): Status {

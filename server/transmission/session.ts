@@ -17,6 +17,7 @@ import type { Input } from './input.js';
 import { answerOperation, type Deferral, type Link, Status, UnderWay, type ZeroCopy } from './link.js';
 import type { Operation } from './operations.js';
 import type { Output } from './output.js';
+import type { PayloadPipe } from './payload-pipe.js';
 import { Reads } from './reads.js';
 import { PLAIN_REPLY_BYTES, Replies } from './replies.js';
 import { maxStatusPayload, readStatusPayload } from './status-payload.js';
@@ -148,6 +149,29 @@ export class Session {
   get #isLone(): boolean {
     const { batch, underWay } = this.#link;
     return this.isAlone && this.steps === 1 && batch.isLone && underWay.count === 0;
+  }
+
+  /** A long payload is arriving, and had better come through a pipe: `servePiped`. */
+  get wantsPipe(): boolean {
+    return this.#writes.wantsPipe;
+  }
+
+  /** Bytes of a request without what follows it. */
+  get headerBytes(): number {
+    return this.#headerBytes;
+  }
+
+  /** As `serve`, of a payload that is arriving, and of which the pipe holds what is next. */
+  servePiped(pipe: PayloadPipe): void {
+    const { backend, replies } = this.#link;
+    const began = performance.now();
+    const before = replies.answered;
+    this.steps = 1;
+    this.status = Status.OPEN;
+    if (!this.#writes.receiveFrom(pipe)) this.status = Status.PARKED;
+    else if (this.#writes.remaining === 0) this.status = this.#writes.settle();
+    const answered = replies.answered - before;
+    if (answered > 0) backend.observe(answered, (performance.now() - began) * 1000);
   }
 
   #serve(input: Input, at: number, end: number): number {

@@ -27,7 +27,7 @@ export const ppoll = libc.func(
 const prctl = libc.func(
   'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
 ) as Call<[option: number, a: number, b: number, c: number, d: number]>;
-/** splice(2) without offsets: from a pipe to a socket. */
+/** splice(2) without offsets: between a pipe and a socket. */
 export const splice = libc.func(
   'intptr_t splice(int from, uintptr_t offIn, int to, uintptr_t offOut, size_t length, unsigned int flags)',
 ) as Call<[from: number, offIn: number, to: number, offOut: number, length: number, flags: number]>;
@@ -68,6 +68,7 @@ export const SPLICE_F_MORE = 4;
 export const POLLIN = 1;
 export const POLLOUT = 4;
 
+const MSG_PEEK = 2;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const F_DUPFD_CLOEXEC = 1030;
@@ -79,6 +80,9 @@ const PR_SET_TIMERSLACK = 29;
 
 const words = new Int32Array(2);
 const wordsAddress = addressOf(words);
+
+/** There is something to receive. */
+export const hasInput = (fd: number): boolean => recv(fd, wordsAddress, 1, MSG_DONTWAIT | MSG_PEEK) > 0;
 
 /** Has timers of this thread fire when they are due, rather than up to 50 microseconds later. */
 export const keepTime = (): number => prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import type { Errno } from '../backend.js';
 import { CmdFlag } from '../wire/constants.js';
 import type { Request } from '../wire/request.js';
@@ -5,7 +6,10 @@ import type { Input } from './input.js';
 import { type Link, Status } from './link.js';
 import { MAX_OPERATION, type Operation } from './operations.js';
 import { Payload } from './payload.js';
+import type { PayloadPipe } from './payload-pipe.js';
 import { PLAIN_REPLY_BYTES } from './replies.js';
+
+const { ENOTSUP } = constants.errno;
 
 /** A WRITE up to this many bytes is written in one piece once all of it is there; a longer one as it arrives. */
 export const WHOLE_WRITE = 64 << 10;
@@ -136,6 +140,35 @@ export class Writes {
       payload.advance(piece);
     }
     return at + piece;
+  }
+
+  /** What is to come of a payload is worth a pipe, and may go through one. */
+  get wantsPipe(): boolean {
+    const payload = this.#payload;
+    const isWritten = payload.active && payload.errno === 0 && payload.operation === undefined;
+    return isWritten && payload.remaining > WHOLE_WRITE && this.#link.backend.canWriteFromPipe();
+  }
+
+  /**
+   * As `receive`, from a pipe that holds nothing but what is next of the payload. False: the device is frozen. What the
+   * backend can't take stays in the pipe; `canWriteFromPipe` is false then.
+   */
+  receiveFrom(pipe: PayloadPipe): boolean {
+    const payload = this.#payload;
+    const piece = payload.piece(pipe.held);
+    if (piece === 0) return true;
+    const { backend } = this.#link;
+    if (!backend.enter()) return false;
+    const { position } = payload;
+    const errno =
+      backend.admit('write', position, piece) || backend.writeFromPipe(pipe.readEnd, position, piece);
+    backend.exit();
+    if (errno === ENOTSUP) return true;
+    payload.errno = errno;
+    payload.advance(errno === 0 ? piece : pipe.held);
+    if (errno === 0) pipe.took(piece);
+    else pipe.drop();
+    return true;
   }
 
   /** Once the payload is complete: answers, or starts what was collected. */

@@ -132,6 +132,14 @@ export class MemoryBackend implements Backend {
     return 0;
   }
 
+  canWriteFromPipe(): boolean {
+    return false;
+  }
+
+  writeFromPipe(): Errno {
+    return ENOTSUP;
+  }
+
   flush(): Errno {
     this.#expectInside();
     this.log.push('flush');
@@ -269,6 +277,9 @@ export class FaultyBackend implements Backend {
     -this.fault('fillPipe', offset, length) || this.inner.fillPipe(pipe, offset, length);
   write = (address: number, offset: number, length: number): Errno =>
     this.fault('write', offset, length) || this.inner.write(address, offset, length);
+  canWriteFromPipe = (): boolean => this.inner.canWriteFromPipe();
+  writeFromPipe = (pipe: number, offset: number, length: number): Errno =>
+    this.fault('write', offset, length) || this.inner.writeFromPipe(pipe, offset, length);
   flush = (): Errno => this.fault('flush', 0, 0) || this.inner.flush();
   trim = (offset: number, length: number): Errno =>
     this.fault('trim', offset, length) || this.inner.trim(offset, length);
