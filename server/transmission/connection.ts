@@ -3,18 +3,18 @@ import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { goOnFrom, MAGIC_BYTES } from '../wire/reply.js';
 import { Gathering } from './gathering.js';
+import { Incoming, Received } from './incoming.js';
 import type { Input } from './input.js';
 import { Status, type ZeroCopy } from './link.js';
 import { Next } from './next.js';
 import type { Operation, Operations, Owner } from './operations.js';
 import type { Output, Sink } from './output.js';
-import { PayloadPipe } from './payload-pipe.js';
 import { failure, PendingOutput, Sent } from './pending.js';
 import type { Pipes } from './pipes.js';
-import { Session } from './session.js';
-import { close, errno, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, type Pipe, recv, send } from './sockets.js';
+import { Session, TURN_BYTES } from './session.js';
+import { close, errno, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, type Pipe, send } from './sockets.js';
 
-const { EAGAIN, EINTR } = constants.errno;
+const { EINTR } = constants.errno;
 
 /** The reason of an end that the client asked for (DISC). */
 export const DISCONNECTED = 'the client disconnected';
@@ -62,12 +62,8 @@ export class Connection implements Sink, ZeroCopy, Owner {
   readonly #shared: Shared;
   readonly #session: Session;
   readonly #pending = new PendingOutput();
-  /** Received, not served. */
-  #stash: Uint8Array;
-  #stashed: number;
-  /** What a long payload comes through. */
-  readonly #payloadPipe: PayloadPipe;
-  /** The last payload came through it: the next request is received without what follows it. */
+  readonly #incoming: Incoming;
+  /** The last payload came through a pipe: the next request is received without what follows it. */
   #isPiping = false;
   /** Operations that are done, to be answered. */
   readonly #done: Operation[] = [];
@@ -75,9 +71,6 @@ export class Connection implements Sink, ZeroCopy, Owner {
   #isRunnable: boolean;
   #isGone = false;
   readonly gathering = new Gathering();
-  /** How often there was something to receive, and the bytes of the last time. */
-  #receipts = 0;
-  #received = 0;
   /** The magic number that the peer was sent before the reply it belongs to; 0 is none. */
   #ahead = 0;
 
@@ -87,12 +80,10 @@ export class Connection implements Sink, ZeroCopy, Owner {
     this.device = options.device;
     this.backend = options.backend;
     this.#shared = shared;
-    this.#payloadPipe = new PayloadPipe(shared.pipes);
+    this.#incoming = new Incoming(this.fd, shared.input, shared.pipes, options.leftover);
     const deferral = shared.operations && { operations: shared.operations, owner: this };
     this.#session = new Session({ ...options, out: shared.out, zeroCopy: this, deferral });
-    this.#stash = options.leftover;
-    this.#stashed = options.leftover.length;
-    this.#isRunnable = this.#stashed > 0;
+    this.#isRunnable = options.leftover.length > 0;
   }
 
   /**
@@ -102,59 +93,81 @@ export class Connection implements Sink, ZeroCopy, Owner {
   turn(): boolean {
     const { out } = this.#shared;
     if (!this.#pending.isEmpty && !this.#drain()) return false;
-    const before = this.#receipts;
+    const before = this.#incoming.times;
     out.begin(this);
     const status = this.#answerDone() ? this.#advance() : Status.BLOCKED;
     out.flush();
     this.next = this.#after(status);
-    return this.#receipts !== before;
+    return this.#incoming.times !== before;
   }
 
-  /** What the session waits for after as much as it could do. */
+  /** What the session waits for after as much as it could do: with long payloads, a turn's worth of bytes. */
   #advance(): Status {
+    const incoming = this.#incoming;
     this.#session.steps = 0;
     if (this.reason !== '') return Status.FINISHED;
-    if (this.#payloadPipe.isOpen) return this.#advancePiped();
-    const received = this.#isRunnable ? 0 : this.#receive();
-    if (received < 0) return Status.OPEN;
-    const status = this.#serve(received);
-    return status === Status.OPEN && this.#openPipe() ? this.#advancePiped() : status;
+    for (let left = TURN_BYTES; ; left -= incoming.bytes) {
+      const before = incoming.times;
+      const status = incoming.pipe.isOpen ? this.#servePiped() : this.#serve();
+      const hasReceived = incoming.times !== before && this.#isPiping;
+      if (status !== Status.OPEN || !hasReceived || left <= incoming.bytes) return status;
+      if (!this.#shared.out.flush()) return Status.BLOCKED;
+    }
   }
 
-  /** Where a long payload follows: the rest of it comes through a pipe. */
-  #openPipe(): boolean {
-    const stash = this.#stash.subarray(0, this.#stashed);
-    this.#isPiping = this.#session.wantsPipe && this.#payloadPipe.open(stash);
-    if (this.#isPiping) this.#stashed = 0;
-    return this.#isPiping;
-  }
-
-  #advancePiped(): Status {
-    const pipe = this.#payloadPipe;
+  /** Receives into memory, unless there is more to do with what is there; serves it. */
+  #serve(): Status {
+    const { input } = this.#shared;
+    const incoming = this.#incoming;
     const session = this.#session;
-    if (!this.#isRunnable && !this.#takeIn(pipe.receive(this.fd, session.owed))) {
-      if (pipe.isFull) this.#spill();
+    if (!this.#isRunnable && !this.#has(incoming.receive(this.#most))) return Status.OPEN;
+    session.hasten = this.gathering.isOn;
+    incoming.keepFrom(session.serve(input, 0, incoming.present()));
+    const { status } = session;
+    this.#isRunnable = status !== Status.OPEN;
+    if (status === Status.FINISHED) this.reason ||= DISCONNECTED;
+    else if (status === Status.BROKEN) this.reason ||= 'the client broke the protocol';
+    else if (status === Status.OPEN) this.#isPiping = session.wantsPipe && incoming.openPipe();
+    return status;
+  }
+
+  /** As `#serve`, of a long payload. */
+  #servePiped(): Status {
+    const session = this.#session;
+    const incoming = this.#incoming;
+    const { pipe } = incoming;
+    if (!this.#isRunnable && !this.#has(incoming.receivePiped(session.owed))) {
+      if (pipe.isFull) incoming.spillPipe();
       return Status.OPEN;
     }
     session.servePiped(pipe);
-    this.#isRunnable = session.status !== Status.OPEN;
     if (session.owed === 0) pipe.close();
-    else if (!this.backend.canWriteFromPipe()) this.#spill();
-    return this.#isRunnable ? session.status : Status.OPEN;
+    const mustSpill = pipe.isOpen && !this.backend.canWriteFromPipe();
+    if (mustSpill) incoming.spillPipe();
+    this.#isRunnable = mustSpill || session.status !== Status.OPEN;
+    return mustSpill ? Status.YIELD : session.status;
   }
 
-  /** The payload goes on through memory. */
-  #spill(): void {
-    const bytes = this.#payloadPipe.spill();
-    this.#keep(bytes);
-    this.#stashed = bytes.length;
-    this.#isPiping = false;
+  /** Bytes to have in memory at most; undefined: as much as there is room for. */
+  get #most(): number | undefined {
+    const { owed, headerBytes } = this.#session;
+    // One that parts receives no further than to the end of what it has begun.
+    if (this.isParting) return owed;
+    return this.#isPiping && owed === 0 ? headerBytes : undefined;
+  }
+
+  /** True when something was received. */
+  #has(received: Received): boolean {
+    // A client that has closed its side, maybe no more than that, is owed the replies to what is under way.
+    if (received === Received.CLOSED) this.reason ||= 'the client closed the connection';
+    else if (received === Received.RESET) this.#end('the connection was reset');
+    return received === Received.SOME;
   }
 
   /** After a turn that received: microseconds in which more had better gather; 0: it is to be served at once. */
   pause(now: number): number {
     const { steps } = this.#session;
-    const isCopying = this.#isPiping || this.#received > steps * SMALL_REQUEST;
+    const isCopying = this.#isPiping || this.#incoming.bytes > steps * SMALL_REQUEST;
     return isCopying ? 0 : this.gathering.next(steps, now);
   }
 
@@ -194,62 +207,15 @@ export class Connection implements Sink, ZeroCopy, Owner {
 
   /** What was received and not served. */
   get leftover(): Uint8Array {
-    return this.#stash.slice(0, this.#stashed);
+    return this.#incoming.leftover;
   }
 
   /** Releases what it holds; the connection is not used after this. */
   close(): void {
     close(this.fd);
-    this.#payloadPipe.drop();
+    this.#incoming.pipe.drop();
     const pipe = this.#pending.abandonPipe();
     if (pipe !== undefined) this.#shared.pipes.drop(pipe);
-  }
-
-  /** Receives behind what is stashed. Returns the bytes, or -1 when there are none to serve. */
-  #receive(): number {
-    const { input } = this.#shared;
-    const room = this.#most - this.#stashed;
-    if (room <= 0) return -1;
-    const received = recv(this.fd, input.address + this.#stashed, room, MSG_DONTWAIT);
-    return this.#takeIn(received) ? received : -1;
-  }
-
-  /** Bytes to receive at most, with what is stashed. */
-  get #most(): number {
-    const { owed, headerBytes } = this.#session;
-    // One that parts receives no further than to the end of what it has begun.
-    if (this.isParting) return owed;
-    return this.#isPiping && owed === 0 ? headerBytes : this.#shared.input.bytes.length;
-  }
-
-  /** What a call that receives has returned: true for bytes. */
-  #takeIn(received: number): boolean {
-    if (received > 0) {
-      this.#receipts++;
-      this.#received = received;
-    } else if (received === 0) {
-      // The client has closed its side, maybe no more than that: it is owed the replies to what is under way.
-      this.reason ||= 'the client closed the connection';
-    } else if (errno() !== EAGAIN && errno() !== EINTR) {
-      this.#end('the connection was reset');
-    }
-    return received > 0;
-  }
-
-  #serve(received: number): Status {
-    const { input } = this.#shared;
-    if (this.#stashed > 0) input.bytes.set(this.#stash.subarray(0, this.#stashed));
-    const end = this.#stashed + received;
-    const session = this.#session;
-    session.hasten = this.gathering.isOn;
-    const served = session.serve(input, 0, end);
-    this.#stashed = end - served;
-    if (served < end) this.#keep(input.bytes.subarray(served, end));
-    const { status } = session;
-    this.#isRunnable = status !== Status.OPEN;
-    if (status === Status.FINISHED) this.reason ||= DISCONNECTED;
-    else if (status === Status.BROKEN) this.reason ||= 'the client broke the protocol';
-    return status;
   }
 
   #after(status: Status): Next {
@@ -274,11 +240,6 @@ export class Connection implements Sink, ZeroCopy, Owner {
     this.#session.abandon();
     for (const operation of this.#done.splice(0)) this.#session.discard(operation);
     return this.#session.underWay > 0 ? Next.WAIT : Next.END;
-  }
-
-  #keep(rest: Uint8Array): void {
-    if (this.#stash.length < rest.length) this.#stash = new Uint8Array(Math.max(rest.length, 4096));
-    this.#stash.set(rest);
   }
 
   /** There is no one to send to. */

@@ -17,7 +17,7 @@ const { EAGAIN } = constants.errno;
 /** Bytes it holds at most, so that memory can take them where the file can't. */
 const MOST_HELD = 1 << 20;
 
-/** Through which the payload of a long WRITE gets from a socket to the page cache: the pages move, and are copied once. */
+/** Through which the payload of a long WRITE gets from a socket to the page cache. Its pages move: it is copied once. */
 export class PayloadPipe {
   /** Bytes that were received and not written. */
   held = 0;
@@ -57,9 +57,7 @@ export class PayloadPipe {
     const room = Math.min(most, MOST_HELD) - this.held;
     const received = splice(fd, 0, pipe.writeEnd, 0, room, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (received > 0) this.held += received;
-    else if (received < 0 && this.held > 0 && errno() === EAGAIN) {
-      this.isFull = hasInput(fd);
-    }
+    else if (received < 0 && errno() === EAGAIN) this.isFull = this.held > 0 && hasInput(fd);
     return received;
   }
 

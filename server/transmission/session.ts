@@ -28,7 +28,7 @@ const { EINVAL, EPERM } = constants.errno;
 /** Bytes of payload a READ or WRITE may carry, where nothing else was said: 32 MiB. */
 export const MAX_PAYLOAD = 32 << 20;
 /** Bytes of payload a session moves in one turn, so that connections of a thread take turns. */
-const TURN_BYTES = 1 << 20;
+export const TURN_BYTES = 1 << 20;
 /** What a request without payload counts for in a turn, bytes. */
 const TURN_REQUEST = 4096;
 /** A refused payload longer than this is not even drained. */
