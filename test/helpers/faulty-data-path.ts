@@ -14,6 +14,7 @@ const BITS: Readonly<Record<Faulty, number>> = {
   writeZeroes: 16,
   cache: 32,
   fillPipe: 64,
+  writeFromPipe: 128,
 };
 
 /** From here on these operations on the device fail with a Linux errno. */

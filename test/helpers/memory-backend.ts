@@ -259,7 +259,15 @@ export class MemoryBackend implements Backend {
 }
 
 /** Operations that a fault can be put in the way of. */
-export type Faulty = 'read' | 'write' | 'flush' | 'trim' | 'writeZeroes' | 'cache' | 'fillPipe';
+export type Faulty =
+  | 'read'
+  | 'write'
+  | 'flush'
+  | 'trim'
+  | 'writeZeroes'
+  | 'cache'
+  | 'fillPipe'
+  | 'writeFromPipe';
 
 /** A Backend that does what another does, except where a fault says otherwise. */
 export class FaultyBackend implements Backend {
@@ -279,7 +287,7 @@ export class FaultyBackend implements Backend {
     this.fault('write', offset, length) || this.inner.write(address, offset, length);
   canWriteFromPipe = (): boolean => this.inner.canWriteFromPipe();
   writeFromPipe = (pipe: number, offset: number, length: number): Errno =>
-    this.fault('write', offset, length) || this.inner.writeFromPipe(pipe, offset, length);
+    this.fault('writeFromPipe', offset, length) || this.inner.writeFromPipe(pipe, offset, length);
   flush = (): Errno => this.fault('flush', 0, 0) || this.inner.flush();
   trim = (offset: number, length: number): Errno =>
     this.fault('trim', offset, length) || this.inner.trim(offset, length);

@@ -40,28 +40,29 @@ export class TestDevice {
   }
 
   bind(): Promise<void> {
-    return this.#publish(DeviceState.BOUND, this.#fd, this.size);
+    return this.#publish(DeviceState.BOUND, this.#fd, this.isDirect);
   }
 
-  /** The device over another descriptor of its file, opened as `flags` say; the caller closes it. */
-  async rebind(flags: number): Promise<number> {
-    const fd = openSync(this.path, flags);
-    await this.#publish(DeviceState.BOUND, fd, this.size);
+  /** The device over another descriptor of its file, or of another, opened as `flags` say; the caller closes it. */
+  async rebind(flags: number, path = this.path): Promise<number> {
+    const fd = openSync(path, flags);
+    await this.#publish(DeviceState.BOUND, fd, (flags & constants.O_DIRECT) !== 0);
     return fd;
   }
 
   clear(): Promise<void> {
-    return this.#publish(DeviceState.UNBOUND, -1, 0);
+    return this.#publish(DeviceState.UNBOUND, -1, false);
   }
 
   close(): void {
     closeSync(this.#fd);
   }
 
-  async #publish(state: number, fd: number, size: number): Promise<void> {
+  async #publish(state: number, fd: number, isDirect: boolean): Promise<void> {
     await using frozen = await this.queue.freeze();
     const generation = ++this.#generation;
-    const flags = this.isDirect ? LoFlag.DIRECT_IO : 0;
+    const flags = isDirect ? LoFlag.DIRECT_IO : 0;
+    const size = state === DeviceState.BOUND ? this.size : 0;
     const rest = { flags, blockSize: 512, dioAlignment: DIRECT_BLOCK, offset: 0 };
     frozen.publish({ ...rest, state, fd, size, generation });
   }

@@ -112,7 +112,11 @@ for (const mode of MODES) {
       [constants.errno.ENOSPC, WireErrno.ENOSPC],
     ] as const) {
       const { shared } = device.queue;
-      setFaults(shared, errno, 'read', 'fillPipe', 'write', 'flush', 'trim', 'writeZeroes', 'cache');
+      setFaults(
+        shared,
+        errno,
+        ...(['read', 'fillPipe', 'write', 'writeFromPipe', 'flush', 'trim', 'writeZeroes', 'cache'] as const),
+      );
       client.send(...requests);
       const replies = await client.replies(requests.length);
       t.strictSame(new Set(replies.map(({ error }) => error)), new Set([wire]));
