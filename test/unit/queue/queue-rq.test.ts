@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readSync, truncateSync } from 'node:fs';
+import { openSync, readFileSync, readSync, truncateSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import t from 'tap';
 import { LockOrder } from '../../../driver/locks/lock-order.js';
@@ -212,6 +212,48 @@ t.test('a pipe that is too small is ENOTSUP, so that the read is a copy', async 
   closePipe(pipe);
 });
 
+t.test('what a pipe holds is written, counted, and marked as changed', async (t) => {
+  using dir = new TempDir();
+  const { bench, backend, file, path, content } = await bound(dir, { offset: 4096, size: MIB - 4096 });
+  using _ = file;
+  const data = randomBytes(60_000);
+  const pipe = openPipe(MIB);
+  if (pipe === undefined) throw new Error('no pipe');
+  writeSync(pipe.writeEnd, data);
+  t.ok(backend.canWriteFromPipe());
+  t.equal(backend.writeFromPipe(pipe.readEnd, 65_536, 50_000), 0);
+  t.equal(backend.writeFromPipe(pipe.readEnd, 777, 10_000), 0);
+  data.copy(content, 4096 + 65_536, 0, 50_000);
+  data.copy(content, 4096 + 777, 50_000);
+  t.ok(readFileSync(path).equals(content));
+  t.strictSame([bench.count(LaneNum.WRITES), bench.count(LaneNum.WRITTEN_BYTES)], [2, 60_000]);
+  t.equal(backend.dirty(65_536, 50_000), 50_000);
+  closePipe(pipe);
+});
+
+t.test('a file that takes no pipe, and one that takes nothing', async (t) => {
+  const bench = new Bench();
+  const { backend } = bench;
+  const pipe = openPipe(MIB);
+  if (pipe === undefined) throw new Error('no pipe');
+  writeSync(pipe.writeEnd, randomBytes(8192));
+  using full = new OpenFile(openSync('/dev/full', 'r+'));
+  await bench.publish({ fd: full.fd });
+  backend.enter();
+  t.equal(backend.writeFromPipe(pipe.readEnd, 0, 4096), ENOTSUP);
+  t.notOk(backend.canWriteFromPipe(), 'that was learned');
+  backend.exit();
+  using readOnly = new OpenFile(openSync('/dev/null', 'r'));
+  await bench.publish({ fd: readOnly.fd });
+  backend.enter();
+  t.ok(backend.canWriteFromPipe(), 'of that file');
+  t.equal(backend.writeFromPipe(pipe.readEnd, 0, 4096), EBADF);
+  t.equal(bench.count(LaneNum.ERRORS), 1);
+  t.equal(readSync(pipe.readEnd, Buffer.alloc(9000)), 8192, 'the pipe still has all of it');
+  backend.exit();
+  closePipe(pipe);
+});
+
 t.test('with direct I/O reads and writes are aligned or EINVAL, and no pipe is filled', async (t) => {
   using dir = new TempDir();
   const path = makeRandomFile(dir.file('image'), MIB);
@@ -232,6 +274,8 @@ t.test('with direct I/O reads and writes are aligned or EINVAL, and no pipe is f
   t.ok(bytes.subarray(1).equals(readFileSync(path).subarray(0, 8192)));
   t.equal(backend.read(address, 512, 512), EINVAL);
   t.equal(backend.fillPipe(-1, 0, 65_536), -ENOTSUP);
+  t.notOk(backend.canWriteFromPipe());
+  t.equal(backend.writeFromPipe(-1, 0, 65_536), ENOTSUP);
 });
 
 t.test('what was learned of one file is forgotten with it', async (t) => {
