@@ -3,17 +3,16 @@ import { closePipe, openPipe, type Pipe } from './sockets.js';
 /** Bytes a pipe is asked to hold. The system's default limit for an unprivileged process. */
 const CAPACITY = 1 << 20;
 
-/** Empty pipes kept for the next reply; many slow peers at once leave more, which are closed. */
+/** Empty pipes kept for the next reply or payload; many slow peers at once leave more, which are closed. */
 const MOST_IDLE = 16;
 
-/** The empty pipes of a thread. One is out only while a reply is on its way through it. */
+/** The empty pipes of a thread. One is out only while a reply or a payload is on its way through it. */
 export class Pipes {
   readonly #idle: Pipe[] = [];
-  #refused = false;
 
-  /** An empty pipe that can hold `length` bytes of whole pages. */
+  /** An empty pipe that can hold `length` bytes of whole pages; undefined where there is none now. */
   take(length: number): Pipe | undefined {
-    const pipe = this.#idle.pop() ?? this.#open();
+    const pipe = this.#idle.pop() ?? openPipe(CAPACITY);
     if (pipe === undefined || length <= pipe.capacity) return pipe;
     this.give(pipe);
     return undefined;
@@ -32,12 +31,5 @@ export class Pipes {
 
   close(): void {
     for (const pipe of this.#idle.splice(0)) closePipe(pipe);
-  }
-
-  #open(): Pipe | undefined {
-    if (this.#refused) return undefined;
-    const pipe = openPipe(CAPACITY);
-    if (pipe === undefined) this.#refused = true;
-    return pipe;
   }
 }
