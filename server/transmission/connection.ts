@@ -1,20 +1,16 @@
-import { constants } from 'node:os';
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
-import { goOnFrom, MAGIC_BYTES } from '../wire/reply.js';
 import { Gathering } from './gathering.js';
 import { Incoming, Received } from './incoming.js';
 import type { Input } from './input.js';
-import { Status, type ZeroCopy } from './link.js';
+import { Status } from './link.js';
 import { Next } from './next.js';
 import type { Operation, Operations, Owner } from './operations.js';
-import type { Output, Sink } from './output.js';
-import { failure, PendingOutput, Sent } from './pending.js';
+import { Outgoing } from './outgoing.js';
+import type { Output } from './output.js';
 import type { Pipes } from './pipes.js';
 import { Session, TURN_BYTES } from './session.js';
-import { close, errno, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, type Pipe, send } from './sockets.js';
-
-const { EINTR } = constants.errno;
+import { close } from './sockets.js';
 
 /** The reason of an end that the client asked for (DISC). */
 export const DISCONNECTED = 'the client disconnected';
@@ -48,7 +44,7 @@ export interface ConnectionOptions {
 }
 
 /** A socket in the transmission phase, on the thread that owns it. */
-export class Connection implements Sink, ZeroCopy, Owner {
+export class Connection implements Owner {
   readonly id: number;
   readonly fd: number;
   readonly device: number;
@@ -61,18 +57,15 @@ export class Connection implements Sink, ZeroCopy, Owner {
 
   readonly #shared: Shared;
   readonly #session: Session;
-  readonly #pending = new PendingOutput();
   readonly #incoming: Incoming;
+  readonly #outgoing: Outgoing;
   /** The last payload came through a pipe: the next request is received without what follows it. */
   #isPiping = false;
   /** Operations that are done, to be answered. */
   readonly #done: Operation[] = [];
   /** The session could go on with what is stashed; else it needs more bytes first. */
   #isRunnable: boolean;
-  #isGone = false;
   readonly gathering = new Gathering();
-  /** The magic number that the peer was sent before the reply it belongs to; 0 is none. */
-  #ahead = 0;
 
   constructor(shared: Shared, options: ConnectionOptions) {
     this.id = options.id;
@@ -81,8 +74,9 @@ export class Connection implements Sink, ZeroCopy, Owner {
     this.backend = options.backend;
     this.#shared = shared;
     this.#incoming = new Incoming(this.fd, shared.input, shared.pipes, options.leftover);
+    this.#outgoing = new Outgoing(this.fd, shared.pipes, (reason) => this.#end(reason));
     const deferral = shared.operations && { operations: shared.operations, owner: this };
-    this.#session = new Session({ ...options, out: shared.out, zeroCopy: this, deferral });
+    this.#session = new Session({ ...options, out: shared.out, zeroCopy: this.#outgoing, deferral });
     this.#isRunnable = options.leftover.length > 0;
   }
 
@@ -92,9 +86,12 @@ export class Connection implements Sink, ZeroCopy, Owner {
    */
   turn(): boolean {
     const { out } = this.#shared;
-    if (!this.#pending.isEmpty && !this.#drain()) return false;
+    if (!this.#outgoing.isTaken && !this.#outgoing.drain()) {
+      this.next = this.#after(Status.BLOCKED);
+      return false;
+    }
     const before = this.#incoming.times;
-    out.begin(this);
+    out.begin(this.#outgoing);
     const status = this.#answerDone() ? this.#advance() : Status.BLOCKED;
     out.flush();
     this.next = this.#after(status);
@@ -109,8 +106,8 @@ export class Connection implements Sink, ZeroCopy, Owner {
     for (let left = TURN_BYTES; ; left -= incoming.bytes) {
       const before = incoming.times;
       const status = incoming.pipe.isOpen ? this.#servePiped() : this.#serve();
-      const hasReceived = incoming.times !== before && this.#isPiping;
-      if (status !== Status.OPEN || !hasReceived || left <= incoming.bytes) return status;
+      const maySoonHaveMore = this.#isPiping && incoming.times !== before && incoming.bytes < left;
+      if (status !== Status.OPEN || !maySoonHaveMore) return status;
       if (!this.#shared.out.flush()) return Status.BLOCKED;
     }
   }
@@ -183,7 +180,7 @@ export class Connection implements Sink, ZeroCopy, Owner {
 
   done(operation: Operation): void {
     this.#done.push(operation);
-    if (this.#isGone) this.next = this.#letGo();
+    if (this.#outgoing.isGone) this.next = this.#letGo();
     else if (this.next !== Next.SEND) this.next = Next.RUN;
   }
 
@@ -214,13 +211,12 @@ export class Connection implements Sink, ZeroCopy, Owner {
   close(): void {
     close(this.fd);
     this.#incoming.pipe.drop();
-    const pipe = this.#pending.abandonPipe();
-    if (pipe !== undefined) this.#shared.pipes.drop(pipe);
+    this.#outgoing.close();
   }
 
   #after(status: Status): Next {
-    if (this.#isGone) return this.#letGo();
-    if (!this.#pending.isEmpty) return Next.SEND;
+    if (this.#outgoing.isGone) return this.#letGo();
+    if (!this.#outgoing.isTaken) return Next.SEND;
     if (this.reason !== '') {
       this.#session.abandon();
       return this.#session.underWay > 0 ? Next.WAIT : Next.END;
@@ -244,78 +240,8 @@ export class Connection implements Sink, ZeroCopy, Owner {
 
   /** There is no one to send to. */
   #end(reason: string): void {
-    this.#isGone = true;
+    this.#outgoing.isGone = true;
     this.reason ||= reason;
-  }
-
-  /** Sends what is pending. False, with `next` set, when that did not get through. */
-  #drain(): boolean {
-    const sent = this.#sendPending();
-    if (sent === Sent.ALL) return true;
-    if (sent === Sent.GONE) this.#end('the connection was reset');
-    this.next = this.#after(Status.BLOCKED);
-    return false;
-  }
-
-  #sendPending(): Sent {
-    const sent = this.#pending.drain(this.fd);
-    const pipe = this.#pending.releasePipe();
-    if (pipe !== undefined) this.#shared.pipes.give(pipe);
-    return sent;
-  }
-
-  /* Sink */
-
-  flush(out: Output): boolean {
-    return this.#send(out, 0);
-  }
-
-  sendAhead(out: Output): boolean {
-    const sent = send(this.fd, out.address, MAGIC_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent === MAGIC_BYTES) this.#ahead = out.view.getUint32(0);
-    else if (sent > 0) this.#end('the kernel takes replies byte by byte');
-    return sent === MAGIC_BYTES;
-  }
-
-  /** Bytes of what is to be sent that the peer has. */
-  #goOn(out: Output): number {
-    const magic = this.#ahead;
-    this.#ahead = 0;
-    return magic === 0 ? 0 : goOnFrom(magic, out.view);
-  }
-
-  #send(out: Output, flags: number): boolean {
-    if (this.#isGone) return false;
-    let sent = this.#goOn(out);
-    while (sent < out.length) {
-      const count = send(this.fd, out.address + sent, out.length - sent, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
-      if (count > 0) {
-        sent += count;
-      } else if (errno() !== EINTR) {
-        if (failure() === Sent.GONE) this.#end('the connection was reset');
-        else this.#pending.keepBytes(out.bytes.subarray(sent, out.length));
-        return false;
-      }
-    }
-    return true;
-  }
-
-  /* ZeroCopy */
-
-  pipe(length: number): Pipe | undefined {
-    return this.#shared.pipes.take(length);
-  }
-
-  discard(pipe: Pipe): void {
-    this.#shared.pipes.drop(pipe);
-  }
-
-  sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): void {
-    const sent = this.#send(out, MSG_MORE);
-    out.length = 0;
-    this.#pending.keepPipe(pipe, count, zeroes);
-    if (sent && this.#sendPending() === Sent.GONE) this.#end('the connection was reset');
-    out.isBlocked = this.#isGone || !this.#pending.isEmpty;
   }
 
   /** Ends it as soon as what is under way allows. */

@@ -70,19 +70,19 @@ export class Incoming {
 
   /** What was presented is served up to here: stashes the rest. */
   keepFrom(served: number): void {
-    this.#keep(this.#input.bytes.subarray(served, this.#end));
+    if (served < this.#end) this.#keep(this.#input.bytes.subarray(served, this.#end));
+    else this.#stashed = this.#end = 0;
   }
 
   #keep(rest: Uint8Array): void {
     this.#stashed = this.#end = rest.length;
-    if (rest.length === 0) return;
     if (this.#stash.length < rest.length) this.#stash = new Uint8Array(Math.max(rest.length, 4096));
     this.#stash.set(rest);
   }
 
   /** What is stashed, less than a page, and what comes behind it goes through a pipe. False where it can't. */
   openPipe(): boolean {
-    if (!this.pipe.open(this.#stash.subarray(0, this.#stashed))) return false;
+    if (!this.pipe.open(this.#stash, this.#stashed)) return false;
     this.#stashed = this.#end = 0;
     return true;
   }

@@ -38,16 +38,16 @@ export class PayloadPipe {
     return this.#pipe?.readEnd ?? -1;
   }
 
-  /** Takes an empty pipe, and puts in what was received already: less than a page. False where that can't be. */
-  open(begin: Uint8Array): boolean {
+  /** Takes an empty pipe, and puts in the `length` bytes that were received already: less than a page. False where it can't. */
+  open(received: Uint8Array, length: number): boolean {
     const pipe = this.#pipes.take(0);
     if (pipe === undefined) return false;
-    if (begin.length > 0 && write(pipe.writeEnd, addressOf(begin), begin.length) !== begin.length) {
+    if (length > 0 && write(pipe.writeEnd, addressOf(received), length) !== length) {
       this.#pipes.drop(pipe);
       return false;
     }
     this.#pipe = pipe;
-    this.held = begin.length;
+    this.held = length;
     return true;
   }
 

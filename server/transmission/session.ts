@@ -63,6 +63,8 @@ export class Session {
   /** Nothing else is served by the thread. */
   isAlone = false;
 
+  /** Bytes of a request without what follows it. */
+  readonly headerBytes: number;
   readonly #link: Link;
   readonly #reads: Reads;
   readonly #writes: Writes;
@@ -72,7 +74,6 @@ export class Session {
   readonly #maxPayload: number;
   readonly #contexts: readonly NegotiatedContext[];
   readonly #extended: boolean;
-  readonly #headerBytes: number;
   readonly #flags: readonly (number | undefined)[];
   readonly #request = new Request();
   readonly #headStart = new Comparison(HEAD_START);
@@ -94,7 +95,7 @@ export class Session {
     this.#maxPayload = options.maxPayload ?? MAX_PAYLOAD;
     this.#contexts = options.contexts;
     this.#extended = mode === 'extended';
-    this.#headerBytes = this.#extended ? Size.EXTENDED_REQUEST : Size.REQUEST;
+    this.headerBytes = this.#extended ? Size.EXTENDED_REQUEST : Size.REQUEST;
     this.#flags = validFlags({ mode, fastZero: options.fastZero !== false || options.readOnly });
   }
 
@@ -131,16 +132,15 @@ export class Session {
    * presents it again, with more behind it. `status` says what it waits for.
    */
   serve(input: Input, at: number, end: number): number {
-    const { backend, batch, replies } = this.#link;
+    const { batch, replies } = this.#link;
     const began = performance.now();
     const before = replies.answered;
     batch.begin(this.hasten);
     const position = this.#serve(input, at, end);
     if (this.#isLone && this.#headStart.side === AHEAD) batch.announce();
     batch.settle();
-    const answered = replies.answered - before;
     const now = performance.now();
-    if (answered > 0) backend.observe(answered, (now - began) * 1000);
+    this.#observe(before, began, now);
     if (this.isAlone) this.#headStart.went(this.steps, now);
     return position;
   }
@@ -156,22 +156,22 @@ export class Session {
     return this.#writes.wantsPipe;
   }
 
-  /** Bytes of a request without what follows it. */
-  get headerBytes(): number {
-    return this.#headerBytes;
-  }
-
   /** As `serve`, of a payload that is arriving, and of which the pipe holds what is next. */
   servePiped(pipe: PayloadPipe): void {
-    const { backend, replies } = this.#link;
+    const before = this.#link.replies.answered;
     const began = performance.now();
-    const before = replies.answered;
     this.steps = 1;
     this.status = Status.OPEN;
     if (!this.#writes.receiveFrom(pipe)) this.status = Status.PARKED;
     else if (this.#writes.remaining === 0) this.status = this.#writes.settle();
+    this.#observe(before, began, performance.now());
+  }
+
+  /** Counts the requests that were answered between two times, when `before` of them were already. */
+  #observe(before: number, began: number, now: number): void {
+    const { backend, replies } = this.#link;
     const answered = replies.answered - before;
-    if (answered > 0) backend.observe(answered, (performance.now() - began) * 1000);
+    if (answered > 0) backend.observe(answered, (now - began) * 1000);
   }
 
   #serve(input: Input, at: number, end: number): number {
@@ -217,7 +217,7 @@ export class Session {
   }
 
   #serveRequest(input: Input, at: number, end: number): number {
-    const body = at + this.#headerBytes;
+    const body = at + this.headerBytes;
     if (body > end) return WAIT;
     const request = this.#request;
     const decode = this.#extended ? decodeExtendedRequest : decodeRequest;
