@@ -11,6 +11,7 @@ import type { Output } from './output.js';
 import type { Pipes } from './pipes.js';
 import { Session, TURN_BYTES } from './session.js';
 import { close } from './sockets.js';
+import type { Spares } from './spares.js';
 
 /** The reason of an end that the client asked for (DISC). */
 export const DISCONNECTED = 'the client disconnected';
@@ -23,6 +24,7 @@ export interface Shared {
   readonly input: Input;
   readonly out: Output;
   readonly pipes: Pipes;
+  readonly spares: Spares;
   readonly operations: Operations | undefined;
 }
 
@@ -73,8 +75,8 @@ export class Connection implements Owner {
     this.device = options.device;
     this.backend = options.backend;
     this.#shared = shared;
-    this.#incoming = new Incoming(this.fd, shared.input, shared.pipes, options.leftover);
-    this.#outgoing = new Outgoing(this.fd, shared.pipes, (reason) => this.#end(reason));
+    this.#incoming = new Incoming(this.fd, shared, options.leftover);
+    this.#outgoing = new Outgoing(this.fd, shared, (reason) => this.#end(reason));
     const deferral = shared.operations && { operations: shared.operations, owner: this };
     this.#session = new Session({ ...options, out: shared.out, zeroCopy: this.#outgoing, deferral });
     this.#isRunnable = options.leftover.length > 0;
@@ -210,7 +212,7 @@ export class Connection implements Owner {
   /** Releases what it holds; the connection is not used after this. */
   close(): void {
     close(this.fd);
-    this.#incoming.pipe.drop();
+    this.#incoming.close();
     this.#outgoing.close();
   }
 

@@ -1,14 +1,19 @@
 import { constants } from 'node:os';
+import { awayFromPage, type Memory } from './buffers.js';
 import type { Input } from './input.js';
 import { PayloadPipe } from './payload-pipe.js';
 import type { Pipes } from './pipes.js';
 import { errno, MSG_DONTWAIT, recv } from './sockets.js';
+import type { Spares } from './spares.js';
 
 const { EAGAIN, EINTR } = constants.errno;
 
 /** What receiving came to. */
 export const Received = { SOME: 0, NOTHING: 1, CLOSED: 2, RESET: 3 } as const;
 export type Received = (typeof Received)[keyof typeof Received];
+
+/** Bytes a connection keeps itself: the beginning of a request. */
+const SMALL = 4096;
 
 /** What one connection receives, in memory or, of a long payload, in a pipe; and what of it is not served yet. */
 export class Incoming {
@@ -19,23 +24,30 @@ export class Incoming {
   readonly pipe: PayloadPipe;
   readonly #fd: number;
   readonly #input: Input;
+  readonly #spares: Spares;
+  /** Where the little that mostly is left lies; made when there is some. */
+  #small: Memory | undefined;
   /** Received, not served. */
-  #stash: Uint8Array;
-  #stashed: number;
+  #stash: Memory | undefined;
+  #stashed = 0;
   /** In memory, with what is stashed. */
-  #end: number;
+  #end = 0;
 
-  constructor(fd: number, input: Input, pipes: Pipes, leftover: Uint8Array) {
+  constructor(
+    fd: number,
+    { input, pipes, spares }: { input: Input; pipes: Pipes; spares: Spares },
+    leftover: Uint8Array,
+  ) {
     this.#fd = fd;
     this.#input = input;
+    this.#spares = spares;
     this.pipe = new PayloadPipe(pipes);
-    this.#stash = leftover;
-    this.#stashed = this.#end = leftover.length;
+    if (leftover.length > 0) this.#keep(leftover);
   }
 
   /** A copy of what is stashed. */
   get leftover(): Uint8Array {
-    return this.#stash.slice(0, this.#stashed);
+    return this.#stash?.bytes.slice(0, this.#stashed) ?? new Uint8Array(0);
   }
 
   /** Receives into memory, until there are at most so many bytes with what is stashed. */
@@ -64,31 +76,58 @@ export class Incoming {
 
   /** Puts what is stashed in front of what was received. Returns the end of both in the input. */
   present(): number {
-    if (this.#stashed > 0) this.#input.bytes.set(this.#stash.subarray(0, this.#stashed));
+    if (this.#stash !== undefined) this.#input.bytes.set(this.#stash.bytes.subarray(0, this.#stashed));
     return this.#end;
   }
 
   /** What was presented is served up to here: stashes the rest. */
   keepFrom(served: number): void {
     if (served < this.#end) this.#keep(this.#input.bytes.subarray(served, this.#end));
-    else this.#stashed = this.#end = 0;
+    else this.#forget();
   }
 
   #keep(rest: Uint8Array): void {
+    this.#room(rest.length).bytes.set(rest);
     this.#stashed = this.#end = rest.length;
-    if (this.#stash.length < rest.length) this.#stash = new Uint8Array(Math.max(rest.length, 4096));
-    this.#stash.set(rest);
+  }
+
+  /** Where as many bytes are stashed, instead of what is. */
+  #room(length: number): Memory {
+    if (length <= SMALL) {
+      this.#forget();
+      this.#small ??= awayFromPage(SMALL);
+      this.#stash = this.#small;
+    } else if (this.#stash === undefined || this.#stash.bytes.length < length) {
+      this.#forget();
+      this.#stash = this.#spares.take(length);
+    }
+    return this.#stash;
+  }
+
+  /** Nothing is stashed. */
+  #forget(): void {
+    if (this.#stash !== undefined && this.#stash !== this.#small) this.#spares.give(this.#stash);
+    this.#stash = undefined;
+    this.#stashed = this.#end = 0;
   }
 
   /** What is stashed, less than a page, and what comes behind it goes through a pipe. False where it can't. */
   openPipe(): boolean {
-    if (!this.pipe.open(this.#stash, this.#stashed)) return false;
-    this.#stashed = this.#end = 0;
+    if (!this.pipe.open(this.#stash?.address ?? 0, this.#stashed)) return false;
+    this.#forget();
     return true;
   }
 
   /** What the pipe holds, and what comes behind it, goes through memory. */
   spillPipe(): void {
-    this.#keep(this.pipe.spill());
+    const { held } = this.pipe;
+    this.pipe.spill(this.#room(held).address);
+    this.#stashed = this.#end = held;
+  }
+
+  /** Releases what it holds. */
+  close(): void {
+    this.pipe.drop();
+    this.#forget();
   }
 }

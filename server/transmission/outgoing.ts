@@ -5,6 +5,7 @@ import type { Output, Sink } from './output.js';
 import { failure, PendingOutput, Sent } from './pending.js';
 import type { Pipes } from './pipes.js';
 import { errno, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, type Pipe, send } from './sockets.js';
+import type { Spares } from './spares.js';
 
 const { EINTR } = constants.errno;
 
@@ -15,14 +16,15 @@ export class Outgoing implements Sink, ZeroCopy {
   readonly #fd: number;
   readonly #pipes: Pipes;
   readonly #onGone: (reason: string) => void;
-  readonly #pending = new PendingOutput();
+  readonly #pending: PendingOutput;
   /** The magic number that the peer was sent before the reply it belongs to; 0 is none. */
   #ahead = 0;
 
   /** `onGone` is told why, whenever a send finds that there is no one to send to. */
-  constructor(fd: number, pipes: Pipes, onGone: (reason: string) => void) {
+  constructor(fd: number, shared: { pipes: Pipes; spares: Spares }, onGone: (reason: string) => void) {
     this.#fd = fd;
-    this.#pipes = pipes;
+    this.#pipes = shared.pipes;
+    this.#pending = new PendingOutput(shared.spares);
     this.#onGone = onGone;
   }
 
@@ -42,7 +44,7 @@ export class Outgoing implements Sink, ZeroCopy {
 
   /** Releases what it holds. */
   close(): void {
-    const pipe = this.#pending.abandonPipe();
+    const pipe = this.#pending.abandon();
     if (pipe !== undefined) this.#pipes.drop(pipe);
   }
 

@@ -1,7 +1,6 @@
 import { constants } from 'node:os';
 import type { Pipes } from './pipes.js';
 import {
-  addressOf,
   errno,
   hasInput,
   type Pipe,
@@ -38,11 +37,11 @@ export class PayloadPipe {
     return this.#pipe?.readEnd ?? -1;
   }
 
-  /** Takes an empty pipe, and puts in the `length` bytes that were received already: less than a page. False where it can't. */
-  open(received: Uint8Array, length: number): boolean {
+  /** Takes an empty pipe, and puts in what was received already: less than a page, at an address. False where it can't. */
+  open(address: number, length: number): boolean {
     const pipe = this.#pipes.take(0);
     if (pipe === undefined) return false;
-    if (length > 0 && write(pipe.writeEnd, addressOf(received), length) !== length) {
+    if (length > 0 && write(pipe.writeEnd, address, length) !== length) {
       this.#pipes.drop(pipe);
       return false;
     }
@@ -67,16 +66,12 @@ export class PayloadPipe {
     this.isFull = false;
   }
 
-  /** Gives up the pipe, and copies what it held. */
-  spill(): Uint8Array {
-    const bytes = new Uint8Array(this.held);
-    const address = addressOf(bytes);
-    for (let done = 0; done < bytes.length; ) {
-      done += Math.max(0, read(this.readEnd, address + done, bytes.length - done));
-    }
+  /** Gives up the pipe, and copies the bytes it `held` to an address. */
+  spill(address: number): void {
+    const end = address + this.held;
+    for (let at = address; at < end; ) at += Math.max(0, read(this.readEnd, at, end - at));
     this.held = 0;
     this.close();
-    return bytes;
   }
 
   /** Gives up the pipe and what it held. */

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import type { Memory } from './buffers.js';
 import {
   addressOf,
   errno,
@@ -10,6 +11,7 @@ import {
   send,
   splice,
 } from './sockets.js';
+import type { Spares } from './spares.js';
 
 const { EAGAIN, EINTR } = constants.errno;
 
@@ -31,20 +33,27 @@ const ZEROES_ADDRESS = addressOf(ZEROES);
  * At most one reply's worth behind one output buffer's: nothing is added before it is empty.
  */
 export class PendingOutput {
-  #bytes: Uint8Array | undefined;
+  #memory: Memory | undefined;
+  /** Of the bytes left in the memory. */
   #address = 0;
+  #end = 0;
   #pipe: Pipe | undefined;
   #pipeBytes = 0;
   #zeroes = 0;
 
+  constructor(private readonly spares: Spares) {}
+
   get isEmpty(): boolean {
-    return this.#bytes === undefined && this.#pipeBytes === 0 && this.#zeroes === 0;
+    return this.#memory === undefined && this.#pipeBytes === 0 && this.#zeroes === 0;
   }
 
   /** Keeps a copy. Only when empty. */
   keepBytes(bytes: Uint8Array): void {
-    this.#bytes = bytes.slice();
-    this.#address = addressOf(this.#bytes);
+    const memory = this.spares.take(bytes.length);
+    memory.bytes.set(bytes);
+    this.#memory = memory;
+    this.#address = memory.address;
+    this.#end = memory.address + bytes.length;
   }
 
   /** Takes the pipe; it comes back from `releasePipe` when it is empty. */
@@ -62,18 +71,17 @@ export class PendingOutput {
     return pipe;
   }
 
-  /** The pipe with whatever it holds, for closing. */
-  abandonPipe(): Pipe | undefined {
+  /** Keeps nothing any more. The pipe with whatever it holds, for closing. */
+  abandon(): Pipe | undefined {
+    this.#giveMemory();
     const pipe = this.#pipe;
     this.#pipe = undefined;
     return pipe;
   }
 
   drain(fd: number): Sent {
-    if (this.#bytes !== undefined) {
-      const sent = this.#drainBytes(fd, this.#bytes);
-      if (sent !== Sent.ALL) return sent;
-    }
+    const sent = this.#drainBytes(fd);
+    if (sent !== Sent.ALL) return sent;
     while (this.#pipeBytes > 0 && this.#pipe !== undefined) {
       const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
       const moved = splice(this.#pipe.readEnd, 0, fd, 0, this.#pipeBytes, flags);
@@ -89,15 +97,19 @@ export class PendingOutput {
     return Sent.ALL;
   }
 
-  #drainBytes(fd: number, bytes: Uint8Array): Sent {
-    const end = addressOf(bytes) + bytes.length;
-    while (this.#address < end) {
-      const sent = send(fd, this.#address, end - this.#address, MSG_DONTWAIT | MSG_NOSIGNAL);
+  #drainBytes(fd: number): Sent {
+    while (this.#address < this.#end) {
+      const sent = send(fd, this.#address, this.#end - this.#address, MSG_DONTWAIT | MSG_NOSIGNAL);
       if (sent > 0) this.#address += sent;
       else if (errno() !== EINTR) return failure();
     }
-    this.#bytes = undefined;
+    this.#giveMemory();
     return Sent.ALL;
+  }
+
+  #giveMemory(): void {
+    if (this.#memory !== undefined) this.spares.give(this.#memory);
+    this.#memory = undefined;
   }
 }
 

@@ -14,6 +14,7 @@ import { Output } from './output.js';
 import { Pipes } from './pipes.js';
 import { PollSet } from './poll-set.js';
 import { addressOf, keepTime, POLLIN, POLLOUT, read, schedYield } from './sockets.js';
+import { Spares } from './spares.js';
 import { Spin } from './spin.js';
 
 /** Bytes received at most in one call. */
@@ -63,6 +64,7 @@ export class Reactor {
       input: new Input(INPUT_BYTES),
       out: new Output(OUTPUT_BYTES),
       pipes: new Pipes(),
+      spares: new Spares(OUTPUT_BYTES),
       operations: completions && new Operations(completions),
     };
   }
