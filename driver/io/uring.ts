@@ -32,6 +32,11 @@ const OFFSET_SQES = 0x10000000;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED_POPULATE = 0x8001;
 const FEAT_SINGLE_MMAP = 1;
+/**
+ * `IORING_SETUP_COOP_TASKRUN`, Linux 5.19: what is left to do for an operation is done at the thread's next system call.
+ * The thread is not interrupted for it; it makes one all the time, or sleeps in one.
+ */
+const SETUP_COOP_TASKRUN = 1 << 8;
 
 /** Operations, `IORING_OP_*`. */
 export const UringOp = { FSYNC: 3, READ: 22, WRITE: 23 } as const;
@@ -43,7 +48,15 @@ const CQE_WORDS = 4;
 const TWO_TO_32 = 4294967296;
 
 /** Words of `struct io_uring_params`. */
-const Param = { SQ_ENTRIES: 0, CQ_ENTRIES: 1, FEATURES: 5, SQ_OFF: 10, CQ_OFF: 20, WORDS: 30 } as const;
+const Param = {
+  SQ_ENTRIES: 0,
+  CQ_ENTRIES: 1,
+  FLAGS: 2,
+  FEATURES: 5,
+  SQ_OFF: 10,
+  CQ_OFF: 20,
+  WORDS: 30,
+} as const;
 /** Words of `struct io_sqring_offsets` and `struct io_cqring_offsets`. */
 const SqOff = { HEAD: 0, TAIL: 1, MASK: 2, ARRAY: 6 } as const;
 const CqOff = { HEAD: 0, TAIL: 1, MASK: 2, CQES: 5 } as const;
@@ -67,7 +80,12 @@ export class Uring {
 
   /** A ring for `entries` operations (a power of two), or undefined where the system refuses one. */
   static open(entries: number): Uring | undefined {
+    return Uring.#open(entries, SETUP_COOP_TASKRUN) ?? Uring.#open(entries, 0);
+  }
+
+  static #open(entries: number, flags: number): Uring | undefined {
     const params = new Uint32Array(Param.WORDS);
+    params[Param.FLAGS] = flags;
     const fd = syscall(SYS_IO_URING_SETUP, entries, addressOf(params), 0, 0, 0, 0);
     if (fd < 0) return undefined;
     if (((params[Param.FEATURES] ?? 0) & FEAT_SINGLE_MMAP) !== 0) {

@@ -3,6 +3,7 @@ import type { Backend, Errno } from '../backend.js';
 import { Kept } from '../wire/kept.js';
 import type { Request } from '../wire/request.js';
 import type { UnderWay } from './link.js';
+import { Misses } from './misses.js';
 import type { Output } from './output.js';
 import { PLAIN_REPLY_BYTES, type Replies } from './replies.js';
 
@@ -34,8 +35,12 @@ class Part extends Kept {
  * Nothing else is written to the output and nothing is flushed between the first part and `settle`.
  */
 export class ReplyBatch {
+  /** READs that the page cache did not have. */
+  readonly misses = new Misses();
   readonly #parts: Part[] = [];
   #count = 0;
+  /** READs among them. */
+  #reads = 0;
   /** Parts of the present batch at most. */
   #most = MOST;
   /** Where the first part's reply starts in the output. */
@@ -100,6 +105,7 @@ export class ReplyBatch {
 
   #add(request: Request, isRead: boolean): void {
     const index = this.#count++;
+    if (isRead) this.#reads++;
     this.#parts[index] ??= new Part();
     this.#parts[index].take(request, isRead, this.out.length);
   }
@@ -123,21 +129,27 @@ export class ReplyBatch {
   /** Carries out what there is, and counts it out. */
   settle(): void {
     const count = this.#count;
+    const reads = this.#reads;
     if (count === 0) return;
-    this.#count = 0;
-    if (!this.backend.runBatch()) this.#mend(count);
+    this.#count = this.#reads = 0;
+    const missed = this.backend.runBatch() ? 0 : this.#mend(count);
+    this.misses.count(reads, missed);
     this.#isAnnounced = false;
     this.backend.exit();
   }
 
-  #mend(count: number): void {
+  /** Returns how many READs the page cache did not have. */
+  #mend(count: number): number {
     let isWhole = true;
+    let missed = 0;
     for (const [index, part] of this.#parts.entries()) {
       if (index === count) break;
       part.errno = this.backend.batchResult(index);
       if (part.errno !== 0) isWhole = false;
+      if (part.errno === EAGAIN && part.isRead) missed++;
     }
     if (!isWhole) this.#rewrite(count);
+    return missed;
   }
 
   /** Writes the replies again: those that stand as they were, the others as it came. */

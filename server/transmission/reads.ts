@@ -54,6 +54,7 @@ export class Reads {
   /** Through memory, with others like it. */
   small(request: Request): Status {
     const { backend, batch, replies } = this.link;
+    if (batch.misses.prevail()) return this.#startUnasked(request);
     if (!batch.room(replies.dataHeaderBytes + request.length)) return Status.BLOCKED;
     if (!batch.enter()) return Status.PARKED;
     const errno = backend.admit('read', request.offset, request.length);
@@ -62,6 +63,12 @@ export class Reads {
     if (errno === 0) return this.#copy(request);
     replies.plain(request, errno);
     return Status.OPEN;
+  }
+
+  /** What was added before is carried out first: a WRITE among it may be what this one reads. */
+  #startUnasked(request: Request): Status {
+    this.link.batch.settle();
+    return this.#start(request);
   }
 
   /** Through memory, at once if the data is in the page cache. */
