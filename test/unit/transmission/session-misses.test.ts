@@ -63,7 +63,7 @@ for (const mode of ['simple', 'structured', 'extended'] as const) {
   t.test(`${mode}: after some, the page cache is asked again, and has them`, async (t) => {
     const { bench, content } = cold({ mode });
     for (let i = 0; i < 1024; i++) {
-      t.strictSame(bench.ask(read(i % BLOCKS)).length, 0);
+      if (bench.ask(read(i % BLOCKS)).length > 0) t.fail(`read ${i} was not started`);
       bench.end();
     }
     for (let i = 0; i < 100; i++) {
