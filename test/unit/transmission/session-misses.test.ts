@@ -6,7 +6,7 @@ import { Cmd } from '../../../server/wire/constants.js';
 import { type BenchOptions, SessionBench } from '../../helpers/session-bench.js';
 
 const { READ, WRITE } = Cmd;
-const { EAGAIN } = constants.errno;
+const { EAGAIN, EINVAL, ENOSPC } = constants.errno;
 const BLOCK = 4096;
 const BLOCKS = 64;
 
@@ -60,6 +60,22 @@ for (const mode of ['simple', 'structured', 'extended'] as const) {
     t.ok(reply?.data?.equals(payload));
   });
 
+  t.test(`${mode}: what fails in front of one is answered in its turn`, async (t) => {
+    const { bench } = cold({ mode });
+    bench.memory.undone.set(0, ENOSPC);
+    const replies = bench.ask(
+      { type: WRITE, cookie: 70n, offset: 0, payload: randomBytes(BLOCK) },
+      { type: READ, cookie: 71n, offset: BLOCKS * BLOCK, length: BLOCK },
+    );
+    t.strictSame(
+      replies.map(({ cookie, error }) => [cookie, error]),
+      [
+        [70n, ENOSPC],
+        [71n, EINVAL],
+      ],
+    );
+  });
+
   t.test(`${mode}: after some, the page cache is asked again, and has them`, async (t) => {
     const { bench, content } = cold({ mode });
     for (let i = 0; i < 1024; i++) {
@@ -87,7 +103,7 @@ for (const mode of ['simple', 'structured', 'extended'] as const) {
   t.test(`${mode}: one that may not be read is refused, not started`, async (t) => {
     const { bench } = cold({ mode });
     const { error } = bench.askOne({ type: READ, cookie: 9n, offset: BLOCKS * BLOCK, length: BLOCK });
-    t.equal(error, constants.errno.EINVAL);
+    t.equal(error, EINVAL);
     t.equal(bench.memory.started, 0);
     t.equal(bench.memory.inFlight, 0);
   });
