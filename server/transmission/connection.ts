@@ -2,31 +2,19 @@ import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Gathering } from './gathering.js';
 import { Incoming, Received } from './incoming.js';
-import type { Input } from './input.js';
 import { Status } from './link.js';
 import { Next } from './next.js';
-import type { Operation, Operations, Owner } from './operations.js';
+import type { Operation, Owner } from './operations.js';
 import { Outgoing } from './outgoing.js';
-import type { Output } from './output.js';
-import type { Pipes } from './pipes.js';
 import { Session, TURN_BYTES } from './session.js';
+import type { Shared } from './shared.js';
 import { close } from './sockets.js';
-import type { Spares } from './spares.js';
 
 /** The reason of an end that the client asked for (DISC). */
 export const DISCONNECTED = 'the client disconnected';
 
 /** Bytes received for a request beyond which it is the copying that takes the time. */
 const SMALL_REQUEST = 16 << 10;
-
-/** Memory that the connections of a thread use in turns. */
-export interface Shared {
-  readonly input: Input;
-  readonly out: Output;
-  readonly pipes: Pipes;
-  readonly spares: Spares;
-  readonly operations: Operations | undefined;
-}
 
 export interface ConnectionOptions {
   readonly id: number;

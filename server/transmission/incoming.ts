@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { awayFromPage, type Memory } from './buffers.js';
 import type { Input } from './input.js';
 import { PayloadPipe } from './payload-pipe.js';
-import type { Pipes } from './pipes.js';
+import type { Shared } from './shared.js';
 import { errno, MSG_DONTWAIT, recv } from './sockets.js';
 import type { Spares } from './spares.js';
 
@@ -35,7 +35,7 @@ export class Incoming {
 
   constructor(
     fd: number,
-    { input, pipes, spares }: { input: Input; pipes: Pipes; spares: Spares },
+    { input, pipes, spares }: Pick<Shared, 'input' | 'pipes' | 'spares'>,
     leftover: Uint8Array,
   ) {
     this.#fd = fd;
@@ -91,7 +91,7 @@ export class Incoming {
     this.#stashed = this.#end = rest.length;
   }
 
-  /** Where as many bytes are stashed, instead of what is. */
+  /** Memory for as many bytes, in place of what is stashed. */
   #room(length: number): Memory {
     if (length <= SMALL) {
       this.#forget();

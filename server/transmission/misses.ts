@@ -22,8 +22,8 @@ export class Misses {
     this.#asked = this.#missed = 0;
   }
 
-  /** Counts one READ in. True when it had better be started at once. */
-  prevail(): boolean {
+  /** A READ comes. True when it had better be started at once. */
+  expectNext(): boolean {
     if (this.#left === 0) return false;
     this.#left--;
     return true;

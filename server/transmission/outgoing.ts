@@ -4,8 +4,8 @@ import type { ZeroCopy } from './link.js';
 import type { Output, Sink } from './output.js';
 import { failure, PendingOutput, Sent } from './pending.js';
 import type { Pipes } from './pipes.js';
+import type { Shared } from './shared.js';
 import { errno, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, type Pipe, send } from './sockets.js';
-import type { Spares } from './spares.js';
 
 const { EINTR } = constants.errno;
 
@@ -21,7 +21,7 @@ export class Outgoing implements Sink, ZeroCopy {
   #ahead = 0;
 
   /** `onGone` is told why, whenever a send finds that there is no one to send to. */
-  constructor(fd: number, shared: { pipes: Pipes; spares: Spares }, onGone: (reason: string) => void) {
+  constructor(fd: number, shared: Pick<Shared, 'pipes' | 'spares'>, onGone: (reason: string) => void) {
     this.#fd = fd;
     this.#pipes = shared.pipes;
     this.#pending = new PendingOutput(shared.spares);

@@ -4,7 +4,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import type { Completions, DataPath, Errno } from '../backend.js';
-import { Connection, type Shared } from './connection.js';
+import { Connection } from './connection.js';
 import { Input } from './input.js';
 import { LONG_READ } from './long-read.js';
 import type { FromReactor, ToReactor } from './messages.js';
@@ -13,6 +13,7 @@ import { Operations } from './operations.js';
 import { Output } from './output.js';
 import { Pipes } from './pipes.js';
 import { PollSet } from './poll-set.js';
+import type { Shared } from './shared.js';
 import { addressOf, keepTime, POLLIN, POLLOUT, read, schedYield } from './sockets.js';
 import { Spares } from './spares.js';
 import { Spin } from './spin.js';

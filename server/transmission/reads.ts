@@ -54,7 +54,7 @@ export class Reads {
   /** Through memory, with others like it. */
   small(request: Request): Status {
     const { backend, batch, replies } = this.link;
-    if (batch.misses.prevail()) return this.#startUnasked(request);
+    if (batch.misses.expectNext()) return this.#startUnasked(request);
     if (!batch.room(replies.dataHeaderBytes + request.length)) return Status.BLOCKED;
     if (!batch.enter()) return Status.PARKED;
     const errno = backend.admit('read', request.offset, request.length);

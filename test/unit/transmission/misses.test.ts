@@ -4,7 +4,7 @@ import { Misses } from '../../../server/transmission/misses.js';
 /** How many READs in a row are started at once. */
 const run = (misses: Misses): number => {
   let count = 0;
-  while (misses.prevail()) count++;
+  while (misses.expectNext()) count++;
   return count;
 };
 
