@@ -51,6 +51,8 @@ export interface DaemonOptions {
   readonly handover?: boolean;
   /** Threads that serve connections. */
   readonly reactors?: number;
+  /** Idle processors are kept awake where it helps a client, on virtual machines of at most so many; 0: never. */
+  readonly keepAwake?: number;
   readonly maxConnections?: number;
   readonly maxConnectionsPerPeer?: number;
   /** Seconds from accept to the end of the handshake. */
@@ -91,6 +93,8 @@ export { endProcess };
 const HANDOVER_DRAIN_MS = 300;
 /** What a drain leaves behind has at least this long to end, milliseconds. */
 const LEAST_WAIT_MS = 200;
+/** Processors of the largest virtual machine whose idle ones may be kept awake: each costs its host a core meanwhile. */
+const KEEP_AWAKE = 8;
 const DEMONSTRATION_BYTES = 1024 ** 3;
 
 /**
@@ -233,6 +237,7 @@ function nbdServer(options: DaemonOptions, { exports, log, reactors }: ServerPar
     log,
     dataPath: DATA_PATH,
     reactors,
+    keepAwake: options.keepAwake ?? KEEP_AWAKE,
     limits: limitsOf(options),
     allow: options.allow ?? [],
     tls: tlsOf(options),

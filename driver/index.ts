@@ -21,6 +21,8 @@ export interface ServeOptions {
   readonly control?: string;
   /** Threads that serve connections, 1 to 16. Default: one for two processors. */
   readonly reactors?: number;
+  /** Idle processors are kept awake where it helps a client, on virtual machines of at most so many. Default: 8. */
+  readonly keepAwake?: number;
   /** Least level that is logged, on standard error. Default: 'silent'. */
   readonly logLevel?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
@@ -40,7 +42,8 @@ const CLOSE_LIMIT = 4000;
 
 /** Rejects, with nothing left behind, with an error that has an errno name and a sentence. */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
-  const { files = [], listen = [], unix = null, control = null, logLevel = 'silent', reactors } = options;
+  const { files = [], listen = [], unix = null, control = null, logLevel = 'silent' } = options;
+  const { reactors, keepAwake } = options;
   const daemon: Daemon = await startDaemon({
     devices: files,
     listen,
@@ -49,6 +52,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
     logLevel,
     demonstrate: false,
     ...(reactors === undefined ? {} : { reactors }),
+    ...(keepAwake === undefined ? {} : { keepAwake }),
   });
   const close = (): Promise<void> => daemon.drain(CLOSE_LIMIT);
   return {

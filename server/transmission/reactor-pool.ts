@@ -52,22 +52,22 @@ export interface ReactorPoolOptions {
   readonly reactors: number;
   /** URL of the driver's data path module. */
   readonly dataPath: URL;
+  /** See `AwakeCores`; absent: processors sleep as they like. */
+  readonly cpuLatencyFile?: string | undefined;
   /** A reactor died of a bug of ours: its connections are lost. */
   readonly onFailure: (error: Error) => void;
 }
 
 /** The reactors, seen from the main thread. */
 export class ReactorPool {
+  readonly #options: ReactorPoolOptions;
   readonly #threads: Thread[];
   readonly #open = new Map<number, Open>();
-  readonly #onFailure: (error: Error) => void;
   #lastId = 0;
 
   constructor(options: ReactorPoolOptions) {
-    this.#onFailure = options.onFailure;
-    this.#threads = Array.from({ length: options.reactors }, (_, lane) =>
-      this.#start(lane, options.dataPath),
-    );
+    this.#options = options;
+    this.#threads = Array.from({ length: options.reactors }, (_, lane) => this.#start(lane));
   }
 
   /** Resolves when every thread takes connections. */
@@ -141,10 +141,11 @@ export class ReactorPool {
     close(thread.wakeFd);
   }
 
-  #start(lane: number, dataPath: URL): Thread {
+  #start(lane: number): Thread {
+    const { dataPath, cpuLatencyFile, onFailure } = this.#options;
     const wakeWord = new SharedArrayBuffer(4);
     const wakeFd = eventfd();
-    const data: ReactorData = { lane, dataPath: dataPath.href, wakeFd, wakeWord };
+    const data: ReactorData = { lane, dataPath: dataPath.href, wakeFd, wakeWord, cpuLatencyFile };
     const worker = new Worker(new URL('./reactor-worker.js', import.meta.url), {
       workerData: data,
       name: `reactor ${lane}`,
@@ -157,7 +158,7 @@ export class ReactorPool {
         else if (message.kind === 'parted') this.#parted(message.id, message.leftover);
       });
     });
-    worker.on('error', this.#onFailure);
+    worker.on('error', onFailure);
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     return { worker, wakeFd, wakeWord: new Int32Array(wakeWord), ready, exited, connections: 0 };
   }

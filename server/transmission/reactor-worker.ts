@@ -12,6 +12,7 @@ new Reactor({
   dataPath: openDataPath(data.lane),
   wakeFd: data.wakeFd,
   wakeWord: new Int32Array(data.wakeWord),
+  cpuLatencyFile: data.cpuLatencyFile,
   nextMessage: () => receiveMessageOnPort(port)?.message as ToReactor | undefined,
   post: (message: FromReactor) => port.postMessage(message),
 }).run();

@@ -4,6 +4,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import type { Completions, DataPath, Errno } from '../backend.js';
+import { AwakeCores, REST } from './awake-cores.js';
 import { Connection } from './connection.js';
 import { Input } from './input.js';
 import { LONG_READ } from './long-read.js';
@@ -33,6 +34,8 @@ export interface ReactorOptions {
   readonly dataPath: DataPath;
   readonly wakeFd: number;
   readonly wakeWord: Int32Array;
+  /** See `AwakeCores`. */
+  readonly cpuLatencyFile?: string | undefined;
   /** The next message to this reactor, if there is one. */
   readonly nextMessage: () => ToReactor | undefined;
   readonly post: (message: FromReactor) => void;
@@ -50,6 +53,7 @@ export class Reactor {
   readonly #polls = new PollSet();
   readonly #spin = new Spin(MAX_SPIN);
   readonly #wakeCount = new Uint8Array(8);
+  readonly #awake: AwakeCores;
   #connections: Connection[] = [];
   #looks = 0;
   /** The time to look again is over: only sleep is left. */
@@ -59,6 +63,7 @@ export class Reactor {
 
   constructor(options: ReactorOptions) {
     this.#options = options;
+    this.#awake = new AwakeCores(options.cpuLatencyFile);
     const { completions } = options.dataPath;
     this.#completions = completions;
     this.#shared = {
@@ -80,7 +85,9 @@ export class Reactor {
       if (this.#polls.isReady(WAKE)) this.#answerWake();
       if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
       this.#takeTurns();
+      this.#keepAwake(performance.now());
     }
+    this.#awake.release();
     this.#settle();
     for (const connection of this.#connections) this.#close(connection, connection.reason);
     this.#shared.pipes.close();
@@ -115,9 +122,24 @@ export class Reactor {
       polls.wait(count, RETRY);
     } else if (!this.#spinFor(count)) {
       const before = performance.now();
-      polls.wait(count, -1);
+      this.#sleep(count);
       this.#spin.slept(performance.now() - before);
     }
+  }
+
+  #sleep(count: number): void {
+    if (this.#awake.areHeld) {
+      if (this.#polls.wait(count, REST) > 0) return;
+      this.#awake.release();
+    }
+    this.#polls.wait(count, -1);
+  }
+
+  /** A turn is over. With several connections and all in memory, there is always one to serve. */
+  #keepAwake(now: number): void {
+    const isAlone = this.#connections.length === 1;
+    const { operations } = this.#shared;
+    this.#awake.went(isAlone || (operations !== undefined && operations.underWay > 0), now);
   }
 
   /**
@@ -149,6 +171,7 @@ export class Reactor {
   /** Sleeps so many microseconds while a client's requests gather, or until there is something else to do. */
   #pause(connection: Connection): void {
     const before = performance.now();
+    this.#keepAwake(before);
     const micros = connection.pause(before);
     if (micros === 0) return;
     this.#polls.set(WAKE, this.#options.wakeFd, POLLIN);

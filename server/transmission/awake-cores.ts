@@ -1,0 +1,82 @@
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { cpus } from 'node:os';
+
+/** While it is open, idle processors are to be ready within the microseconds written to it (`kernel/power/qos.c`). */
+const CPU_LATENCY = '/dev/cpu_dma_latency';
+const IDLE_DRIVER = '/sys/devices/system/cpu/cpuidle/current_driver';
+/** The driver of a virtual machine: an idle processor is one that is given to the host, or one that polls. */
+const HALTPOLL = 'haltpoll';
+
+/** Microseconds, as it is written: an int32. */
+const AT_ONCE = new Int32Array([0]);
+/** So many turns one after the other say what is to come. */
+const TURNS = 64;
+/** Milliseconds without a turn after which a thread was not busy. */
+export const REST = 1;
+
+/**
+ * The file that keeps processors awake, where that is worth its price: on a virtual machine of at most `most` processors.
+ * There a wake-up goes through the host, and takes longer than a request from memory.
+ */
+export function cpuLatencyFile(most: number): string | undefined {
+  return cpus().length <= most && idleDriver() === HALTPOLL ? CPU_LATENCY : undefined;
+}
+
+function idleDriver(): string {
+  try {
+    return readFileSync(IDLE_DRIVER, 'utf8').trim();
+  } catch {
+    return 'none';
+  }
+}
+
+/**
+ * Keeps idle processors awake while a busy thread gains by it: the client's is woken by a reply in no time then, and the
+ * thread's own by a disk. The kernel forgets it with the descriptor, so also when the process dies.
+ */
+export class AwakeCores {
+  #fd = -1;
+  /** Of the turns counted. */
+  #gains = false;
+  #turns = 0;
+  #last = 0;
+  #file: string | undefined;
+
+  /** Without a file nothing is ever held. */
+  constructor(file: string | undefined) {
+    this.#file = file;
+  }
+
+  get areHeld(): boolean {
+    return this.#fd >= 0;
+  }
+
+  /** A turn is over at such a time (milliseconds); `gains`: the next one waits for somebody that sleeps meanwhile. */
+  went(gains: boolean, now: number): void {
+    if (gains !== this.#gains || now - this.#last > REST) this.#turns = 0;
+    this.#gains = gains;
+    this.#last = now;
+    if (this.#turns === TURNS || ++this.#turns < TURNS) return;
+    if (gains) this.#hold();
+    else this.release();
+  }
+
+  release(): void {
+    if (this.#fd < 0) return;
+    closeSync(this.#fd);
+    this.#fd = -1;
+    this.#turns = 0;
+  }
+
+  /** Where it is refused (EACCES, ENOENT; EPERM in a container), it is not asked for again. */
+  #hold(): void {
+    if (this.#file === undefined || this.#fd >= 0) return;
+    try {
+      this.#fd = openSync(this.#file, 'r+');
+      writeSync(this.#fd, AT_ONCE);
+    } catch {
+      this.release();
+      this.#file = undefined;
+    }
+  }
+}
