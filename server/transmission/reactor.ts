@@ -81,11 +81,12 @@ export class Reactor {
     this.#options.post({ kind: 'ready' });
     while (!this.#isStopped) {
       if (this.#serveAlone()) continue;
+      const isForDisk = this.#underWay > 0;
       this.#wait();
       if (this.#polls.isReady(WAKE)) this.#answerWake();
       if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
       this.#takeTurns();
-      this.#keepAwake(performance.now());
+      this.#keepAwake(isForDisk || this.#underWay > 0);
     }
     this.#awake.release();
     this.#settle();
@@ -135,11 +136,13 @@ export class Reactor {
     this.#polls.wait(count, -1);
   }
 
-  /** A turn is over. With several connections and all in memory, there is always one to serve. */
-  #keepAwake(now: number): void {
-    const isAlone = this.#connections.length === 1;
-    const { operations } = this.#shared;
-    this.#awake.went(isAlone || (operations !== undefined && operations.underWay > 0), now);
+  /** Turns are over. Of several connections that are served from memory, there is always one to serve. */
+  #keepAwake(isForDisk: boolean): void {
+    this.#awake.went(isForDisk || this.#connections.length === 1, performance.now());
+  }
+
+  get #underWay(): number {
+    return this.#shared.operations?.underWay ?? 0;
   }
 
   /**
@@ -171,7 +174,7 @@ export class Reactor {
   /** Sleeps so many microseconds while a client's requests gather, or until there is something else to do. */
   #pause(connection: Connection): void {
     const before = performance.now();
-    this.#keepAwake(before);
+    this.#awake.went(true, before);
     const micros = connection.pause(before);
     if (micros === 0) return;
     this.#polls.set(WAKE, this.#options.wakeFd, POLLIN);

@@ -155,6 +155,7 @@ export interface ReactorBenchOptions {
   readonly transport?: 'unix' | 'tcp';
   /** A compiled module in test/helpers; the driver's own when absent. */
   readonly dataPath?: string;
+  readonly cpuLatencyFile?: string;
 }
 
 /** How the pool knows a connection, and how it is given to it again. */
@@ -183,11 +184,13 @@ export class ReactorBench implements AsyncDisposable {
   readonly #adopted = new Map<BlockClient, Adoption>();
   #isClosed = false;
 
-  private constructor({ reactors = 1, transport = 'unix', dataPath = REAL }: ReactorBenchOptions) {
+  private constructor(options: ReactorBenchOptions) {
+    const { reactors = 1, transport = 'unix', dataPath = REAL, cpuLatencyFile } = options;
     this.#transport = transport;
     this.pool = new ReactorPool({
       reactors,
       dataPath: new URL(dataPath, import.meta.url),
+      cpuLatencyFile,
       onFailure: (error) => this.failures.push(error),
     });
   }

@@ -1,10 +1,11 @@
 /** Sessions with a server on the loopback, plain or over TLS, and what the kernel knows of the server's end. */
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Opt, Rep } from '../../server/wire/constants.js';
 import { HandshakeClient, infoData } from './handshake.js';
+import { linkOf } from './open-files.js';
 
 export interface TcpSession {
   /** In transmission, on loop0, with simple replies. */
@@ -68,12 +69,4 @@ export function descriptorsOf({ inode }: TcpState): number[] {
   return readdirSync('/proc/self/fd')
     .filter((fd) => linkOf(fd) === `socket:[${inode}]`)
     .map(Number);
-}
-
-function linkOf(fd: string): string {
-  try {
-    return readlinkSync(`/proc/self/fd/${fd}`);
-  } catch {
-    return ''; // the one the directory was read with
-  }
 }

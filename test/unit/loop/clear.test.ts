@@ -1,13 +1,10 @@
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import t from 'tap';
 import { DeviceState, Num, Word } from '../../../driver/queue/slots.js';
 import { errnoOf, isPending, LoopBench, stuckRequest } from '../../helpers/loop-bench.js';
+import { openFiles } from '../../helpers/open-files.js';
 
 /** Descriptors of this process that lead to files below a directory. */
-const descriptorsBelow = (dir: string): string[] =>
-  readdirSync('/proc/self/fd')
-    .map((fd) => `/proc/self/fd/${fd}`)
-    .filter((link) => existsSync(link) && readlinkSync(link).startsWith(`${dir}/`));
+const descriptorsBelow = (dir: string): string[] => openFiles().filter((path) => path.startsWith(`${dir}/`));
 
 t.test('a clear forgets everything, and closes the file', async (t) => {
   await using bench = new LoopBench();

@@ -1,5 +1,4 @@
 /** In which order the steps of an operation come, where a mistake shows only while something is stuck or fails. */
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { LoopError } from '../../../driver/errno.js';
@@ -7,12 +6,10 @@ import { BackingFile } from '../../../driver/io/backing-file.js';
 import { OrderedMutex } from '../../../driver/locks/mutex.js';
 import { checkedLockOrder } from '../../helpers/lockdep.js';
 import { errnoOf, isPending, LoopBench, stuckRequest } from '../../helpers/loop-bench.js';
+import { openFiles } from '../../helpers/open-files.js';
 
 /** True when this process has a descriptor that leads to the file. */
-const isOpen = (path: string): boolean =>
-  readdirSync('/proc/self/fd')
-    .map((fd) => `/proc/self/fd/${fd}`)
-    .some((link) => existsSync(link) && readlinkSync(link) === path);
+const isOpen = (path: string): boolean => openFiles().includes(path);
 
 /** Replaces a method of every backing file until the test is over. */
 function replace<K extends 'close' | 'sync' | 'setDirect'>(t: Test, method: K, by: BackingFile[K]): void {

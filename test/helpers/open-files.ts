@@ -1,0 +1,27 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+
+type Pid = number | 'self';
+
+/** What each descriptor of a process leads to; nothing when there is no such process. */
+export function openFiles(pid: Pid = 'self'): string[] {
+  return descriptors(pid)
+    .map((fd) => linkOf(fd, pid))
+    .filter((link) => link !== '');
+}
+
+function descriptors(pid: Pid): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`);
+  } catch {
+    return [];
+  }
+}
+
+/** Empty for a descriptor that is closed: the one the directory was read with, or one that others use. */
+export function linkOf(fd: string, pid: Pid = 'self'): string {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${fd}`);
+  } catch {
+    return '';
+  }
+}

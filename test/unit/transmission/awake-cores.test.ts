@@ -1,0 +1,141 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import t, { type Test } from 'tap';
+import { AwakeCores, cpuLatencyFile, REST } from '../../../server/transmission/awake-cores.js';
+import { openFiles } from '../../helpers/open-files.js';
+import { TempDir } from '../../helpers/temp.js';
+
+/** Turns in a row that say what is to come. */
+const TURNS = 64;
+const PACE = REST / 4;
+
+const timesOpen = (path: string): number => openFiles().filter((open) => open === path).length;
+
+/** Processors that a file in a temporary directory would keep awake, and a clock. */
+class Bench {
+  readonly file: string;
+  readonly cores: AwakeCores;
+  #now = 1000;
+
+  constructor(t: Test, { exists = true } = {}) {
+    const files = new TempDir();
+    this.file = files.file('latency');
+    if (exists) writeFileSync(this.file, '');
+    this.cores = new AwakeCores(this.file);
+    t.teardown(() => {
+      this.cores.release();
+      files[Symbol.dispose]();
+    });
+  }
+
+  turns(count: number, gains: boolean): void {
+    for (let i = 0; i < count; i++) {
+      this.#now += PACE;
+      this.cores.went(gains, this.#now);
+    }
+  }
+
+  rest(): void {
+    this.#now += REST * 2;
+  }
+
+  get open(): number {
+    return timesOpen(this.file);
+  }
+}
+
+t.test('they are kept awake from the 64th turn in a row on', async (t) => {
+  const bench = new Bench(t);
+  bench.turns(TURNS - 1, true);
+  t.equal(bench.cores.areHeld, false);
+  t.equal(bench.open, 0);
+  bench.turns(1, true);
+  t.equal(bench.cores.areHeld, true);
+  t.equal(bench.open, 1);
+  t.strictSame([...readFileSync(bench.file)], [0, 0, 0, 0], 'an int32: no microseconds at all');
+  bench.turns(10 * TURNS, true);
+  t.equal(bench.open, 1, 'it is held once');
+});
+
+t.test('released, they are kept awake again by as many turns', async (t) => {
+  const bench = new Bench(t);
+  bench.turns(TURNS, true);
+  bench.cores.release();
+  t.equal(bench.cores.areHeld, false);
+  t.equal(bench.open, 0);
+  bench.turns(TURNS - 1, true);
+  t.equal(bench.open, 0);
+  bench.turns(1, true);
+  t.equal(bench.open, 1);
+});
+
+t.test('a thread that rests between is not busy', async (t) => {
+  const bench = new Bench(t);
+  for (let i = 0; i < 10; i++) {
+    bench.turns(TURNS - 1, true);
+    bench.rest();
+  }
+  t.equal(bench.open, 0);
+});
+
+t.test('turns that gain nothing end it, when there are as many in a row', async (t) => {
+  const bench = new Bench(t);
+  bench.turns(TURNS, true);
+  for (let i = 0; i < 10; i++) {
+    bench.turns(TURNS - 1, false);
+    bench.turns(1, true);
+  }
+  t.equal(bench.open, 1, 'some of either kind change nothing');
+  bench.turns(TURNS, false);
+  t.equal(bench.cores.areHeld, false);
+  t.equal(bench.open, 0);
+  for (let i = 0; i < 10; i++) {
+    bench.turns(TURNS - 1, true);
+    bench.turns(1, false);
+  }
+  t.equal(bench.open, 0);
+});
+
+t.test('where it is refused, it is not asked for again', async (t) => {
+  const bench = new Bench(t, { exists: false });
+  bench.turns(TURNS, true);
+  t.equal(bench.cores.areHeld, false);
+  bench.cores.release();
+  writeFileSync(bench.file, '');
+  bench.rest();
+  bench.turns(TURNS, true);
+  t.equal(bench.open, 0);
+});
+
+t.test('what can be opened, but not written, is closed again', async (t) => {
+  const cores = new AwakeCores('/dev/full');
+  for (let i = 0; i < TURNS; i++) cores.went(true, i * PACE);
+  t.equal(cores.areHeld, false);
+  t.equal(timesOpen('/dev/full'), 0);
+});
+
+t.test('without a file nothing is held', async (t) => {
+  const cores = new AwakeCores(undefined);
+  for (let i = 0; i < TURNS; i++) cores.went(true, i * PACE);
+  t.equal(cores.areHeld, false);
+  cores.release();
+});
+
+t.test(
+  'it is for virtual machines whose idle processors go to the host, of so many processors',
+  async (t) => {
+    const path = '/sys/devices/system/cpu/cpuidle/current_driver';
+    const file = readOr(path, '').trim() === 'haltpoll' ? '/dev/cpu_dma_latency' : undefined;
+    t.equal(cpuLatencyFile(0), undefined);
+    t.equal(cpuLatencyFile(cpus().length - 1), undefined);
+    t.equal(cpuLatencyFile(cpus().length), file);
+  },
+);
+
+function readOr(path: string, otherwise: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return otherwise;
+  }
+}
