@@ -9,7 +9,7 @@ const HALTPOLL = 'haltpoll';
 
 /** Microseconds, as it is written: an int32. */
 const AT_ONCE = new Int32Array([0]);
-/** So many turns one after the other say what is to come. */
+/** So many turns one after the other say that more will follow. */
 const TURNS = 64;
 /** Milliseconds without a turn after which a thread was not busy. */
 export const REST = 1;
@@ -31,16 +31,15 @@ function idleDriver(): string {
 }
 
 /**
- * Keeps idle processors awake while a busy thread gains by it: the client's is woken by a reply in no time then, and the
- * thread's own by a disk. The kernel forgets it with the descriptor, so also when the process dies.
+ * Keeps idle processors awake while a thread serves one busy connection: replies wake its client in no time then, and a
+ * disk the thread. Several connections gain nothing: there is always one to serve. The kernel lets processors sleep
+ * again when the descriptor is closed, so also when the process dies.
  */
 export class AwakeCores {
+  #file: string | undefined;
   #fd = -1;
-  /** Of the turns counted. */
-  #gains = false;
   #turns = 0;
   #last = 0;
-  #file: string | undefined;
 
   /** Without a file nothing is ever held. */
   constructor(file: string | undefined) {
@@ -51,21 +50,18 @@ export class AwakeCores {
     return this.#fd >= 0;
   }
 
-  /** A turn is over at such a time (milliseconds); `gains`: the next one waits for somebody that sleeps meanwhile. */
-  went(gains: boolean, now: number): void {
-    if (gains !== this.#gains || now - this.#last > REST) this.#turns = 0;
-    this.#gains = gains;
+  /** A turn is over, at such a time (milliseconds). */
+  went(now: number): void {
+    if (now - this.#last > REST) this.#turns = 0;
     this.#last = now;
-    if (this.#turns === TURNS || ++this.#turns < TURNS) return;
-    if (gains) this.#hold();
-    else this.release();
+    if (this.#turns < TURNS && ++this.#turns === TURNS) this.#hold();
   }
 
   release(): void {
+    this.#turns = 0;
     if (this.#fd < 0) return;
     closeSync(this.#fd);
     this.#fd = -1;
-    this.#turns = 0;
   }
 
   /** Where it is refused (EACCES, ENOENT; EPERM in a container), it is not asked for again. */

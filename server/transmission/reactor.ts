@@ -81,12 +81,11 @@ export class Reactor {
     this.#options.post({ kind: 'ready' });
     while (!this.#isStopped) {
       if (this.#serveAlone()) continue;
-      const isForDisk = this.#underWay > 0;
       this.#wait();
       if (this.#polls.isReady(WAKE)) this.#answerWake();
       if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
       this.#takeTurns();
-      this.#keepAwake(isForDisk || this.#underWay > 0);
+      if (this.#connections.length === 1) this.#awake.went(performance.now());
     }
     this.#awake.release();
     this.#settle();
@@ -136,15 +135,6 @@ export class Reactor {
     this.#polls.wait(count, -1);
   }
 
-  /** Turns are over. Of several connections that are served from memory, there is always one to serve. */
-  #keepAwake(isForDisk: boolean): void {
-    this.#awake.went(isForDisk || this.#connections.length === 1, performance.now());
-  }
-
-  get #underWay(): number {
-    return this.#shared.operations?.underWay ?? 0;
-  }
-
   /**
    * Asks the only connection itself for a while, which saves the polls. False when it had nothing, or there is more
    * to look at than that connection.
@@ -174,7 +164,7 @@ export class Reactor {
   /** Sleeps so many microseconds while a client's requests gather, or until there is something else to do. */
   #pause(connection: Connection): void {
     const before = performance.now();
-    this.#awake.went(true, before);
+    this.#awake.went(before);
     const micros = connection.pause(before);
     if (micros === 0) return;
     this.#polls.set(WAKE, this.#options.wakeFd, POLLIN);
@@ -248,6 +238,7 @@ export class Reactor {
 
   #tellWhetherAlone(): void {
     const isAlone = this.#connections.length === 1;
+    if (!isAlone) this.#awake.release();
     for (const connection of this.#connections) connection.isAlone = isAlone;
   }
 

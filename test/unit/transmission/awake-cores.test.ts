@@ -28,10 +28,10 @@ class Bench {
     });
   }
 
-  turns(count: number, gains: boolean): void {
+  turns(count: number): void {
     for (let i = 0; i < count; i++) {
       this.#now += PACE;
-      this.cores.went(gains, this.#now);
+      this.cores.went(this.#now);
     }
   }
 
@@ -46,77 +46,59 @@ class Bench {
 
 t.test('they are kept awake from the 64th turn in a row on', async (t) => {
   const bench = new Bench(t);
-  bench.turns(TURNS - 1, true);
+  bench.turns(TURNS - 1);
   t.equal(bench.cores.areHeld, false);
   t.equal(bench.open, 0);
-  bench.turns(1, true);
+  bench.turns(1);
   t.equal(bench.cores.areHeld, true);
   t.equal(bench.open, 1);
   t.strictSame([...readFileSync(bench.file)], [0, 0, 0, 0], 'an int32: no microseconds at all');
-  bench.turns(10 * TURNS, true);
+  bench.turns(10 * TURNS);
   t.equal(bench.open, 1, 'it is held once');
 });
 
 t.test('released, they are kept awake again by as many turns', async (t) => {
   const bench = new Bench(t);
-  bench.turns(TURNS, true);
+  bench.turns(TURNS);
   bench.cores.release();
   t.equal(bench.cores.areHeld, false);
   t.equal(bench.open, 0);
-  bench.turns(TURNS - 1, true);
+  bench.turns(TURNS - 1);
   t.equal(bench.open, 0);
-  bench.turns(1, true);
+  bench.turns(1);
   t.equal(bench.open, 1);
 });
 
 t.test('a thread that rests between is not busy', async (t) => {
   const bench = new Bench(t);
   for (let i = 0; i < 10; i++) {
-    bench.turns(TURNS - 1, true);
+    bench.turns(TURNS - 1);
     bench.rest();
-  }
-  t.equal(bench.open, 0);
-});
-
-t.test('turns that gain nothing end it, when there are as many in a row', async (t) => {
-  const bench = new Bench(t);
-  bench.turns(TURNS, true);
-  for (let i = 0; i < 10; i++) {
-    bench.turns(TURNS - 1, false);
-    bench.turns(1, true);
-  }
-  t.equal(bench.open, 1, 'some of either kind change nothing');
-  bench.turns(TURNS, false);
-  t.equal(bench.cores.areHeld, false);
-  t.equal(bench.open, 0);
-  for (let i = 0; i < 10; i++) {
-    bench.turns(TURNS - 1, true);
-    bench.turns(1, false);
   }
   t.equal(bench.open, 0);
 });
 
 t.test('where it is refused, it is not asked for again', async (t) => {
   const bench = new Bench(t, { exists: false });
-  bench.turns(TURNS, true);
+  bench.turns(TURNS);
   t.equal(bench.cores.areHeld, false);
   bench.cores.release();
   writeFileSync(bench.file, '');
   bench.rest();
-  bench.turns(TURNS, true);
+  bench.turns(TURNS);
   t.equal(bench.open, 0);
 });
 
 t.test('what can be opened, but not written, is closed again', async (t) => {
   const cores = new AwakeCores('/dev/full');
-  for (let i = 0; i < TURNS; i++) cores.went(true, i * PACE);
+  for (let i = 0; i < TURNS; i++) cores.went(i * PACE);
   t.equal(cores.areHeld, false);
   t.equal(timesOpen('/dev/full'), 0);
 });
 
 t.test('without a file nothing is held', async (t) => {
   const cores = new AwakeCores(undefined);
-  for (let i = 0; i < TURNS; i++) cores.went(true, i * PACE);
+  for (let i = 0; i < TURNS; i++) cores.went(i * PACE);
   t.equal(cores.areHeld, false);
   cores.release();
 });
