@@ -5,6 +5,7 @@ export interface Options {
   readonly quick: boolean;
   readonly only: readonly string[] | undefined;
   readonly peers: readonly string[] | undefined;
+  readonly keepAwake: boolean;
   readonly rounds: number | undefined;
   /** Whole seconds a run: fio 3.33 may run for ever on a fraction. */
   readonly runtime: number | undefined;
@@ -47,6 +48,7 @@ export const parseOptions = (args: readonly string[]): Options =>
       names,
     )
     .option('--peers <names>', 'servers to compare with, comma-separated', names)
+    .option('--keep-awake', 'start nbdloop with --keep-awake', false)
     .option('--rounds <number>', 'rounds of each workload (default 5)', count)
     .option('--runtime <seconds>', 'of one run, whole (default 3)', count)
     .option('--json <file>', 'write all samples')

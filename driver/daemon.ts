@@ -12,6 +12,7 @@ import type { DaemonInfo } from './control/messages.js';
 import type { ControlServer } from './control/server.js';
 import { socketPaths } from './control/socket-paths.js';
 import { type Addresses, exportUris } from './control/uris.js';
+import { openableCpuLatency } from './cpu-latency.js';
 import { LoopError } from './errno.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
@@ -51,8 +52,8 @@ export interface DaemonOptions {
   readonly handover?: boolean;
   /** Threads that serve connections. */
   readonly reactors?: number;
-  /** Idle processors are kept awake where it helps a client, on virtual machines of at most so many; 0: never. */
-  readonly keepAwake?: number;
+  /** Idle processors are kept awake while a lone client is busy. */
+  readonly keepAwake?: boolean;
   readonly maxConnections?: number;
   readonly maxConnectionsPerPeer?: number;
   /** Seconds from accept to the end of the handshake. */
@@ -93,8 +94,6 @@ export { endProcess };
 const HANDOVER_DRAIN_MS = 300;
 /** What a drain leaves behind has at least this long to end, milliseconds. */
 const LEAST_WAIT_MS = 200;
-/** Processors of the largest virtual machine whose idle ones may be kept awake: each costs its host a core meanwhile. */
-const KEEP_AWAKE = 8;
 const DEMONSTRATION_BYTES = 1024 ** 3;
 
 /**
@@ -118,7 +117,8 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const loops: LoopControl = new LoopControl({ order, log, onThaw: () => server.wake() });
   const reactors = options.reactors ?? defaultReactors(availableParallelism());
   const exports = new LoopExports(loops, log);
-  const server: NbdServer = nbdServer(options, { exports, log, reactors });
+  const cpuLatencyFile = options.keepAwake === true ? await openableCpuLatency() : undefined;
+  const server: NbdServer = nbdServer(options, { exports, log, reactors, cpuLatencyFile });
   undo.push(() => server.drain(0));
 
   let addresses: Addresses = { unix: [], tcp: [], tls: options.tls?.isRequired === true };
@@ -229,21 +229,19 @@ interface ServerParts {
   readonly exports: LoopExports;
   readonly log: Logger;
   readonly reactors: number;
+  readonly cpuLatencyFile: string | undefined;
 }
 
-function nbdServer(options: DaemonOptions, { exports, log, reactors }: ServerParts): NbdServer {
+function nbdServer(options: DaemonOptions, parts: ServerParts): NbdServer {
   return new NbdServer({
-    exports,
-    log,
+    ...parts,
     dataPath: DATA_PATH,
-    reactors,
-    keepAwake: options.keepAwake ?? KEEP_AWAKE,
     limits: limitsOf(options),
     allow: options.allow ?? [],
     tls: tlsOf(options),
     onFailure: (error) => {
       // Its connections are gone and no thread serves new ones: whoever supervises us starts afresh.
-      log.fatal({ err: error }, 'a reactor failed');
+      parts.log.fatal({ err: error }, 'a reactor failed');
       endProcess(1);
     },
   });

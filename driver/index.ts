@@ -21,8 +21,8 @@ export interface ServeOptions {
   readonly control?: string;
   /** Threads that serve connections, 1 to 16. Default: one for two processors. */
   readonly reactors?: number;
-  /** Idle processors are kept awake where it helps a client, on virtual machines of at most so many. Default: 8. */
-  readonly keepAwake?: number;
+  /** Idle processors are kept awake while a lone client is busy; rejects with EACCES or ENOENT where that can't be. */
+  readonly keepAwake?: boolean;
   /** Least level that is logged, on standard error. Default: 'silent'. */
   readonly logLevel?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
@@ -42,8 +42,15 @@ const CLOSE_LIMIT = 4000;
 
 /** Rejects, with nothing left behind, with an error that has an errno name and a sentence. */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
-  const { files = [], listen = [], unix = null, control = null, logLevel = 'silent' } = options;
-  const { reactors, keepAwake } = options;
+  const {
+    files = [],
+    listen = [],
+    unix = null,
+    control = null,
+    logLevel = 'silent',
+    reactors,
+    keepAwake = false,
+  } = options;
   const daemon: Daemon = await startDaemon({
     devices: files,
     listen,
@@ -51,8 +58,8 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
     control,
     logLevel,
     demonstrate: false,
+    keepAwake,
     ...(reactors === undefined ? {} : { reactors }),
-    ...(keepAwake === undefined ? {} : { keepAwake }),
   });
   const close = (): Promise<void> => daemon.drain(CLOSE_LIMIT);
   return {

@@ -8,7 +8,6 @@ import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
-import { cpuLatencyFile } from './transmission/awake-cores.js';
 import { DISCONNECTED } from './transmission/connection.js';
 import { CONTEXTS } from './transmission/contexts.js';
 import { ReactorPool } from './transmission/reactor-pool.js';
@@ -35,8 +34,8 @@ export interface NbdServerOptions {
   readonly dataPath: URL;
   /** Reactor threads, 1 to 16. */
   readonly reactors: number;
-  /** Idle processors are kept awake where it helps a client, on virtual machines of at most so many. Default: 0, never. */
-  readonly keepAwake?: number | undefined;
+  /** The kernel's file for that, where idle processors are to be kept awake for a lone busy client. */
+  readonly cpuLatencyFile?: string | undefined;
   readonly limits?: Partial<ServerLimits>;
   /** Addresses and networks that may connect over TCP; absent or empty: all. */
   readonly allow?: readonly string[];
@@ -86,10 +85,7 @@ export class NbdServer {
     this.#options = options;
     this.#limits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
     this.#peers = new Peers({ ...this.#limits, allow: options.allow ?? [] });
-    this.#reactors = new ReactorPool({
-      ...options,
-      cpuLatencyFile: cpuLatencyFile(options.keepAwake ?? 0),
-    });
+    this.#reactors = new ReactorPool(options);
     this.#streams = options.tls && loadStreamHost(options.dataPath);
   }
 

@@ -20,9 +20,12 @@ const chooseWorkloads = ({ only, quick }: Options): readonly Workload[] => {
 
 const measureAll = (options: Options, signal: AbortSignal): Promise<Report> =>
   inWorkspace(options, signal, async (workspace) => {
-    const { peers, quick } = options;
+    const { peers, quick, keepAwake } = options;
     const workloads = chooseWorkloads(options);
-    const servers = await installedServers(peers === undefined ? undefined : ['nbdloop', ...peers]);
+    const servers = await installedServers(
+      peers === undefined ? undefined : ['nbdloop', ...peers],
+      keepAwake,
+    );
     const runs = { rounds: options.rounds ?? (quick ? 2 : 5), runtime: options.runtime ?? (quick ? 1 : 3) };
     const [loadBefore = 0] = loadavg();
     const conditions = await lookAround({

@@ -44,7 +44,7 @@ export const profileWorkload = async (workload: Workload, options: ProfileOption
   const { images } = options;
   const { setup } = workload;
   const site: Site = { setup, image: images[setup.medium], directory, certificates: images.certificates };
-  const server = await startNbdloop(site, [...NODE_FLAGS, `--logfile=${directory}/v8.log`]);
+  const server = await startNbdloop(site, { ofNode: [...NODE_FLAGS, `--logfile=${directory}/v8.log`] });
   try {
     return await sample(
       { address: server.address, pid: server.pid ?? 0 },

@@ -1,7 +1,7 @@
 import { kernelLoop, plainFile } from './ceilings.js';
 import { nbdServer, nbdServerSplice } from './nbd-server.js';
 import { nbdkit } from './nbdkit.js';
-import { nbdloop } from './nbdloop.js';
+import { nbdloop, nbdloopAwake } from './nbdloop.js';
 import { qemuNbdThreads, qemuNbdUring } from './qemu-nbd.js';
 import type { Server } from './server.js';
 
@@ -23,7 +23,10 @@ export interface Installed {
 }
 
 /** Those of `names` (all where it is undefined) that are installed here. Throws on a name that is none. */
-export const installedServers = async (names: readonly string[] | undefined): Promise<Installed[]> => {
+export const installedServers = async (
+  names: readonly string[] | undefined,
+  keepAwake = false,
+): Promise<Installed[]> => {
   const unknown = names?.find((name) => !SERVERS.some((server) => server.name === name));
   if (unknown !== undefined) {
     throw new Error(
@@ -31,7 +34,8 @@ export const installedServers = async (names: readonly string[] | undefined): Pr
     );
   }
   const found: Installed[] = [];
-  for (const server of SERVERS) {
+  for (const usual of SERVERS) {
+    const server = usual === nbdloop && keepAwake ? nbdloopAwake : usual;
     if (names !== undefined && !names.includes(server.name)) continue;
     const version = await server.version();
     if (version !== undefined) found.push({ server, version });

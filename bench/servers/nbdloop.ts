@@ -37,10 +37,19 @@ export const daemonArguments = (site: Site, port: number): string[] => {
 
 const controlPath = (site: Site): string => `${site.directory}/control.sock`;
 
-/** `flags` are Node's. */
-export const startNbdloop = async (site: Site, flags: readonly string[] = []): Promise<RunningServer> => {
+interface Flags {
+  readonly ofNode?: readonly string[];
+  readonly ofDaemon?: readonly string[];
+}
+
+export const startNbdloop = async (site: Site, flags: Flags = {}): Promise<RunningServer> => {
+  const { ofNode = [], ofDaemon = [] } = flags;
   const port = site.setup.transport === 'tcp' ? await freePort() : 0;
-  const daemon = await Daemon.start(process.execPath, [...flags, ...daemonArguments(site, port)]);
+  const daemon = await Daemon.start(process.execPath, [
+    ...ofNode,
+    ...daemonArguments(site, port),
+    ...ofDaemon,
+  ]);
   const server = await serving(daemon, site, port);
   const control = new ControlClient(controlPath(site));
   const toggleDirect = async (on: boolean) => {
@@ -63,4 +72,11 @@ export const nbdloop: Server = {
   version: () => Promise.resolve(existsSync(PROGRAM) ? `this tree, Node ${process.version}` : undefined),
   supports: () => true,
   start: (site) => startNbdloop(site),
+};
+
+/** With processors kept awake, which the machine pays for and others on it gain by too. */
+export const nbdloopAwake: Server = {
+  ...nbdloop,
+  version: async () => `${await nbdloop.version()}, --keep-awake`,
+  start: (site) => startNbdloop(site, { ofDaemon: ['--keep-awake'] }),
 };

@@ -16,7 +16,7 @@ export interface DaemonFlags {
   readonly stateDir?: string;
   readonly handover?: true;
   readonly reactors?: number;
-  readonly keepAwake?: number;
+  readonly keepAwake?: true;
   readonly maxConnections?: number;
   readonly maxConnectionsPerPeer?: number;
   /** Seconds. */
@@ -75,11 +75,7 @@ export function nbdloopdProgram(): Command {
       'threads that serve connections (default: one for two processors, at least two of several)',
       between(1, 16),
     )
-    .option(
-      '--keep-awake <n>',
-      'keep idle processors awake where it helps a client, on virtual machines of at most n (default: 8, 0: never)',
-      between(0, 65_536),
-    )
+    .option('--keep-awake', 'keep idle processors awake while a lone client is busy: faster, and dearer')
     .option('--max-connections <n>', 'connections at a time (default: 1024)', between(1, 65_536))
     .option(
       '--max-connections-per-peer <n>',

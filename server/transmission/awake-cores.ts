@@ -1,11 +1,4 @@
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { cpus } from 'node:os';
-
-/** While it is open, idle processors are to be ready within the microseconds written to it (`kernel/power/qos.c`). */
-const CPU_LATENCY = '/dev/cpu_dma_latency';
-const IDLE_DRIVER = '/sys/devices/system/cpu/cpuidle/current_driver';
-/** The driver of a virtual machine: an idle processor is one that is given to the host, or one that polls. */
-const HALTPOLL = 'haltpoll';
+import { closeSync, openSync, writeSync } from 'node:fs';
 
 /** Microseconds, as it is written: an int32. */
 const AT_ONCE = new Int32Array([0]);
@@ -13,22 +6,6 @@ const AT_ONCE = new Int32Array([0]);
 const TURNS = 64;
 /** Milliseconds without a turn after which a thread was not busy. */
 export const REST = 1;
-
-/**
- * The file that keeps processors awake, where that is worth its price: on a virtual machine of at most `most` processors.
- * There a wake-up goes through the host, and takes longer than a request from memory.
- */
-export function cpuLatencyFile(most: number): string | undefined {
-  return cpus().length <= most && idleDriver() === HALTPOLL ? CPU_LATENCY : undefined;
-}
-
-function idleDriver(): string {
-  try {
-    return readFileSync(IDLE_DRIVER, 'utf8').trim();
-  } catch {
-    return 'none';
-  }
-}
 
 /**
  * Keeps idle processors awake while a thread serves one busy connection: replies wake its client in no time then, and a
@@ -41,7 +18,7 @@ export class AwakeCores {
   #turns = 0;
   #last = 0;
 
-  /** Without a file nothing is ever held. */
+  /** `file`: while it is open, processors are ready within the microseconds written to it; without one nothing is held. */
   constructor(file: string | undefined) {
     this.#file = file;
   }
@@ -64,7 +41,7 @@ export class AwakeCores {
     this.#fd = -1;
   }
 
-  /** Where it is refused (EACCES, ENOENT; EPERM in a container), it is not asked for again. */
+  /** Where it is refused after all, it is not asked for again. */
   #hold(): void {
     if (this.#file === undefined || this.#fd >= 0) return;
     try {

@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import t, { type Test } from 'tap';
-import { AwakeCores, cpuLatencyFile, REST } from '../../../server/transmission/awake-cores.js';
+import { AwakeCores, REST } from '../../../server/transmission/awake-cores.js';
 import { openFiles } from '../../helpers/open-files.js';
 import { TempDir } from '../../helpers/temp.js';
 
@@ -102,22 +101,3 @@ t.test('without a file nothing is held', async (t) => {
   t.equal(cores.areHeld, false);
   cores.release();
 });
-
-t.test(
-  'it is for virtual machines whose idle processors go to the host, of so many processors',
-  async (t) => {
-    const path = '/sys/devices/system/cpu/cpuidle/current_driver';
-    const file = readOr(path, '').trim() === 'haltpoll' ? '/dev/cpu_dma_latency' : undefined;
-    t.equal(cpuLatencyFile(0), undefined);
-    t.equal(cpuLatencyFile(cpus().length - 1), undefined);
-    t.equal(cpuLatencyFile(cpus().length), file);
-  },
-);
-
-function readOr(path: string, otherwise: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return otherwise;
-  }
-}
