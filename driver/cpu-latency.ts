@@ -1,5 +1,5 @@
-import { access, constants } from 'node:fs/promises';
-import { LoopError } from './errno.js';
+import { open } from 'node:fs/promises';
+import { type ErrnoName, LoopError } from './errno.js';
 
 /**
  * While a process has it open, idle processors are to be ready within the microseconds it wrote there (the kernel's
@@ -7,17 +7,21 @@ import { LoopError } from './errno.js';
  */
 export const CPU_LATENCY = '/dev/cpu_dma_latency';
 
-/** That file, if we may open it; rejects with ENOENT or EACCES and a sentence. */
+const REASONS: Partial<Record<ErrnoName, string>> = {
+  ENOENT: 'does not exist on this machine',
+  EACCES: 'is for root alone',
+  EPERM: 'is kept from this process (by a container, or by DeviceAllow= of its unit)',
+};
+
+/** That file, if it can be opened; rejects with ENOENT, EACCES or EPERM, and a sentence. */
 export async function openableCpuLatency(): Promise<string> {
   try {
-    await access(CPU_LATENCY, constants.R_OK | constants.W_OK);
+    // access(2) would not tell: it knows nothing of a container's devices.
+    await (await open(CPU_LATENCY, 'r+')).close();
     return CPU_LATENCY;
   } catch (error) {
-    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    const why = isMissing ? 'it does not exist here' : 'it can only be opened by root';
-    throw new LoopError(
-      isMissing ? 'ENOENT' : 'EACCES',
-      `Processors can't be kept awake: that takes ${CPU_LATENCY}, and ${why}`,
-    );
+    const errno = error instanceof Error && 'code' in error ? (error.code as ErrnoName) : 'EIO';
+    const why = REASONS[errno] ?? 'cannot be opened';
+    throw new LoopError(errno, `Processors can't be kept awake: ${CPU_LATENCY}, which that takes, ${why}`);
   }
 }

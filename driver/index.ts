@@ -21,7 +21,7 @@ export interface ServeOptions {
   readonly control?: string;
   /** Threads that serve connections, 1 to 16. Default: one for two processors. */
   readonly reactors?: number;
-  /** Idle processors are kept awake while a lone client is busy; rejects with EACCES or ENOENT where that can't be. */
+  /** Idle processors are kept awake while a lone client is busy; rejects with EACCES, EPERM or ENOENT where that can't be. */
   readonly keepAwake?: boolean;
   /** Least level that is logged, on standard error. Default: 'silent'. */
   readonly logLevel?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -42,15 +42,7 @@ const CLOSE_LIMIT = 4000;
 
 /** Rejects, with nothing left behind, with an error that has an errno name and a sentence. */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
-  const {
-    files = [],
-    listen = [],
-    unix = null,
-    control = null,
-    logLevel = 'silent',
-    reactors,
-    keepAwake = false,
-  } = options;
+  const { files = [], listen = [], unix = null, control = null, logLevel = 'silent', reactors } = options;
   const daemon: Daemon = await startDaemon({
     devices: files,
     listen,
@@ -58,7 +50,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
     control,
     logLevel,
     demonstrate: false,
-    keepAwake,
+    keepAwake: options.keepAwake === true,
     ...(reactors === undefined ? {} : { reactors }),
   });
   const close = (): Promise<void> => daemon.drain(CLOSE_LIMIT);

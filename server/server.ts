@@ -34,7 +34,7 @@ export interface NbdServerOptions {
   readonly dataPath: URL;
   /** Reactor threads, 1 to 16. */
   readonly reactors: number;
-  /** The kernel's file for that, where idle processors are to be kept awake for a lone busy client. */
+  /** Where the kernel is told to keep idle processors awake, for a lone busy client; absent: it is not. */
   readonly cpuLatencyFile?: string | undefined;
   readonly limits?: Partial<ServerLimits>;
   /** Addresses and networks that may connect over TCP; absent or empty: all. */

@@ -1,5 +1,5 @@
 /** What a daemon holds of the kernel's CPU latency while a client asks one thing at a time. */
-import { accessSync, constants } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import t from 'tap';
 import { CPU_LATENCY } from '../../driver/cpu-latency.js';
 import { Daemon } from '../helpers/daemon.js';
@@ -15,7 +15,7 @@ const MIB = 1 << 20;
 
 const canHold = (): boolean => {
   try {
-    accessSync(CPU_LATENCY, constants.R_OK | constants.W_OK);
+    closeSync(openSync(CPU_LATENCY, 'r+'));
     return true;
   } catch {
     return false;
@@ -54,7 +54,7 @@ t.test('asked to, it keeps processors awake as long as the client is busy', { sk
     await using refused = Daemon.launch(files, { devices: [image], args: ['--keep-awake'] });
     const { status, stderr } = await refused.process.wait(60_000);
     t.equal(status, 1);
-    t.match(stderr, /^nbdloopd: .*cpu_dma_latency.* \((ENOENT|EACCES)\)$/m);
+    t.match(stderr, /^nbdloopd: .*cpu_dma_latency.* \((ENOENT|EACCES|EPERM)\)$/m);
   }
 });
 
