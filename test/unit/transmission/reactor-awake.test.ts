@@ -5,10 +5,13 @@ import { Cmd } from '../../../server/wire/constants.js';
 import { openFiles } from '../../helpers/open-files.js';
 import { type BlockClient, ReactorBench, type TestDevice } from '../../helpers/reactor-bench.js';
 import { TempDir } from '../../helpers/temp.js';
+import type { Ask } from '../../helpers/transmission-client.js';
 import { until } from '../../helpers/until.js';
 
 const BLOCK = 4096;
 const SIZE = 1 << 20;
+/** As many READs at once keep a reactor busy for longer than it takes to connect, or to end. */
+const MANY = 4000;
 const READ = { type: Cmd.READ, offset: 0, length: BLOCK };
 
 t.setTimeout(120_000);
@@ -83,7 +86,10 @@ t.test('not for several', async (t) => {
   const first = await bench.connect(device);
   await bench.asked(true, [first]);
   const second = await bench.connect(device);
-  await bench.asked(false, [first, second]);
+  first.send(...Array<Ask>(MANY).fill(READ));
+  await second.ask(READ);
+  t.equal(bench.isHeld, false, 'from the second on, also while the first is busy');
+  await first.replies(MANY);
   for (let i = 0; i < 500; i++) await Promise.all([first.ask(READ), second.ask(READ)]);
   t.equal(bench.isHeld, false);
   second.socket.destroy();
@@ -97,6 +103,7 @@ t.test('a reactor that ends lets go', async (t) => {
   const device = await bench.reactors.device(SIZE);
   const client = await bench.connect(device);
   await bench.asked(true, [client]);
-  await bench.reactors.close();
+  client.send(...Array<Ask>(MANY).fill(READ));
+  await bench.reactors.close(0);
   t.equal(bench.isHeld, false);
 });
