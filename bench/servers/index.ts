@@ -5,9 +5,8 @@ import { nbdloop, nbdloopAwake } from './nbdloop.js';
 import { qemuNbdThreads, qemuNbdUring } from './qemu-nbd.js';
 import type { Server } from './server.js';
 
-/** In the order of the report. */
-export const SERVERS: readonly Server[] = [
-  nbdloop,
+/** In the order of the report, after nbdloop. */
+const OTHERS: readonly Server[] = [
   nbdkit,
   nbdServer,
   nbdServerSplice,
@@ -27,15 +26,15 @@ export const installedServers = async (
   names: readonly string[] | undefined,
   keepAwake = false,
 ): Promise<Installed[]> => {
-  const unknown = names?.find((name) => !SERVERS.some((server) => server.name === name));
+  const servers = [keepAwake ? nbdloopAwake : nbdloop, ...OTHERS];
+  const unknown = names?.find((name) => !servers.some((server) => server.name === name));
   if (unknown !== undefined) {
     throw new Error(
-      `No server is named ${unknown}: there are ${SERVERS.map((server) => server.name).join(', ')}.`,
+      `No server is named ${unknown}: there are ${servers.map((server) => server.name).join(', ')}.`,
     );
   }
   const found: Installed[] = [];
-  for (const usual of SERVERS) {
-    const server = usual === nbdloop && keepAwake ? nbdloopAwake : usual;
+  for (const server of servers) {
     if (names !== undefined && !names.includes(server.name)) continue;
     const version = await server.version();
     if (version !== undefined) found.push({ server, version });

@@ -13,15 +13,13 @@ export const REST = 1;
  * again when the descriptor is closed, so also when the process dies.
  */
 export class AwakeCores {
-  #file: string | undefined;
+  #isRefused = false;
   #fd = -1;
   #turns = 0;
   #last = 0;
 
-  /** `file`: while it is open, processors are ready within the microseconds written to it; without one nothing is held. */
-  constructor(file: string | undefined) {
-    this.#file = file;
-  }
+  /** `file`: while it is open, processors are ready within the microseconds that were written to it. */
+  constructor(private readonly file: string) {}
 
   get areHeld(): boolean {
     return this.#fd >= 0;
@@ -43,13 +41,13 @@ export class AwakeCores {
 
   /** Where it is refused after all, it is not asked for again. */
   #hold(): void {
-    if (this.#file === undefined || this.#fd >= 0) return;
+    if (this.#isRefused || this.#fd >= 0) return;
     try {
-      this.#fd = openSync(this.#file, 'r+');
+      this.#fd = openSync(this.file, 'r+');
       writeSync(this.#fd, AT_ONCE);
     } catch {
       this.release();
-      this.#file = undefined;
+      this.#isRefused = true;
     }
   }
 }

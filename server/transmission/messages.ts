@@ -43,6 +43,6 @@ export interface ReactorData {
   readonly wakeFd: number;
   /** One word, nonzero when the eventfd was written since the thread last looked. */
   readonly wakeWord: SharedArrayBuffer;
-  /** See `AwakeCores`. */
+  /** What `AwakeCores` opens; undefined: processors sleep as they like. */
   readonly cpuLatencyFile: string | undefined;
 }

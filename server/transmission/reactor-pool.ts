@@ -52,7 +52,7 @@ export interface ReactorPoolOptions {
   readonly reactors: number;
   /** URL of the driver's data path module. */
   readonly dataPath: URL;
-  /** See `AwakeCores`. */
+  /** What `AwakeCores` opens; undefined: processors sleep as they like. */
   readonly cpuLatencyFile?: string | undefined;
   /** A reactor died of a bug of ours: its connections are lost. */
   readonly onFailure: (error: Error) => void;

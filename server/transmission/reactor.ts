@@ -34,7 +34,7 @@ export interface ReactorOptions {
   readonly dataPath: DataPath;
   readonly wakeFd: number;
   readonly wakeWord: Int32Array;
-  /** See `AwakeCores`. */
+  /** What `AwakeCores` opens; undefined: processors sleep as they like. */
   readonly cpuLatencyFile?: string | undefined;
   /** The next message to this reactor, if there is one. */
   readonly nextMessage: () => ToReactor | undefined;
@@ -53,7 +53,7 @@ export class Reactor {
   readonly #polls = new PollSet();
   readonly #spin = new Spin(MAX_SPIN);
   readonly #wakeCount = new Uint8Array(8);
-  readonly #awake: AwakeCores;
+  readonly #awake: AwakeCores | undefined;
   #connections: Connection[] = [];
   #looks = 0;
   /** The time to look again is over: only sleep is left. */
@@ -63,7 +63,8 @@ export class Reactor {
 
   constructor(options: ReactorOptions) {
     this.#options = options;
-    this.#awake = new AwakeCores(options.cpuLatencyFile);
+    const { cpuLatencyFile } = options;
+    this.#awake = cpuLatencyFile === undefined ? undefined : new AwakeCores(cpuLatencyFile);
     const { completions } = options.dataPath;
     this.#completions = completions;
     this.#shared = {
@@ -85,9 +86,9 @@ export class Reactor {
       if (this.#polls.isReady(WAKE)) this.#answerWake();
       if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
       this.#takeTurns();
-      if (this.#connections.length === 1) this.#awake.went(performance.now());
+      if (this.#connections.length === 1) this.#awake?.went(performance.now());
     }
-    this.#awake.release();
+    this.#awake?.release();
     this.#settle();
     for (const connection of this.#connections) this.#close(connection, connection.reason);
     this.#shared.pipes.close();
@@ -128,7 +129,7 @@ export class Reactor {
   }
 
   #sleep(count: number): void {
-    if (this.#awake.areHeld) {
+    if (this.#awake?.areHeld === true) {
       if (this.#polls.wait(count, REST) > 0) return;
       this.#awake.release();
     }
@@ -164,7 +165,7 @@ export class Reactor {
   /** Sleeps so many microseconds while a client's requests gather, or until there is something else to do. */
   #pause(connection: Connection): void {
     const before = performance.now();
-    this.#awake.went(before);
+    this.#awake?.went(before);
     const micros = connection.pause(before);
     if (micros === 0) return;
     this.#polls.set(WAKE, this.#options.wakeFd, POLLIN);
@@ -238,7 +239,7 @@ export class Reactor {
 
   #tellWhetherAlone(): void {
     const isAlone = this.#connections.length === 1;
-    if (!isAlone) this.#awake.release();
+    if (!isAlone) this.#awake?.release();
     for (const connection of this.#connections) connection.isAlone = isAlone;
   }
 

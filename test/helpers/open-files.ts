@@ -9,6 +9,9 @@ export function openFiles(pid: Pid = 'self'): string[] {
     .filter((link) => link !== '');
 }
 
+/** How often this process has a file open. */
+export const timesOpen = (path: string): number => openFiles().filter((open) => open === path).length;
+
 function descriptors(pid: Pid): readonly string[] {
   try {
     return readdirSync(`/proc/${pid}/fd`);

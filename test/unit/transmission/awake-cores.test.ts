@@ -1,14 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { AwakeCores, REST } from '../../../server/transmission/awake-cores.js';
-import { openFiles } from '../../helpers/open-files.js';
+import { timesOpen } from '../../helpers/open-files.js';
 import { TempDir } from '../../helpers/temp.js';
 
 /** Turns in a row that say what is to come. */
 const TURNS = 64;
 const PACE = REST / 4;
-
-const timesOpen = (path: string): number => openFiles().filter((open) => open === path).length;
 
 /** Processors that a file in a temporary directory would keep awake, and a clock. */
 class Bench {
@@ -93,11 +91,4 @@ t.test('what can be opened, but not written, is closed again', async (t) => {
   for (let i = 0; i < TURNS; i++) cores.went(i * PACE);
   t.equal(cores.areHeld, false);
   t.equal(timesOpen('/dev/full'), 0);
-});
-
-t.test('without a file nothing is held', async (t) => {
-  const cores = new AwakeCores(undefined);
-  for (let i = 0; i < TURNS; i++) cores.went(i * PACE);
-  t.equal(cores.areHeld, false);
-  cores.release();
 });

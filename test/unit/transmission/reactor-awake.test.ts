@@ -2,58 +2,47 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { Cmd } from '../../../server/wire/constants.js';
-import { openFiles } from '../../helpers/open-files.js';
+import { timesOpen } from '../../helpers/open-files.js';
 import { type BlockClient, ReactorBench, type TestDevice } from '../../helpers/reactor-bench.js';
 import { TempDir } from '../../helpers/temp.js';
 import { until } from '../../helpers/until.js';
 
-const BLOCK = 4096;
-const SIZE = 1 << 20;
-const READ = { type: Cmd.READ, offset: 0, length: BLOCK };
+const READ = { type: Cmd.READ, offset: 0, length: 4096 };
 
 t.setTimeout(120_000);
 
+/** A reactor, a device, and the file. */
 class Bench implements AsyncDisposable {
-  readonly #files = new TempDir();
-  readonly file = this.#files.file('latency');
-  #reactors: ReactorBench | undefined;
+  private constructor(
+    private readonly files: TempDir,
+    readonly file: string,
+    readonly reactors: ReactorBench,
+    private readonly device: TestDevice,
+  ) {}
 
-  static async start(): Promise<Bench> {
-    const bench = new Bench();
-    writeFileSync(bench.file, '');
-    bench.#reactors = await ReactorBench.start({ cpuLatencyFile: bench.file });
-    return bench;
+  static async start({ keepsAwake = true } = {}): Promise<Bench> {
+    const files = new TempDir();
+    const file = files.file('latency');
+    writeFileSync(file, '');
+    const reactors = await ReactorBench.start(keepsAwake ? { cpuLatencyFile: file } : {});
+    return new Bench(files, file, reactors, await reactors.device(1 << 20));
   }
 
-  get reactors(): ReactorBench {
-    if (this.#reactors === undefined) throw new Error('it was not started');
-    return this.#reactors;
-  }
-
-  connect(device: TestDevice): Promise<BlockClient> {
-    return this.reactors.connect(device);
-  }
-
-  get timesHeld(): number {
-    return openFiles().filter((path) => path === this.file).length;
+  connect(): Promise<BlockClient> {
+    return this.reactors.connect(this.device);
   }
 
   get isHeld(): boolean {
-    return this.timesHeld > 0;
+    return timesOpen(this.file) > 0;
   }
 
-  /** Clients ask one after the other, then all again, until it is or is not held. */
-  async asked(held: boolean, clients: readonly BlockClient[]): Promise<void> {
+  /** The client asks one thing at a time until processors are kept awake. */
+  async held(client: BlockClient): Promise<void> {
     const limit = Date.now() + 60_000;
-    while (this.isHeld !== held) {
-      if (Date.now() > limit) throw new Error('they asked in vain');
-      for (let i = 0; i < 200; i++) await Promise.all(clients.map((client) => client.ask(READ)));
+    while (!this.isHeld) {
+      if (Date.now() > limit) throw new Error('it asked in vain');
+      await askTimes(200, client);
     }
-  }
-
-  /** Keeps the reactor busy. Rejects when the connection ends. */
-  async askUntil(isOver: () => boolean, client: BlockClient): Promise<void> {
-    while (!isOver()) await client.ask(READ);
   }
 
   async released(): Promise<void> {
@@ -61,21 +50,30 @@ class Bench implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#reactors?.[Symbol.asyncDispose]();
-    this.#files[Symbol.dispose]();
+    await this.reactors[Symbol.asyncDispose]();
+    this.files[Symbol.dispose]();
   }
+}
+
+/** Each asks one thing at a time, as often as that. */
+async function askTimes(times: number, ...clients: readonly BlockClient[]): Promise<void> {
+  for (let i = 0; i < times; i++) await Promise.all(clients.map((client) => client.ask(READ)));
+}
+
+/** Keeps a reactor busy. Rejects when the connection ends. */
+async function askUntil(isOver: () => boolean, client: BlockClient): Promise<void> {
+  while (!isOver()) await client.ask(READ);
 }
 
 t.test('as long as the only client asks, and no longer', async (t) => {
   await using bench = await Bench.start();
-  const device = await bench.reactors.device(SIZE);
-  const client = await bench.connect(device);
-  for (let i = 0; i < 10; i++) await client.ask(READ);
+  const client = await bench.connect();
+  await askTimes(10, client);
   t.equal(bench.isHeld, false, 'a few requests are not worth it');
-  await bench.asked(true, [client]);
+  await bench.held(client);
   await bench.released();
-  await bench.asked(true, [client]);
-  t.equal(bench.timesHeld, 1);
+  await bench.held(client);
+  t.equal(timesOpen(bench.file), 1);
   client.socket.destroy();
   await client.closed;
   await bench.released();
@@ -84,31 +82,37 @@ t.test('as long as the only client asks, and no longer', async (t) => {
 
 t.test('not for several', async (t) => {
   await using bench = await Bench.start();
-  const device = await bench.reactors.device(SIZE);
-  const first = await bench.connect(device);
-  await bench.asked(true, [first]);
+  const first = await bench.connect();
+  await bench.held(first);
   let hasSecond = false;
-  const busy = bench.askUntil(() => hasSecond, first);
-  const second = await bench.connect(device);
+  const busy = askUntil(() => hasSecond, first);
+  const second = await bench.connect();
   await second.ask(READ);
   t.equal(bench.isHeld, false, 'from the second on, also while the first is busy');
   hasSecond = true;
   await busy;
-  for (let i = 0; i < 500; i++) await Promise.all([first.ask(READ), second.ask(READ)]);
+  await askTimes(500, first, second);
   t.equal(bench.isHeld, false);
   second.socket.destroy();
   await second.closed;
-  await bench.asked(true, [first]);
+  await bench.held(first);
   t.pass('again for the one that is left');
 });
 
 t.test('a reactor that ends lets go', async (t) => {
   await using bench = await Bench.start();
-  const device = await bench.reactors.device(SIZE);
-  const client = await bench.connect(device);
-  await bench.asked(true, [client]);
-  const busy = bench.askUntil(() => false, client).catch(() => 'it was closed');
+  const client = await bench.connect();
+  await bench.held(client);
+  const busy = askUntil(() => false, client).catch(() => 'it was closed');
   await bench.reactors.close(0);
   await busy;
   t.equal(bench.isHeld, false);
+});
+
+t.test('one that was given no file holds none', async (t) => {
+  await using bench = await Bench.start({ keepsAwake: false });
+  const client = await bench.connect();
+  await askTimes(500, client);
+  t.equal(bench.isHeld, false);
+  t.equal(timesOpen('/dev/cpu_dma_latency'), 0);
 });
