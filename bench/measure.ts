@@ -63,7 +63,7 @@ const runClient = (
   const { load, setup } = workload;
   if (load.client === 'guest') throw new Error('this load runs in a virtual machine');
   return load.client === 'nbdcopy'
-    ? runCopy(server.address, load, options.files, options.signal)
+    ? runCopy(server.address, load, options)
     : runFio(server.address, load, { ...options, direct: setup.direct });
 };
 

@@ -1,4 +1,4 @@
-/** Copies a whole image with nbdcopy, with its own defaults of block size, depth and connections. */
+/** Copies whole images with nbdcopy, with its own defaults of block size, depth and connections. */
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { reapedCpu } from '../system/proc.js';
@@ -14,11 +14,17 @@ export interface CopyFiles {
   readonly destination: string;
 }
 
+export interface CopyOptions {
+  readonly files: CopyFiles;
+  /** Seconds: copies follow one another until so many have passed. */
+  readonly runtime: number;
+  readonly signal: AbortSignal;
+}
+
 export const runCopy = async (
   address: string,
   load: CopyLoad,
-  files: CopyFiles,
-  signal: AbortSignal,
+  { files, runtime, signal }: CopyOptions,
 ): Promise<ClientRun> => {
   const args = {
     out: [address, files.destination],
@@ -28,11 +34,17 @@ export const runCopy = async (
   const { size } = await stat(files.image);
   const cpuBefore = reapedCpu();
   const begin = performance.now();
-  await run('nbdcopy', args, { timeout: 120_000, signal });
+  let seconds = 0;
+  let bytes = 0;
+  do {
+    await run('nbdcopy', args, { timeout: 120_000, signal });
+    bytes += size;
+    seconds = (performance.now() - begin) / 1000;
+  } while (seconds < runtime);
   return {
-    seconds: (performance.now() - begin) / 1000,
+    seconds,
     requests: undefined,
-    bytes: size,
+    bytes,
     latency: undefined,
     clientCpu: reapedCpu() - cpuBefore,
     // Its default is as many threads as there are cores.

@@ -43,6 +43,10 @@ export const sectionsOf = ({ conditions, results }: Report): Section[] =>
     return toSection(result, conditions.cores, driven);
   });
 
+/** The sections that have a target, by workload id. */
+export const judgedOf = (sections: readonly Section[]): { id: string; verdict: Verdict }[] =>
+  sections.flatMap(({ workload, verdict }) => (verdict === undefined ? [] : [{ id: workload.id, verdict }]));
+
 export const toSection = (
   { workload, results }: WorkloadResult,
   cores: number,

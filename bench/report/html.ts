@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describeConditions } from '../conditions.js';
-import { type Report, type Section, sectionsOf } from './figures.js';
+import { judgedOf, type Report, type Section, sectionsOf } from './figures.js';
 
 /** Chart.js's bundle for browsers, of the development dependency. */
 const CHART_JS = fileURLToPath(new URL('./chart.umd.min.js', import.meta.resolve('chart.js')));
@@ -38,7 +38,8 @@ export const reportHtml = async (reports: readonly Report[]): Promise<string> =>
   const plots: Plot[] = [];
   const bodies = reports.map((report) => {
     const lines = describeConditions(report.conditions).map((line) => `<li>${escapeHtml(line)}</li>`);
-    const sections = sectionsOf(report).map((section) => {
+    const sections = sectionsOf(report);
+    const bodies = sections.map((section) => {
       const own = plotsOf(section);
       const first = plots.push(...own) - own.length;
       return sectionHtml(
@@ -46,7 +47,7 @@ export const reportHtml = async (reports: readonly Report[]): Promise<string> =>
         own.map((_, index) => first + index),
       );
     });
-    return `<ul>${lines.join('')}</ul>${sections.join('')}`;
+    return `<ul>${lines.join('')}</ul>${targetsHtml(sections)}${bodies.join('')}`;
   });
   return page(await readFile(CHART_JS, 'utf8'), plots, bodies.join('<hr>'));
 };
@@ -54,9 +55,17 @@ export const reportHtml = async (reports: readonly Report[]): Promise<string> =>
 const escapeHtml = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 
+const row = (tag: string, cells: readonly string[]): string =>
+  `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
+
+/** Every target, and whether it was reached. */
+const targetsHtml = (sections: readonly Section[]): string => {
+  const rows = judgedOf(sections).map(({ id, verdict }) => row('td', [id, verdict.says]));
+  if (rows.length === 0) return '';
+  return `<h2>Targets</h2><table class="text">${row('th', ['workload', 'found'])}${rows.join('')}</table>`;
+};
+
 const sectionHtml = (section: Section, plotNumbers: readonly number[]): string => {
-  const row = (tag: string, cells: readonly string[]): string =>
-    `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
   const canvases = plotNumbers.map(
     (number) => `<div class="plot"><canvas id="plot${number}"></canvas></div>`,
   );
@@ -77,7 +86,7 @@ h2 { font-size: 1.1rem; margin-top: 2.5rem }
 .plot { flex: 1 1 20rem; height: 14rem; min-width: 0; position: relative }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums }
 th, td { border-bottom: 1px solid #e2e8f0; padding: .2rem .6rem; text-align: right; white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child, .text th, .text td { text-align: left }
 </style></head><body><h1>nbdloop benchmarks</h1>
 ${body}
 <script>${chartJs.replaceAll('</script', '<\\/script').replace(/^\/\/# sourceMappingURL=.*$/m, '')}</script>

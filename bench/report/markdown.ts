@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { type Conditions, describeConditions } from '../conditions.js';
 import { type Profile, profileRemarks, profileTable } from '../profile/profile.js';
-import { type Report, type Section, sectionsOf } from './figures.js';
+import { judgedOf, type Report, type Section, sectionsOf } from './figures.js';
 
 /** What is written between marks of its own. */
 export type Part = 'bench' | 'profile';
@@ -13,9 +13,7 @@ const end = (what: Part): string => `<!-- ${what}: end -->`;
 
 export const reportMarkdown = (report: Report): string => {
   const sections = sectionsOf(report);
-  const judged = sections.flatMap(({ workload, verdict }) =>
-    verdict === undefined ? [] : [[workload.id, verdict.says]],
-  );
+  const judged = judgedOf(sections).map(({ id, verdict }) => [id, verdict.says]);
   return [
     '## Conditions\n',
     ...describeConditions(report.conditions).map((line) => `- ${line}`),

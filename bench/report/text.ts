@@ -1,5 +1,5 @@
 import { describeConditions } from '../conditions.js';
-import { type Report, type Section, sectionsOf } from './figures.js';
+import { judgedOf, type Report, type Section, sectionsOf } from './figures.js';
 
 /** A table for a terminal: the first column to the left, figures to the right. */
 export const table = (columns: readonly string[], rows: readonly (readonly string[])[]): string => {
@@ -20,9 +20,7 @@ export const sectionText = (section: Section): string =>
 
 /** The last lines: every target, and whether it was reached. */
 export const targetsText = (report: Report): string => {
-  const judged = sectionsOf(report).flatMap(({ workload, verdict }) =>
-    verdict === undefined ? [] : [{ id: workload.id, verdict }],
-  );
+  const judged = judgedOf(sectionsOf(report));
   if (judged.length === 0) return '';
   const reached = judged.filter(({ verdict }) => verdict.reached).length;
   const rows = judged.map(({ id, verdict }) => [id, verdict.says]);

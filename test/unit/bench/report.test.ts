@@ -70,6 +70,8 @@ test('every report states conditions and figures', async (t) => {
     t.match(text, /Linux 6\.1\.0/);
     t.match(text, /200000/);
     t.match(text, /nbdkit 1\.32\.5/);
+    t.match(text, /Targets/);
+    t.equal(text.split('SHORT (').length - 1, 2, 'a target is told with its workload, and among all targets');
   }
 });
 
