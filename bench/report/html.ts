@@ -39,7 +39,7 @@ export const reportHtml = async (reports: readonly Report[]): Promise<string> =>
   const bodies = reports.map((report) => {
     const lines = describeConditions(report.conditions).map((line) => `<li>${escapeHtml(line)}</li>`);
     const sections = sectionsOf(report);
-    const bodies = sections.map((section) => {
+    const parts = sections.map((section) => {
       const own = plotsOf(section);
       const first = plots.push(...own) - own.length;
       return sectionHtml(
@@ -47,7 +47,7 @@ export const reportHtml = async (reports: readonly Report[]): Promise<string> =>
         own.map((_, index) => first + index),
       );
     });
-    return `<ul>${lines.join('')}</ul>${targetsHtml(sections)}${bodies.join('')}`;
+    return `<ul>${lines.join('')}</ul>${targetsHtml(sections)}${parts.join('')}`;
   });
   return page(await readFile(CHART_JS, 'utf8'), plots, bodies.join('<hr>'));
 };
