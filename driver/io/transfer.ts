@@ -71,23 +71,30 @@ export function readDirect(
   bounce ??= alignedMemory(BOUNCE_BYTES);
   for (let done = 0; done < length; done += BOUNCE_BYTES) {
     const piece = Math.min(BOUNCE_BYTES, length - done);
-    const errno = readPieceDirect(fd, bounce.address, piece, position + done);
+    const errno = readPieceDirect(fd, bounce.address, piece, position + done, alignment);
     if (errno !== 0) return errno;
     file.memcpy(address + done, bounce.address, piece);
   }
   return 0;
 }
 
-/** After a short direct read the rest is past the end of the file, or starts unaligned: then it is its last block. */
-function readPieceDirect(fd: number, address: number, length: number, position: number): number {
-  for (;;) {
-    const got = file.pread(fd, address, length, position);
-    if (got >= 0) {
-      if (got < length) file.memset(address + got, 0, length - got);
-      return 0;
-    }
-    if (file.errno() !== EINTR) return file.errno();
+/** A short direct read is continued, unless it brought nothing or ended inside a block: the file ends there. */
+function readPieceDirect(
+  fd: number,
+  address: number,
+  length: number,
+  position: number,
+  alignment: number,
+): number {
+  for (let done = 0; done < length; ) {
+    const got = file.pread(fd, address + done, length - done, position + done);
+    if (got > 0 && got % alignment === 0) done += got;
+    else if (got >= 0) {
+      file.memset(address + done + got, 0, length - done - got);
+      done = length;
+    } else if (file.errno() !== EINTR) return file.errno();
   }
+  return 0;
 }
 
 /** writeFully on an O_DIRECT descriptor. EINVAL when the range is not aligned as the file needs it. */

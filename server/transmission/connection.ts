@@ -2,16 +2,13 @@ import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Gathering } from './gathering.js';
 import { Incoming, Received } from './incoming.js';
-import { Status } from './link.js';
+import { endingOf, Status } from './link.js';
 import { Next } from './next.js';
 import type { Operation, Owner } from './operations.js';
 import { Outgoing } from './outgoing.js';
 import { Session, TURN_BYTES } from './session.js';
 import type { Shared } from './shared.js';
 import { close } from './sockets.js';
-
-/** The reason of an end that the client asked for (DISC). */
-export const DISCONNECTED = 'the client disconnected';
 
 /** Bytes received for a request beyond which it is the copying that takes the time. */
 const SMALL_REQUEST = 16 << 10;
@@ -112,9 +109,8 @@ export class Connection implements Owner {
     incoming.keepFrom(session.serve(input, 0, incoming.present()));
     const { status } = session;
     this.#isRunnable = status !== Status.OPEN;
-    if (status === Status.FINISHED) this.reason ||= DISCONNECTED;
-    else if (status === Status.BROKEN) this.reason ||= 'the client broke the protocol';
-    else if (status === Status.OPEN) this.#isPiping = session.wantsPipe && incoming.openPipe();
+    this.reason ||= endingOf(status) ?? '';
+    if (status === Status.OPEN) this.#isPiping = session.wantsPipe && incoming.openPipe();
     return status;
   }
 

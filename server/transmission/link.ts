@@ -22,8 +22,21 @@ export const Status = {
   FINISHED: 5,
   /** The peer broke the protocol. */
   BROKEN: 6,
+  /** A READ failed behind the header of its reply, which nothing but the end can tell a peer of simple replies. */
+  CUT_SHORT: 7,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
+
+/** The reason of an end that the client asked for (DISC). */
+export const DISCONNECTED = 'the client disconnected';
+
+/** Why a session with this status is over; undefined: it is not. */
+export function endingOf(status: Status): string | undefined {
+  if (status === Status.FINISHED) return DISCONNECTED;
+  if (status === Status.BROKEN) return 'the client broke the protocol';
+  if (status === Status.CUT_SHORT) return 'a READ failed with part of its reply sent';
+  return undefined;
+}
 
 /** What a connection offers for replies that go from page cache to socket. */
 export interface ZeroCopy {

@@ -59,7 +59,7 @@ export class LongRead implements Replied {
     return Status.OPEN;
   }
 
-  /** Answers the next piece; OPEN, or why it must wait. BROKEN when there is no way to go on. */
+  /** Answers the next piece; OPEN, or why it must wait. CUT_SHORT when there is no way to go on. */
   step(): Status {
     const { backend, out, replies } = this.link;
     const piece = Math.min(this.#remaining, PIECE);
@@ -69,7 +69,7 @@ export class LongRead implements Replied {
     const errno = this.#isWhole ? this.#readWhole(piece) : this.#readChunks(piece);
     backend.exit();
     if (errno !== 0) {
-      if (this.#isBegun && replies.mode === 'simple') return Status.BROKEN;
+      if (this.#isBegun && replies.mode === 'simple') return Status.CUT_SHORT;
       replies.plain(this, errno);
       this.#remaining = 0;
     }

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import type { Input } from './input.js';
-import { Status } from './link.js';
+import { DISCONNECTED, endingOf, Status } from './link.js';
 import { Next } from './next.js';
 import type { Output, Sink } from './output.js';
 import { PieceSender, type Pieces } from './piece-sender.js';
@@ -163,8 +163,9 @@ export class StreamConnection implements Sink {
     this.#stash = input.bytes.slice(served, end);
     const { status } = this.#session;
     this.#isRunnable = status !== Status.OPEN;
-    if (status === Status.FINISHED) this.#finish('the client disconnected');
-    else if (status === Status.BROKEN) this.#cut('the client broke the protocol');
+    const ending = endingOf(status);
+    if (status === Status.FINISHED) this.#finish(DISCONNECTED);
+    else if (ending !== undefined) this.#cut(ending);
     else if (this.#next !== Next.END) this.#next = this.#after(status, isTaken);
   }
 

@@ -19,7 +19,13 @@ import { cut, inputOf, type Plan, planOf, wireOf } from './input.js';
 const OPERATIONS = 5;
 
 /** Endings after which the client's bytes may be left unread; the last event of a run names its ending. */
-export const HANGS_UP: readonly string[] = ['dropped', 'closed', 'session broken', 'session finished'];
+export const HANGS_UP: readonly string[] = [
+  'dropped',
+  'closed',
+  'session broken',
+  'session cut short',
+  'session finished',
+];
 
 /** Runs one input. Returns what happened in words, its ending last; throws when something is wrong. */
 export async function runInMemory(input: Buffer): Promise<readonly string[]> {
@@ -117,6 +123,7 @@ function transmit(outcome: TransmissionOutcome, stream: Buffer, plan: Plan): str
 
 const ENDINGS = new Map<Status, string>([
   [Status.BROKEN, 'broken'],
+  [Status.CUT_SHORT, 'cut short'],
   [Status.FINISHED, 'finished'],
 ]);
 

@@ -2,7 +2,7 @@
 import type { Backend } from '../../server/backend.js';
 import type { NegotiatedContext, ReplyMode } from '../../server/negotiation/outcome.js';
 import { Input } from '../../server/transmission/input.js';
-import { Status, type ZeroCopy } from '../../server/transmission/link.js';
+import { endingOf, Status, type ZeroCopy } from '../../server/transmission/link.js';
 import { type Operation, Operations, type Owner } from '../../server/transmission/operations.js';
 import { Output, type Sink } from '../../server/transmission/output.js';
 import { Session } from '../../server/transmission/session.js';
@@ -147,7 +147,7 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
 
   /** The session ended: nothing is served any more. */
   get isOver(): boolean {
-    return this.session.status === Status.FINISHED || this.session.status === Status.BROKEN;
+    return endingOf(this.session.status) !== undefined;
   }
 
   /** Requests without a whole reply. */

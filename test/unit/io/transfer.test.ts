@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, truncateSync } from 'node:fs';
+import { readFileSync, readSync, truncateSync } from 'node:fs';
 import { constants } from 'node:os';
 import t from 'tap';
 import { readDirect, readFully, writeDirect, writeFully } from '../../../driver/io/transfer.js';
@@ -120,6 +120,16 @@ t.test('an error ends a transfer and is its result', async (t) => {
   t.equal(readFully(-1, address, 512, 0), EBADF);
   using file = OpenFile.open(path);
   t.equal(writeFully(file.fd, address, 512, Number.MAX_SAFE_INTEGER - 512), EFBIG, 'larger than any file');
+});
+
+t.test('a direct read that brings less than was asked for is continued', async (t) => {
+  // The kernel gives what it lists a page at a time, wherever it ends.
+  const list = '/proc/kallsyms';
+  using file = OpenFile.open(list, 'r');
+  const { bytes, address } = memory(200_000);
+  t.ok(readSync(file.fd, bytes) < bytes.length, 'it comes in parts');
+  t.equal(readDirect(file.fd, address, bytes.length, 0, 1), 0);
+  t.ok(bytes.equals(readFileSync(list).subarray(0, bytes.length)));
 });
 
 t.test('a full disk is ENOSPC', async (t) => {
