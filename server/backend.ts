@@ -46,6 +46,8 @@ export interface Backend {
   admit(access: Access, offset: number, length: number): Errno;
   /** Fills `length` bytes at `address`; what lies past the end of a file that shrank reads as zeroes. */
   read(address: number, offset: number, length: number): Errno;
+  /** As `read`, of what will be read again: it is not counted but for an error. */
+  look(address: number, offset: number, length: number): Errno;
   /** As `read`, but EAGAIN where that would wait for a disk and `startRead` would not. */
   readNow(address: number, offset: number, length: number): Errno;
   /**

@@ -82,11 +82,16 @@ export class LoopBackend implements Backend {
   }
 
   read(address: number, offset: number, length: number): Errno {
+    const errno = this.look(address, offset, length);
+    this.#counters.read(errno === 0 ? length : 0);
+    return errno;
+  }
+
+  look(address: number, offset: number, length: number): Errno {
     const position = this.#position(offset);
     const errno = this.#isDirect()
       ? readDirect(this.#fd(), address, length, position, this.#alignment())
       : readFully(this.#fd(), address, length, position);
-    this.#counters.read(errno === 0 ? length : 0);
     return this.#counters.failed(errno);
   }
 

@@ -109,8 +109,8 @@ export class Connection implements Owner {
     incoming.keepFrom(session.serve(input, 0, incoming.present()));
     const { status } = session;
     this.#isRunnable = status !== Status.OPEN;
-    this.reason ||= endingOf(status) ?? '';
     if (status === Status.OPEN) this.#isPiping = session.wantsPipe && incoming.openPipe();
+    else this.reason ||= endingOf(status) ?? '';
     return status;
   }
 

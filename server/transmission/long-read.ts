@@ -14,8 +14,9 @@ const PIECE = 512 << 10;
 /**
  * A READ so long that others would wait for it, and a peer that takes nothing would have all of it kept. Each piece
  * is a request of its own to the queue. Where fragments are allowed each is chunks of its own. Else the header comes
- * first: an error behind it ends a simple session, as the document asks ("Request types", NBD_CMD_READ); a chunk is
- * filled up with zeroes, and the error told behind it.
+ * first: a chunk is filled up with zeroes, and an error told behind it. A simple reply has no place for one, so all of it
+ * is looked at before it begins; what fails nevertheless ends the session, as the document asks ("Request types",
+ * NBD_CMD_READ).
  */
 export class LongRead implements Replied {
   active = false;
@@ -28,6 +29,8 @@ export class LongRead implements Replied {
   #isBegun = false;
   #position = 0;
   #remaining = 0;
+  /** Bytes that are yet to be looked at. */
+  #unseen = 0;
   /** What went wrong in the middle of a chunk. */
   #errno: Errno = 0;
 
@@ -52,6 +55,7 @@ export class LongRead implements Replied {
     this.offsetLow = request.offsetLow;
     this.#position = request.offset;
     this.#remaining = request.length;
+    this.#unseen = replies.mode === 'simple' ? request.length : 0;
     this.#isWhole = replies.mode === 'simple' || (request.flags & CmdFlag.DF) !== 0;
     this.#errno = 0;
     this.active = true;
@@ -62,11 +66,11 @@ export class LongRead implements Replied {
   /** Answers the next piece; OPEN, or why it must wait. CUT_SHORT when there is no way to go on. */
   step(): Status {
     const { backend, out, replies } = this.link;
-    const piece = Math.min(this.#remaining, PIECE);
+    const piece = Math.min(this.#unseen || this.#remaining, PIECE);
     const headers = MAX_RUN_HEADERS * (replies.dataHeaderBytes + 4) + PLAIN_REPLY_BYTES;
     if (!out.room(piece + headers)) return Status.BLOCKED;
     if (!backend.enter()) return Status.PARKED;
-    const errno = this.#isWhole ? this.#readWhole(piece) : this.#readChunks(piece);
+    const errno = this.#next(piece);
     backend.exit();
     if (errno !== 0) {
       if (this.#isBegun && replies.mode === 'simple') return Status.CUT_SHORT;
@@ -75,6 +79,18 @@ export class LongRead implements Replied {
     }
     this.active = this.#remaining > 0;
     return Status.OPEN;
+  }
+
+  #next(piece: number): Errno {
+    if (this.#unseen > 0) return this.#look(piece);
+    return this.#isWhole ? this.#readWhole(piece) : this.#readChunks(piece);
+  }
+
+  #look(length: number): Errno {
+    const { backend, out } = this.link;
+    const offset = this.#position + this.#remaining - this.#unseen;
+    this.#unseen -= length;
+    return backend.admit('read', offset, length) || backend.look(out.address + out.length, offset, length);
   }
 
   #readChunks(piece: number): Errno {

@@ -77,6 +77,10 @@ export class MemoryBackend implements Backend {
     return 0;
   }
 
+  look(address: number, offset: number, length: number): Errno {
+    return this.read(address, offset, length);
+  }
+
   /** Parts of a batch by index that come back undone, e.g. after a short read; what they then come to. */
   readonly undone = new Map<number, Errno>();
   /** Parts a batch may have; 0: everything is done by itself. */
@@ -281,6 +285,8 @@ export class FaultyBackend implements Backend {
   admit = (access: Access, offset: number, length: number): Errno => this.inner.admit(access, offset, length);
   read = (address: number, offset: number, length: number): Errno =>
     this.fault('read', offset, length) || this.inner.read(address, offset, length);
+  look = (address: number, offset: number, length: number): Errno =>
+    this.fault('read', offset, length) || this.inner.look(address, offset, length);
   fillPipe = (pipe: number, offset: number, length: number): number =>
     -this.fault('fillPipe', offset, length) || this.inner.fillPipe(pipe, offset, length);
   write = (address: number, offset: number, length: number): Errno =>

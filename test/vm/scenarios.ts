@@ -1,6 +1,7 @@
 /** What a guest does with /dev/nbd0 while the daemon runs on the host: shared by the tests and `npm run demo:vm`. */
-import { mkdirSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Daemon, freePort } from '../helpers/daemon.js';
+import { HalfDisk, skipWithoutFailingDisks } from '../helpers/failing-disks.js';
 import { runOk } from '../helpers/process.js';
 import { makeRandomFile, makeSparseFile, TempDir } from '../helpers/temp.js';
 import { tool } from '../helpers/tools.js';
@@ -100,6 +101,30 @@ ask gone
 `,
 };
 
+/** Bytes of a disk whose second half cannot be read. */
+const FAILING_BYTES = 16 << 20;
+
+const FAILING: GuestTest = {
+  title: 'a disk of the host that fails halfway gives EIO there, and stays attached',
+  script: `
+attach loop4
+echo 4096 >/sys/block/nbd0/queue/max_sectors_kb
+say 'reading the half that is there'
+dd if=/dev/nbd0 of="$SHARED/half" bs=1M count=8 iflag=direct status=none
+for range in 'bs=4096 skip=2048' 'bs=1M skip=8' 'bs=3M skip=2' 'bs=4M skip=2'; do
+  say "reading $range"
+  if dd if=/dev/nbd0 of=/dev/null $range count=1 iflag=direct status=none 2>"$SHARED/error"; then exit 1; fi
+  cat "$SHARED/error"
+  grep -q 'Input/output error' "$SHARED/error"
+  read_block "$SHARED/block"
+  cmp -n 4096 "$SHARED/block" "$SHARED/half"
+done
+nbd-client -c /dev/nbd0
+detach
+`,
+  provoked: [/I\/O error.* nbd0/],
+};
+
 interface Images {
   readonly disk: string;
   readonly fio: string;
@@ -164,7 +189,9 @@ export async function scenarios(
   await daemon.client.add(3);
   await daemon.client.configure(3, { file: images.autoclear, autoclear: true });
   const host = new Host(daemon, images);
-  const work = runTests(shared, [FILE_SYSTEM, FIO, CLEARED_BEHIND, AUTOCLEAR], {
+  await using failing = await failingDisk(daemon);
+  const tests = [FILE_SYSTEM, FIO, CLEARED_BEHIND, AUTOCLEAR, ...(failing === undefined ? [] : [FAILING])];
+  const work = runTests(shared, tests, {
     network: true,
     before: PRELUDE,
     environment: { HOST, PORT: String(port) },
@@ -196,10 +223,34 @@ export async function scenarios(
       'the daemon holds the file while the device is attached': host.heldWhileOpen,
       'the file is closed after the last close': !host.heldAfterClose,
     },
+    failing === undefined ? {} : await checksOfFailing(daemon, failing, shared),
   ];
   return {
     outcome,
     scenarios: outcome.results.map((result, number) => ({ result, checks: checks[number] ?? {} })),
+  };
+}
+
+/** Served as loop4; undefined where none can be made. */
+async function failingDisk(daemon: Daemon): Promise<HalfDisk | undefined> {
+  if (skipWithoutFailingDisks() !== false) return undefined;
+  const disk = await HalfDisk.make(FAILING_BYTES);
+  await daemon.client.add(4);
+  await daemon.client.configure(4, { file: disk.path });
+  return disk;
+}
+
+async function checksOfFailing(
+  daemon: Daemon,
+  disk: HalfDisk,
+  shared: TempDir,
+): Promise<ScenarioResult['checks']> {
+  const { counters } = await daemon.client.device(4);
+  await daemon.client.clear(4);
+  const read = existsSync(shared.file('half')) ? readFileSync(shared.file('half')) : undefined;
+  return {
+    'the guest read what the disk still has': read?.equals(readFileSync(disk.file)) === true,
+    'the daemon counted the errors': counters.errors >= 4,
   };
 }
 

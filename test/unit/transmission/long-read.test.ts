@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import t from 'tap';
-import { Status } from '../../../server/transmission/link.js';
+import { endingOf, Status } from '../../../server/transmission/link.js';
 import { LONG_READ } from '../../../server/transmission/long-read.js';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { SessionBench } from '../../helpers/session-bench.js';
@@ -50,14 +50,9 @@ for (const { mode, flags } of SHAPES) {
     t.equal(device.askOne({ type: READ, offset: 0, length: 16 }).error, 0);
   });
 
-  t.test(`${title}: an error in the middle of a long READ is told, where that can be`, async (t) => {
+  t.test(`${title}: an error in the middle of a long READ is told`, async (t) => {
     const device = bench();
     device.backend.fault = (_, offset) => (offset > SIZE / 2 ? constants.errno.EIO : 0);
-    if (mode === 'simple') {
-      t.same(device.ask(ask), []);
-      t.equal(device.session.status, Status.CUT_SHORT, 'the header said success: the session ends');
-      return;
-    }
     t.equal(device.askOne(ask).error, WireErrno.EIO);
     device.backend.fault = () => 0;
     t.equal(device.askOne({ type: READ, offset: 0, length: 16 }).error, 0);
@@ -79,6 +74,38 @@ for (const { mode, flags } of SHAPES) {
     t.ok(reply?.data?.equals(device.memory.content.subarray(512, SIZE - 488)));
   });
 }
+
+t.test('simple: what could be read when it was looked at, and then cannot, ends the session', async (t) => {
+  const device = new SessionBench({ mode: 'simple', size: SIZE });
+  let asked = 0;
+  device.backend.fault = (_, offset) => {
+    asked += offset > SIZE / 2 ? 1 : 0;
+    return asked > SIZE / LONG_READ ? constants.errno.EIO : 0;
+  };
+  t.same(device.ask({ type: READ, offset: 0, length: SIZE }), []);
+  t.equal(device.session.status, Status.CUT_SHORT);
+  t.match(endingOf(device.session.status), /a READ failed/);
+});
+
+t.test('simple: a look that is blocked, or finds the device frozen, is taken up where it was', async (t) => {
+  const device = new SessionBench({ mode: 'simple', size: SIZE });
+  device.memory.fill(0, randomBytes(SIZE));
+  const looked: number[] = [];
+  device.backend.fault = (_, offset) => {
+    looked.push(offset);
+    device.memory.isFrozen = looked.length % 5 === 0;
+    return 0;
+  };
+  let replies = device.ask({ type: READ, offset: 0, length: SIZE });
+  while (replies.length === 0) {
+    t.equal(device.session.status, Status.PARKED);
+    device.memory.isFrozen = false;
+    replies = device.again();
+  }
+  t.ok(replies[0]?.data?.equals(device.memory.content));
+  const half = looked.slice(0, looked.length / 2);
+  t.strictSame(looked, [...half, ...half], 'everything was read twice, in order');
+});
 
 t.test('a hole longer than a piece is one chunk', async (t) => {
   const device = new SessionBench({ mode: 'structured', size: SIZE });
