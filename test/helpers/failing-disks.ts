@@ -5,9 +5,12 @@ import { runOk } from './process.js';
 import { makeRandomFile, makeSparseFile, TempDir } from './temp.js';
 import { skipBecause, skipUnless, tool } from './tools.js';
 
+/** Temporary files that are on a disk, which takes direct I/O, and not in memory. */
+const DISK = '/var/tmp';
+
 /** False when such disks can be made here, else the reason to skip. */
 export function skipWithoutFailingDisks(): string | false {
-  const missing = skipWithoutKernelLoop() || skipUnless('mount', 'umount');
+  const missing = skipWithoutKernelLoop() || skipUnless('mount', 'umount', 'blockdev');
   if (missing !== false) return missing;
   return process.getuid?.() === 0 ? false : skipBecause('only root can mount a file system');
 }
@@ -26,10 +29,11 @@ export class HalfDisk implements AsyncDisposable {
 
   /** `size`: bytes, the lost half included. */
   static async make(size: number): Promise<HalfDisk> {
-    const directory = new TempDir();
+    const directory = new TempDir(DISK);
     const file = makeRandomFile(directory.file('half.img'), size);
     const loop = await KernelLoop.attach('--direct-io=on', file);
     truncateSync(file, size / 2);
+    await forgetRead(loop);
     return new HalfDisk(loop, file, directory);
   }
 
@@ -41,6 +45,11 @@ export class HalfDisk implements AsyncDisposable {
     await this.loop[Symbol.asyncDispose]();
     this.directory[Symbol.dispose]();
   }
+}
+
+/** udev looks at the end of every new disk: what it saw before that was lost is not to be had from the page cache. */
+async function forgetRead(loop: KernelLoop): Promise<void> {
+  await runOk(tool('blockdev'), ['--flushbufs', loop.path]);
 }
 
 /** A file system with room for so many bytes, and a sparse file of many more. */
@@ -61,7 +70,8 @@ export class FullDisk implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await runOk(tool('umount'), [this.mountPoint]);
+    // Lazily: whoever looks at a loop device over its file may hold it a little longer.
+    await runOk(tool('umount'), ['--lazy', this.mountPoint]);
     this.directory[Symbol.dispose]();
   }
 }
