@@ -5,14 +5,23 @@ import * as file from './file-calls.js';
 
 const { EINTR, EINVAL, EIO, ENOTSUP } = constants.errno;
 
-/** Fills `length` bytes at `address`; what lies past the end of the file reads as zeroes. */
-export function readFully(fd: number, address: number, length: number, position: number): number {
+/**
+ * Fills `length` bytes at `address`. A read that brings nothing has come to the end of the file, and so has one that ends
+ * inside a block of `alignment` bytes; what lies past it reads as zeroes.
+ */
+export function readFully(
+  fd: number,
+  address: number,
+  length: number,
+  position: number,
+  alignment = 1,
+): number {
   let done = 0;
   while (done < length) {
     const got = file.pread(fd, address + done, length - done, position + done);
-    if (got > 0) done += got;
-    else if (got === 0) {
-      file.memset(address + done, 0, length - done);
+    if (got > 0 && got % alignment === 0) done += got;
+    else if (got >= 0) {
+      file.memset(address + done + got, 0, length - done - got);
       done = length;
     } else if (file.errno() !== EINTR) return file.errno();
   }
@@ -71,28 +80,9 @@ export function readDirect(
   bounce ??= alignedMemory(BOUNCE_BYTES);
   for (let done = 0; done < length; done += BOUNCE_BYTES) {
     const piece = Math.min(BOUNCE_BYTES, length - done);
-    const errno = readPieceDirect(fd, bounce.address, piece, position + done, alignment);
+    const errno = readFully(fd, bounce.address, piece, position + done, alignment);
     if (errno !== 0) return errno;
     file.memcpy(address + done, bounce.address, piece);
-  }
-  return 0;
-}
-
-/** A short direct read is continued, unless it brought nothing or ended inside a block: the file ends there. */
-function readPieceDirect(
-  fd: number,
-  address: number,
-  length: number,
-  position: number,
-  alignment: number,
-): number {
-  for (let done = 0; done < length; ) {
-    const got = file.pread(fd, address + done, length - done, position + done);
-    if (got > 0 && got % alignment === 0) done += got;
-    else if (got >= 0) {
-      file.memset(address + done + got, 0, length - done - got);
-      done = length;
-    } else if (file.errno() !== EINTR) return file.errno();
   }
   return 0;
 }

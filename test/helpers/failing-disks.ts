@@ -21,7 +21,7 @@ export function skipWithoutFailingDisks(): string | false {
  */
 export class HalfDisk implements AsyncDisposable {
   private constructor(
-    readonly loop: KernelLoop,
+    private readonly loop: KernelLoop,
     /** What is left of it. */
     readonly file: string,
     private readonly directory: TempDir,

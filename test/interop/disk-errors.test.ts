@@ -1,10 +1,11 @@
 /** Disks that really fail under the server: each request is told its errno, and the connection goes on. */
 import { closeSync, constants, readFileSync } from 'node:fs';
 import t from 'tap';
+import type { ReplyMode } from '../../server/negotiation/outcome.js';
 import { Cmd, CmdFlag, WireErrno } from '../../server/wire/constants.js';
 import { FullDisk, HalfDisk, skipWithoutFailingDisks } from '../helpers/failing-disks.js';
 import { KernelLoop } from '../helpers/kernel-loop.js';
-import { type BlockClient, ReactorBench, type TestDevice } from '../helpers/reactor-bench.js';
+import { type BlockClient, ReactorBench } from '../helpers/reactor-bench.js';
 import type { Ask } from '../helpers/transmission-client.js';
 
 const { READ, WRITE, FLUSH, TRIM, WRITE_ZEROES } = Cmd;
@@ -20,10 +21,17 @@ const MODES = ['simple', 'structured', 'extended'] as const;
 t.setTimeout(120_000);
 const skip = skipWithoutFailingDisks();
 
-/** The device over this file or disk, for as long as its scope lasts. */
-async function over(device: TestDevice, path: string, isDirect: boolean): Promise<Disposable> {
+/** A connection to a device over this file or disk. */
+async function connect(path: string, mode: ReplyMode, isDirect = false) {
+  const bench = await ReactorBench.start();
+  const device = await bench.device(SIZE);
   const fd = await device.rebind(constants.O_RDWR | (isDirect ? constants.O_DIRECT : 0), path);
-  return { [Symbol.dispose]: () => closeSync(fd) };
+  const client = await bench.connect(device, { mode });
+  const end = async (): Promise<void> => {
+    await bench[Symbol.asyncDispose]();
+    closeSync(fd);
+  };
+  return { client, [Symbol.asyncDispose]: end };
 }
 
 /** By copy; through a pipe; more than one batch of pages; as much as one piece; several pieces. */
@@ -49,11 +57,9 @@ for (const mode of MODES) {
 
     t.test(`${how}: a disk that cannot be read from its middle on`, { skip }, async (t) => {
       await using disk = await HalfDisk.make(SIZE);
-      await using bench = await ReactorBench.start();
-      const device = await bench.device(SIZE);
-      using _ = await over(device, disk.path, isDirect);
+      await using connection = await connect(disk.path, mode, isDirect);
+      const { client } = connection;
       const content = readFileSync(disk.file);
-      const client = await bench.connect(device, { mode });
       for (const ask of mode === 'simple' ? readsOf(0) : [...readsOf(0), ...readsOf(DF)]) {
         const [from, to] = [Number(ask.offset), Number(ask.offset) + Number(ask.length)];
         const title = `flags ${ask.flags}, ${from} to ${to}`;
@@ -65,11 +71,9 @@ for (const mode of MODES) {
 
     t.test(`${how}: many READs at once, half of which fail`, { skip }, async (t) => {
       await using disk = await HalfDisk.make(SIZE);
-      await using bench = await ReactorBench.start();
-      const device = await bench.device(SIZE);
-      using _ = await over(device, disk.path, isDirect);
+      await using connection = await connect(disk.path, mode, isDirect);
+      const { client } = connection;
       const content = readFileSync(disk.file);
-      const client = await bench.connect(device, { mode });
       // The second time what can be read is in the page cache.
       for (const time of [1, 2]) {
         const asks = Array.from({ length: 64 }, (_, index) => ({
@@ -92,10 +96,8 @@ for (const mode of MODES) {
 
   t.test(`${mode}: a WRITE of parts of blocks that cannot be read`, { skip }, async (t) => {
     await using disk = await HalfDisk.make(SIZE);
-    await using bench = await ReactorBench.start();
-    const device = await bench.device(SIZE);
-    using _ = await over(device, disk.path, false);
-    const client = await bench.connect(device, { mode });
+    await using connection = await connect(disk.path, mode);
+    const { client } = connection;
     for (const length of [100, 70_000, 3 * MIB + 100]) {
       for (const flags of [0, FUA]) {
         const title = `${length} bytes, flags ${flags}`;
@@ -112,10 +114,8 @@ for (const mode of MODES) {
 
   t.test(`${mode}: a file system that is full`, { skip }, async (t) => {
     await using disk = await FullDisk.make(4 * MIB, SIZE);
-    await using bench = await ReactorBench.start();
-    const device = await bench.device(SIZE);
-    using _ = await over(device, disk.file, false);
-    const client = await bench.connect(device, { mode });
+    await using connection = await connect(disk.file, mode);
+    const { client } = connection;
     t.equal((await write(client, 0, 3 * MIB)).error, 0);
     t.equal((await write(client, 6 * MIB, 2 * MIB)).error, ENOSPC, 'half of it has room');
     for (const length of [100, BLOCK, 64 * KIB, 300 * KIB, 2 * MIB]) {
@@ -142,10 +142,8 @@ for (const mode of MODES) {
 
   t.test(`${mode}: a WRITE for one block of which there is no room`, { skip }, async (t) => {
     await using disk = await FullDisk.make(4 * MIB, SIZE);
-    await using bench = await ReactorBench.start();
-    const device = await bench.device(SIZE);
-    using _ = await over(device, disk.file, false);
-    const client = await bench.connect(device, { mode });
+    await using connection = await connect(disk.file, mode);
+    const { client } = connection;
     t.equal((await write(client, 0, MIB)).error, 0);
     t.equal((await write(client, MIB + BLOCK, 2 * MIB)).error, 0);
     t.equal((await write(client, 8 * MIB, 4 * MIB)).error, ENOSPC, 'now it is full');
@@ -161,10 +159,8 @@ for (const mode of MODES) {
     t.test(`${how}: a disk that cannot keep what it is given`, { skip }, async (t) => {
       await using full = await FullDisk.make(4 * MIB, SIZE);
       await using loop = await KernelLoop.attach(full.file);
-      await using bench = await ReactorBench.start();
-      const device = await bench.device(SIZE);
-      using _ = await over(device, loop.path, isDirect);
-      const client = await bench.connect(device, { mode });
+      await using connection = await connect(loop.path, mode, isDirect);
+      const { client } = connection;
       const flush = async (): Promise<number> => (await client.ask({ type: FLUSH })).error;
       t.equal((await write(client, 0, 3 * MIB)).error, 0);
       t.equal(await flush(), 0);
