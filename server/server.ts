@@ -8,11 +8,11 @@ import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
-import { CONTEXTS } from './transmission/contexts.js';
-import { DISCONNECTED } from './transmission/link.js';
-import { ReactorPool } from './transmission/reactor-pool.js';
-import { duplicate } from './transmission/sockets.js';
-import type { StreamHost } from './transmission/stream-host.js';
+import { CONTEXTS } from './session/contexts.js';
+import { DISCONNECTED } from './session/link.js';
+import { ReactorPool } from './reactor/reactor-pool.js';
+import { duplicate } from './system/sockets.js';
+import type { StreamHost } from './stream/stream-host.js';
 import { TransmissionFlag } from './wire/constants.js';
 
 export type { ServerTls } from './handshake.js';
@@ -297,6 +297,6 @@ const descriptorOf = (socket: Socket): number =>
 
 /** What serves TLS connections on this thread loads where there is TLS: without, it would delay the first client. */
 const loadStreamHost = async (dataPath: URL): Promise<StreamHost> => {
-  const { StreamHost } = await import('./transmission/stream-host.js');
+  const { StreamHost } = await import('./stream/stream-host.js');
   return await StreamHost.load(dataPath);
 };

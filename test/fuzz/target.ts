@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { type Duplex, duplexPair } from 'node:stream';
 import { negotiate } from '../../server/negotiation/negotiate.js';
 import type { NegotiationOutcome, TransmissionOutcome } from '../../server/negotiation/outcome.js';
-import { Status } from '../../server/transmission/link.js';
+import { Status } from '../../server/session/link.js';
 import { Cmd, TransmissionFlag } from '../../server/wire/constants.js';
 import { FakeExport, fakeTable } from '../helpers/fake-exports.js';
 import { handshakeOptions } from '../helpers/handshake.js';

@@ -1,7 +1,7 @@
 /** A MemoryBackend whose operations can be started, and end when a test says so. */
 import { constants } from 'node:os';
 import type { Errno } from '../../server/backend.js';
-import type { Operations } from '../../server/transmission/operations.js';
+import type { Operations } from '../../server/session/operations.js';
 import { MemoryBackend } from './memory-backend.js';
 
 /** A started operation, and what it does when it ends. */

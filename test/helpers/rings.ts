@@ -1,7 +1,7 @@
 /** For tests of what is done in an io_uring. */
 import { Uring } from '../../driver/io/uring.js';
-import { PollSet } from '../../server/transmission/poll-set.js';
-import { close, POLLIN } from '../../server/transmission/sockets.js';
+import { PollSet } from '../../server/system/poll-set.js';
+import { close, POLLIN } from '../../server/system/sockets.js';
 import { skipBecause } from './tools.js';
 
 /** False where there is io_uring, else the reason to skip. */

@@ -1,12 +1,12 @@
 /** A transmission session in memory, fed and read like a connection does it. */
 import type { Backend } from '../../server/backend.js';
 import type { NegotiatedContext, ReplyMode } from '../../server/negotiation/outcome.js';
-import { Input } from '../../server/transmission/input.js';
-import { endingOf, Status, type ZeroCopy } from '../../server/transmission/link.js';
-import { type Operation, Operations, type Owner } from '../../server/transmission/operations.js';
-import { Output, type Sink } from '../../server/transmission/output.js';
-import { Session } from '../../server/transmission/session.js';
-import type { Pipe } from '../../server/transmission/sockets.js';
+import { Input } from '../../server/session/input.js';
+import { endingOf, Status, type ZeroCopy } from '../../server/session/link.js';
+import { type Operation, Operations, type Owner } from '../../server/session/operations.js';
+import { Output, type Sink } from '../../server/session/output.js';
+import { Session } from '../../server/session/session.js';
+import type { Pipe } from '../../server/system/sockets.js';
 import { goOnFrom, MAGIC_BYTES } from '../../server/wire/reply.js';
 import { DeferringBackend } from './deferring-backend.js';
 import { FaultyBackend } from './memory-backend.js';

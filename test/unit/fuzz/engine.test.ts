@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
 import t from 'tap';
-import { Status } from '../../../server/transmission/link.js';
-import { Replies } from '../../../server/transmission/replies.js';
-import { Session } from '../../../server/transmission/session.js';
+import { Status } from '../../../server/session/link.js';
+import { Replies } from '../../../server/session/replies.js';
+import { Session } from '../../../server/session/session.js';
 import { Cmd } from '../../../server/wire/constants.js';
 import { Fuzzer } from '../../fuzz/engine.js';
 import { DEVICE_BYTES, handshakeFor, seedInputs } from '../../fuzz/grammar.js';

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import t from 'tap';
 import { alignedMemory } from '../../../driver/io/aligned.js';
 import { addressOf, errno, preadNoWait, spliceFromFile } from '../../../driver/io/file-calls.js';
-import { closePipe, openPipe } from '../../../server/transmission/sockets.js';
+import { closePipe, openPipe } from '../../../server/system/sockets.js';
 import { memory, OpenFile } from '../../helpers/file-systems.js';
 import { makeRandomFile, makeSparseFile, TempDir } from '../../helpers/temp.js';
 

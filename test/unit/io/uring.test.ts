@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, readSync, statSync, truncateSync } from 'nod
 import { constants } from 'node:os';
 import t from 'tap';
 import { FSYNC_DATASYNC, Uring, UringOp } from '../../../driver/io/uring.js';
-import { close } from '../../../server/transmission/sockets.js';
+import { close } from '../../../server/system/sockets.js';
 import { memory, OpenFile } from '../../helpers/file-systems.js';
 import { complete, isReady, skipWithoutUring } from '../../helpers/rings.js';
 import { makeRandomFile, makeSparseFile, TempDir } from '../../helpers/temp.js';

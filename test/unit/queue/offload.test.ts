@@ -5,7 +5,7 @@ import koffi from 'koffi';
 import t from 'tap';
 import { alignedMemory } from '../../../driver/io/aligned.js';
 import { Offload } from '../../../driver/queue/offload.js';
-import { close } from '../../../server/transmission/sockets.js';
+import { close } from '../../../server/system/sockets.js';
 import { memory, OpenFile, openDirect } from '../../helpers/file-systems.js';
 import { complete, isReady, skipWithoutUring } from '../../helpers/rings.js';
 import { makeRandomFile, makeSparseFile, TempDir } from '../../helpers/temp.js';

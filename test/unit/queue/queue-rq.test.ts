@@ -6,7 +6,7 @@ import { LockOrder } from '../../../driver/locks/lock-order.js';
 import { LoopBackend, openDataPath } from '../../../driver/queue/queue-rq.js';
 import { RequestQueue } from '../../../driver/queue/request-queue.js';
 import { DeviceState, LATENCY_BUCKETS, LaneNum, LoFlag, laneNum } from '../../../driver/queue/slots.js';
-import { closePipe, openPipe } from '../../../server/transmission/sockets.js';
+import { closePipe, openPipe } from '../../../server/system/sockets.js';
 import { memory, OpenFile, openDirect } from '../../helpers/file-systems.js';
 import { makeRandomFile, TempDir } from '../../helpers/temp.js';
 

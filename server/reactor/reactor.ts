@@ -1,0 +1,292 @@
+/**
+ * A thread that owns connections: it waits in one poll, and gives each connection that has something to do its
+ * turn. Nothing here waits for a peer or takes a mutex.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Completions, DataPath, Errno } from '../backend.js';
+import { AwakeCores, REST } from '../pace/awake-cores.js';
+import { Connection } from './connection.js';
+import { Input } from '../session/input.js';
+import { LONG_READ } from '../session/long-read.js';
+import type { FromReactor, ToReactor } from './messages.js';
+import { Next } from './next.js';
+import { Operations } from '../session/operations.js';
+import { Output } from '../session/output.js';
+import { Pipes } from '../system/pipes.js';
+import { PollSet } from '../system/poll-set.js';
+import type { Shared } from './shared.js';
+import { addressOf, keepTime, POLLIN, POLLOUT, read, schedYield } from '../system/sockets.js';
+import { Spares } from '../system/spares.js';
+import { Spin } from '../pace/spin.js';
+
+/** Bytes received at most in one call. */
+const INPUT_BYTES = 1 << 20;
+/** Bytes of replies collected before they are sent: the largest that is answered in one piece, and its headers. */
+const OUTPUT_BYTES = LONG_READ + 4096;
+/** Microseconds a reactor spins at most before it sleeps. */
+const MAX_SPIN = 50;
+/** How often the only connection is asked for each time that the core is offered to others. */
+const LOOKS_PER_YIELD = 8;
+/** Milliseconds until a hand-over that the kernel had no memory for is tried again. */
+const RETRY = 1;
+
+export interface ReactorOptions {
+  readonly dataPath: DataPath;
+  readonly wakeFd: number;
+  readonly wakeWord: Int32Array;
+  /** What `AwakeCores` opens; undefined: processors sleep as they like. */
+  readonly cpuLatencyFile?: string | undefined;
+  /** The next message to this reactor, if there is one. */
+  readonly nextMessage: () => ToReactor | undefined;
+  readonly post: (message: FromReactor) => void;
+}
+
+/** Entries of the poll set in front of the connections'. */
+const WAKE = 0;
+const COMPLETIONS = 1;
+const FIRST_CONNECTION = 2;
+
+export class Reactor {
+  readonly #options: ReactorOptions;
+  readonly #completions: Completions | undefined;
+  readonly #shared: Shared;
+  readonly #polls = new PollSet();
+  readonly #spin = new Spin(MAX_SPIN);
+  readonly #wakeCount = new Uint8Array(8);
+  readonly #awake: AwakeCores | undefined;
+  #connections: Connection[] = [];
+  #looks = 0;
+  /** The time to look again is over: only sleep is left. */
+  #hasLooked = false;
+  #isDraining = false;
+  #isStopped = false;
+
+  constructor(options: ReactorOptions) {
+    this.#options = options;
+    const { cpuLatencyFile } = options;
+    this.#awake = cpuLatencyFile === undefined ? undefined : new AwakeCores(cpuLatencyFile);
+    const { completions } = options.dataPath;
+    this.#completions = completions;
+    this.#shared = {
+      input: new Input(INPUT_BYTES),
+      out: new Output(OUTPUT_BYTES),
+      pipes: new Pipes(),
+      spares: new Spares(OUTPUT_BYTES),
+      operations: completions && new Operations(completions),
+    };
+  }
+
+  /** Runs until it is stopped. */
+  run(): void {
+    keepTime();
+    this.#options.post({ kind: 'ready' });
+    while (!this.#isStopped) {
+      if (this.#serveAlone()) continue;
+      this.#wait();
+      if (this.#polls.isReady(WAKE)) this.#answerWake();
+      if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
+      this.#takeTurns();
+      if (this.#connections.length === 1) this.#awake?.went(performance.now());
+    }
+    this.#awake?.release();
+    this.#settle();
+    for (const connection of this.#connections) this.#close(connection, connection.reason);
+    this.#shared.pipes.close();
+    this.#options.dataPath.close?.();
+    this.#options.post({ kind: 'stopped' });
+  }
+
+  readonly #onDone = (token: number, errno: Errno): void => {
+    this.#shared.operations?.done(token, errno);
+  };
+
+  /** Ends every connection. The kernel may still use the memory of what is under way: the thread ends after it. */
+  #settle(): void {
+    const { operations } = this.#shared;
+    for (const connection of this.#connections) connection.drop('the server stopped');
+    while (operations !== undefined && operations.underWay > 0) {
+      this.#completions?.submit();
+      this.#polls.set(0, this.#completions?.fd ?? -1, POLLIN);
+      this.#polls.wait(1, RETRY);
+      this.#completions?.reap(this.#onDone);
+    }
+  }
+
+  /** Hands over what was started, then returns when there is something to do. */
+  #wait(): void {
+    const isHandedOver = this.#completions?.submit() ?? true;
+    const polls = this.#polls;
+    const count = this.#connections.length + FIRST_CONNECTION;
+    if (this.#arm()) {
+      polls.wait(count, 0);
+    } else if (!isHandedOver) {
+      polls.wait(count, RETRY);
+    } else if (!this.#spinFor(count)) {
+      const before = performance.now();
+      this.#sleep(count);
+      this.#spin.slept(performance.now() - before);
+    }
+  }
+
+  #sleep(count: number): void {
+    if (this.#awake?.areHeld === true) {
+      if (this.#polls.wait(count, REST) > 0) return;
+      this.#awake.release();
+    }
+    this.#polls.wait(count, -1);
+  }
+
+  /**
+   * Asks the only connection itself for a while, which saves the polls. False when it had nothing, or there is more
+   * to look at than that connection.
+   */
+  #serveAlone(): boolean {
+    const connection = this.#connections[0];
+    const budget = this.#spin.milliseconds;
+    this.#hasLooked = false;
+    if (connection === undefined || this.#connections.length > 1 || budget === 0) return false;
+    if (connection.next !== Next.RECEIVE || connection.isParting || this.#isDraining) return false;
+    if (this.#completions?.submit() === false) return false;
+    const { wakeWord } = this.#options;
+    const end = performance.now() + budget;
+    do {
+      if (Atomics.load(wakeWord, 0) !== 0 || this.#completions?.isReady === true) return false;
+      if (connection.turn() || connection.next !== Next.RECEIVE) {
+        if (connection.next >= Next.END) this.#sweep();
+        else if (connection.next === Next.RECEIVE) this.#pause(connection);
+        return true;
+      }
+      if (++this.#looks % LOOKS_PER_YIELD === 0) schedYield();
+    } while (performance.now() < end);
+    this.#hasLooked = true;
+    return false;
+  }
+
+  /** Sleeps so many microseconds while a client's requests gather, or until there is something else to do. */
+  #pause(connection: Connection): void {
+    const before = performance.now();
+    this.#awake?.went(before);
+    const micros = connection.pause(before);
+    if (micros === 0) return;
+    this.#polls.set(WAKE, this.#options.wakeFd, POLLIN);
+    this.#polls.set(COMPLETIONS, this.#completions?.fd ?? -1, POLLIN);
+    this.#polls.pause(FIRST_CONNECTION, micros);
+    connection.gathering.slept((performance.now() - before) * 1000);
+  }
+
+  /** Tells the poll set what each connection waits for. True when a connection has more to do at once. */
+  #arm(): boolean {
+    const polls = this.#polls;
+    polls.set(WAKE, this.#options.wakeFd, POLLIN);
+    polls.set(COMPLETIONS, this.#completions?.fd ?? -1, POLLIN);
+    let index = FIRST_CONNECTION;
+    let hasWork = false;
+    for (const { fd, next } of this.#connections) {
+      if (next === Next.RECEIVE) polls.set(index++, fd, POLLIN);
+      else if (next === Next.SEND) polls.set(index++, fd, POLLOUT);
+      else polls.set(index++, -1, 0);
+      if (next === Next.RUN) hasWork = true;
+    }
+    return hasWork;
+  }
+
+  /**
+   * Looks again for a while. True when something is ready. The core is offered to others first: clients that share it
+   * send several requests meanwhile, which are then served at once.
+   */
+  #spinFor(count: number): boolean {
+    const budget = this.#spin.milliseconds;
+    if (budget === 0 || this.#hasLooked) return false;
+    const end = performance.now() + budget;
+    do {
+      schedYield();
+      if (this.#polls.wait(count, 0) > 0) return true;
+    } while (performance.now() < end);
+    return false;
+  }
+
+  #takeTurns(): void {
+    let ended = false;
+    for (let i = 0; i < this.#connections.length; i++) {
+      const connection = this.#connections[i] as Connection;
+      connection.part();
+      if (this.#hasTurn(connection, i)) connection.turn();
+      if (this.#isDraining && connection.isAtRest) connection.finish('the server is draining');
+      connection.part();
+      if (connection.next >= Next.END) ended = true;
+    }
+    if (ended) this.#sweep();
+  }
+
+  #hasTurn({ next }: Connection, index: number): boolean {
+    if (next === Next.RUN) return true;
+    const isPolled = next === Next.RECEIVE || next === Next.SEND;
+    return isPolled && this.#polls.isReady(FIRST_CONNECTION + index);
+  }
+
+  #sweep(): void {
+    const ended = this.#connections.filter((connection) => connection.next >= Next.END);
+    this.#connections = this.#connections.filter((connection) => connection.next < Next.END);
+    this.#tellWhetherAlone();
+    for (const connection of ended) {
+      if (connection.next === Next.PARTED) {
+        this.#options.post({ kind: 'parted', id: connection.id, leftover: connection.leftover });
+      } else {
+        this.#close(connection, connection.reason);
+      }
+    }
+  }
+
+  #tellWhetherAlone(): void {
+    const isAlone = this.#connections.length === 1;
+    if (!isAlone) this.#awake?.release();
+    for (const connection of this.#connections) connection.isAlone = isAlone;
+  }
+
+  #close(connection: Connection, reason: string): void {
+    connection.close();
+    this.#options.post({ kind: 'closed', id: connection.id, reason });
+  }
+
+  /** The word is cleared before the messages are taken, so that a later one writes the descriptor again. */
+  #answerWake(): void {
+    read(this.#options.wakeFd, addressOf(this.#wakeCount), 8);
+    Atomics.store(this.#options.wakeWord, 0, 0);
+    for (let message = this.#options.nextMessage(); message; message = this.#options.nextMessage()) {
+      this.#obey(message);
+    }
+    for (const connection of this.#connections) {
+      if (connection.next === Next.THAW) connection.next = Next.RUN;
+    }
+  }
+
+  #obey(message: ToReactor): void {
+    switch (message.kind) {
+      case 'adopt': {
+        const other = this.#connections.find(({ device }) => device === message.device);
+        const backend = other?.backend ?? this.#options.dataPath.attach(message.shared);
+        this.#connections.push(new Connection(this.#shared, { ...message, backend }));
+        this.#tellWhetherAlone();
+        break;
+      }
+      case 'drain':
+        this.#isDraining = true;
+        for (const connection of this.#connections) {
+          if (connection.isAtRest) connection.next = Next.RUN;
+        }
+        break;
+      case 'part':
+        for (const connection of this.#connections) {
+          if (connection.id === message.id) connection.isParting = true;
+        }
+        break;
+      case 'drop':
+        for (const connection of this.#connections) {
+          if (connection.id === message.id) connection.drop(message.reason);
+        }
+        break;
+      case 'stop':
+        this.#isStopped = true;
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import { performance } from 'node:perf_hooks';
+import type { Backend, Completions, Errno } from '../backend.js';
+import { Kept, type Ranged } from '../wire/kept.js';
+import { Buffers, type Memory } from '../system/buffers.js';
+
+/** What is told when it is done. */
+export interface Owner {
+  /** Called on the thread of the connection, outside its turn. */
+  done(operation: Operation): void;
+}
+
+/** A request that was started and is not answered yet. Reused. */
+export class Operation extends Kept {
+  backend: Backend | undefined;
+  owner: Owner | undefined;
+  /** What a READ fills or a WRITE comes from. */
+  memory: Memory | undefined;
+  /** A READ: its reply carries data. */
+  isRead = false;
+  /** A flush of the same request follows. */
+  fua = false;
+  /** Nothing is said when it is done (DISC). */
+  silent = false;
+  /** When it was taken, milliseconds of `performance.now()`. */
+  since = 0;
+  errno: Errno = 0;
+
+  constructor(readonly token: number) {
+    super();
+  }
+}
+
+/** What carries operations out. */
+export type Carrier = Pick<Completions, 'limit' | 'submit'>;
+
+/** Most bytes a single operation may carry; what is longer is done in place. */
+export const MAX_OPERATION = 1 << 20;
+/** Most operations one connection may have under way: it then waits for its own. */
+export const MAX_PER_CONNECTION = 64;
+
+/** The operations of a thread, and the memory they use. */
+export class Operations {
+  readonly #all: Operation[];
+  readonly #idle: Operation[];
+  readonly #buffers = new Buffers();
+  readonly #carrier: Carrier;
+
+  constructor(carrier: Carrier) {
+    this.#carrier = carrier;
+    this.#all = Array.from({ length: carrier.limit }, (_, token) => new Operation(token));
+    this.#idle = [...this.#all];
+  }
+
+  get underWay(): number {
+    return this.#all.length - this.#idle.length;
+  }
+
+  at(token: number): Operation | undefined {
+    return this.#all[token];
+  }
+
+  /** One for this request, with memory for `bytes` of data. Undefined when there is none left. */
+  take(request: Ranged, bytes: number): Operation | undefined {
+    if (bytes > MAX_OPERATION) return undefined;
+    const operation = this.#idle.pop();
+    if (operation === undefined) return undefined;
+    if (bytes > 0) {
+      operation.memory = this.#buffers.take(bytes);
+      if (operation.memory === undefined) {
+        this.#idle.push(operation);
+        return undefined;
+      }
+    }
+    operation.keep(request);
+    operation.errno = 0;
+    operation.since = performance.now();
+    operation.isRead = operation.fua = operation.silent = false;
+    return operation;
+  }
+
+  give(operation: Operation): void {
+    if (operation.memory !== undefined) this.#buffers.give(operation.memory);
+    operation.memory = operation.backend = operation.owner = undefined;
+    this.#idle.push(operation);
+  }
+
+  /**
+   * Hands over what was started, before the turn is over: a disk is at work on it while the next request is looked
+   * at. What the kernel has no memory for is left to the reactor, which tries again.
+   */
+  handOver(): void {
+    this.#carrier.submit();
+  }
+
+  /** An operation's part is done. With FUA a flush follows; else it is counted out and its owner told. */
+  done(token: number, errno: Errno): void {
+    const operation = this.#all[token];
+    if (operation?.backend === undefined) return;
+    if (errno === 0 && operation.fua) {
+      operation.fua = false;
+      if (operation.backend.startFlush(token)) return;
+      errno = operation.backend.flush();
+    }
+    operation.errno = errno;
+    operation.backend.finished(errno);
+    operation.owner?.done(operation);
+  }
+}
