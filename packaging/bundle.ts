@@ -13,7 +13,7 @@ const PARTS = [
   'driver/kernel/netlink/kernel-thread.js',
   'driver/kernel/rescan.js',
   'driver/queue/queue-rq.js',
-  'server/transmission/reactor-worker.js',
+  'server/reactor/reactor-worker.js',
 ];
 
 const OUTPUT = 'dist/bin';

@@ -8,11 +8,11 @@ import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
+import { ReactorPool } from './reactor/reactor-pool.js';
 import { CONTEXTS } from './session/contexts.js';
 import { DISCONNECTED } from './session/link.js';
-import { ReactorPool } from './reactor/reactor-pool.js';
-import { duplicate } from './system/sockets.js';
 import type { StreamHost } from './stream/stream-host.js';
+import { duplicate } from './system/sockets.js';
 import { TransmissionFlag } from './wire/constants.js';
 
 export type { ServerTls } from './handshake.js';

@@ -1,14 +1,14 @@
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Gathering } from '../pace/gathering.js';
-import { Incoming, Received } from './incoming.js';
 import { endingOf, Status } from '../session/link.js';
-import { Next } from './next.js';
 import type { Operation, Owner } from '../session/operations.js';
-import { Outgoing } from './outgoing.js';
 import { Session, TURN_BYTES } from '../session/session.js';
-import type { Shared } from './shared.js';
 import { close } from '../system/sockets.js';
+import { Incoming, Received } from './incoming.js';
+import { Next } from './next.js';
+import { Outgoing } from './outgoing.js';
+import type { Shared } from './shared.js';
 
 /** Bytes received for a request beyond which it is the copying that takes the time. */
 const SMALL_REQUEST = 16 << 10;

@@ -1,10 +1,10 @@
 import { constants } from 'node:os';
-import { awayFromPage, type Memory } from '../system/buffers.js';
 import type { Input } from '../session/input.js';
+import { awayFromPage, type Memory } from '../system/buffers.js';
 import { PayloadPipe } from '../system/payload-pipe.js';
-import type { Shared } from './shared.js';
 import { errno, MSG_DONTWAIT, recv } from '../system/sockets.js';
 import type { Spares } from '../system/spares.js';
+import type { Shared } from './shared.js';
 
 const { EAGAIN, EINTR } = constants.errno;
 

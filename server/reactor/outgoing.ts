@@ -1,11 +1,11 @@
 import { constants } from 'node:os';
-import { goOnFrom, MAGIC_BYTES } from '../wire/reply.js';
 import type { ZeroCopy } from '../session/link.js';
 import type { Output, Sink } from '../session/output.js';
-import { failure, PendingOutput, Sent } from './pending.js';
 import type { Pipes } from '../system/pipes.js';
-import type { Shared } from './shared.js';
 import { errno, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, type Pipe, send } from '../system/sockets.js';
+import { goOnFrom, MAGIC_BYTES } from '../wire/reply.js';
+import { failure, PendingOutput, Sent } from './pending.js';
+import type { Shared } from './shared.js';
 
 const { EINTR } = constants.errno;
 

@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import type { OpenedExport } from '../export.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
-import type { FromReactor, ReactorData, ToReactor } from './messages.js';
 import { addressOf, close, eventfd, setSendBuffer, write } from '../system/sockets.js';
+import type { FromReactor, ReactorData, ToReactor } from './messages.js';
 
 /** Bytes of replies the kernel may hold for a peer; what zero-copy reads need to be fast. */
 const SEND_BUFFER = 2 << 20;

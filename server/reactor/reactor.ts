@@ -5,19 +5,19 @@
 import { performance } from 'node:perf_hooks';
 import type { Completions, DataPath, Errno } from '../backend.js';
 import { AwakeCores, REST } from '../pace/awake-cores.js';
-import { Connection } from './connection.js';
+import { Spin } from '../pace/spin.js';
 import { Input } from '../session/input.js';
 import { LONG_READ } from '../session/long-read.js';
-import type { FromReactor, ToReactor } from './messages.js';
-import { Next } from './next.js';
 import { Operations } from '../session/operations.js';
 import { Output } from '../session/output.js';
 import { Pipes } from '../system/pipes.js';
 import { PollSet } from '../system/poll-set.js';
-import type { Shared } from './shared.js';
 import { addressOf, keepTime, POLLIN, POLLOUT, read, schedYield } from '../system/sockets.js';
 import { Spares } from '../system/spares.js';
-import { Spin } from '../pace/spin.js';
+import { Connection } from './connection.js';
+import type { FromReactor, ToReactor } from './messages.js';
+import { Next } from './next.js';
+import type { Shared } from './shared.js';
 
 /** Bytes received at most in one call. */
 const INPUT_BYTES = 1 << 20;

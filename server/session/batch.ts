@@ -1,11 +1,11 @@
 import { constants } from 'node:os';
 import type { Backend, Errno } from '../backend.js';
+import { Misses } from '../pace/misses.js';
 import { Kept } from '../wire/kept.js';
 import type { Request } from '../wire/request.js';
-import type { UnderWay } from './link.js';
-import { Misses } from '../pace/misses.js';
 import type { Output } from './output.js';
 import { PLAIN_REPLY_BYTES, type Replies } from './replies.js';
+import type { UnderWay } from './under-way.js';
 
 const { EAGAIN } = constants.errno;
 

@@ -1,10 +1,10 @@
 import type { Backend } from '../backend.js';
-import type { Ranged } from '../wire/kept.js';
+import type { Pipe } from '../system/sockets.js';
 import type { ReplyBatch } from './batch.js';
-import { MAX_PER_CONNECTION, type Operation, type Operations, type Owner } from './operations.js';
+import type { Operation } from './operations.js';
 import type { Output } from './output.js';
 import type { Replies } from './replies.js';
-import type { Pipe } from '../system/sockets.js';
+import type { UnderWay } from './under-way.js';
 
 /** What serving a request, or a stretch of input, came to. */
 export const Status = {
@@ -48,12 +48,6 @@ export interface ZeroCopy {
   discard(pipe: Pipe): void;
 }
 
-/** The operations of a thread, and who is told when one of a session is done. */
-export interface Deferral {
-  readonly operations: Operations;
-  readonly owner: Owner;
-}
-
 /** What the parts of a session share. */
 export interface Link {
   readonly backend: Backend;
@@ -64,41 +58,6 @@ export interface Link {
   readonly underWay: UnderWay;
   /** Requests that are answered, and yet to be carried out: settled before anything else is done. */
   readonly batch: ReplyBatch;
-}
-
-/** The operations one connection has under way. */
-export class UnderWay {
-  count = 0;
-
-  constructor(
-    private readonly backend: Backend,
-    private readonly deferral: Deferral | undefined,
-  ) {}
-
-  get isFull(): boolean {
-    return this.count >= MAX_PER_CONNECTION;
-  }
-
-  /** An operation for this request, to be started; undefined where it must be done in place. */
-  take(request: Ranged, bytes: number): Operation | undefined {
-    const operation = this.deferral?.operations.take(request, bytes);
-    if (operation === undefined) return undefined;
-    operation.backend = this.backend;
-    operation.owner = this.deferral?.owner;
-    this.count++;
-    return operation;
-  }
-
-  /** A transfer was started. (A flush may be handed over at the turn's end: a thread of the kernel's waits for it.) */
-  handOver(): void {
-    this.deferral?.operations.handOver();
-  }
-
-  /** An operation that was answered, or never started. */
-  give(operation: Operation): void {
-    this.count--;
-    this.deferral?.operations.give(operation);
-  }
 }
 
 /** Answers an operation that is done. There is room for its reply. */

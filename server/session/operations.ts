@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Backend, Completions, Errno } from '../backend.js';
-import { Kept, type Ranged } from '../wire/kept.js';
 import { Buffers, type Memory } from '../system/buffers.js';
+import { Kept, type Ranged } from '../wire/kept.js';
 
 /** What is told when it is done. */
 export interface Owner {

@@ -1,13 +1,13 @@
 import { constants } from 'node:os';
 import type { Errno } from '../backend.js';
+import { ReadWay, Way } from '../pace/read-way.js';
+import type { Pipe } from '../system/sockets.js';
 import { CmdFlag } from '../wire/constants.js';
 import type { Request } from '../wire/request.js';
 import { type Link, Status } from './link.js';
 import { LONG_READ, LongRead } from './long-read.js';
 import { MAX_OPERATION } from './operations.js';
-import { ReadWay, Way } from '../pace/read-way.js';
 import { PLAIN_REPLY_BYTES } from './replies.js';
-import type { Pipe } from '../system/sockets.js';
 import { MAX_RUN_HEADERS, readRuns } from './sparse-read.js';
 
 const { EAGAIN, ENOTSUP } = constants.errno;

@@ -1,12 +1,12 @@
 import { constants } from 'node:os';
 import type { Errno } from '../backend.js';
+import type { PayloadPipe } from '../system/payload-pipe.js';
 import { CmdFlag } from '../wire/constants.js';
 import type { Request } from '../wire/request.js';
 import type { Input } from './input.js';
 import { type Link, Status } from './link.js';
 import { MAX_OPERATION, type Operation } from './operations.js';
 import { Payload } from './payload.js';
-import type { PayloadPipe } from '../system/payload-pipe.js';
 import { PLAIN_REPLY_BYTES } from './replies.js';
 
 const { ENOTSUP } = constants.errno;

@@ -1,12 +1,12 @@
 import type { Duplex } from 'node:stream';
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+import { Next } from '../reactor/next.js';
 import type { Input } from '../session/input.js';
 import { DISCONNECTED, endingOf, Status } from '../session/link.js';
-import { Next } from '../reactor/next.js';
 import type { Output, Sink } from '../session/output.js';
-import { PieceSender, type Pieces } from './piece-sender.js';
 import { Session } from '../session/session.js';
+import { PieceSender, type Pieces } from './piece-sender.js';
 
 /** With so much waiting to be served, nothing more is read from the stream, bytes. */
 const ENOUGH_BYTES = 256 << 10;

@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
 import type { DataPath, DataPathModule } from '../backend.js';
+import type { Adopted } from '../reactor/reactor-pool.js';
 import { Input } from '../session/input.js';
 import { LONG_READ } from '../session/long-read.js';
 import { Output } from '../session/output.js';
 import { Pieces } from './piece-sender.js';
-import type { Adopted } from '../reactor/reactor-pool.js';
 import { StreamConnection, type StreamMemory } from './stream-connection.js';
 
 /** The lane of every device that belongs to the main thread; reactors have 0 to 15. */

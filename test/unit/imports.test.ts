@@ -20,6 +20,9 @@ const LOCKDEP_MESSAGES = 'driver/locks/snapshot.ts';
 /** What a handshake agrees on is the third seam: negotiation ends with it, transmission begins with it. */
 const SEAMS = ['server/backend.ts', 'server/export.ts', 'server/negotiation/outcome.ts'];
 
+/** The rooms of the data half that a reactor stands on. */
+const BELOW_REACTOR = ['server/session/', 'server/pace/', 'server/system/', 'server/wire/'];
+
 const RULES: readonly Rule[] = [
   {
     title: 'wire imports nothing of the project',
@@ -31,9 +34,29 @@ const RULES: readonly Rule[] = [
       under(from, 'server/negotiation/') && !under(to, 'server/negotiation/', 'server/wire/', ...SEAMS),
   },
   {
-    title: 'transmission imports wire and the seams only',
+    title: 'pace imports nothing of the project',
+    breaks: ({ from, to }) => under(from, 'server/pace/') && !under(to, 'server/pace/'),
+  },
+  {
+    title: 'system imports nothing of the project but itself',
+    breaks: ({ from, to }) => under(from, 'server/system/') && !under(to, 'server/system/'),
+  },
+  {
+    title: 'session imports pace, system, wire and the seams only',
     breaks: ({ from, to }) =>
-      under(from, 'server/transmission/') && !under(to, 'server/transmission/', 'server/wire/', ...SEAMS),
+      under(from, 'server/session/') &&
+      !under(to, 'server/session/', 'server/pace/', 'server/system/', 'server/wire/', ...SEAMS),
+  },
+  {
+    title: 'reactor imports what is below it and the seams only',
+    breaks: ({ from, to }) =>
+      under(from, 'server/reactor/') && !under(to, 'server/reactor/', ...BELOW_REACTOR, ...SEAMS),
+  },
+  {
+    title: 'stream, the lane of TLS, imports reactor, what is below it and the seams only',
+    breaks: ({ from, to }) =>
+      under(from, 'server/stream/') &&
+      !under(to, 'server/stream/', 'server/reactor/', ...BELOW_REACTOR, ...SEAMS),
   },
   {
     title: 'server never imports driver, not even types',

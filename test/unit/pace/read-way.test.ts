@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import t from 'tap';
-import { awayFromPage } from '../../../server/system/buffers.js';
 import { ReadWay, Way } from '../../../server/pace/read-way.js';
+import { awayFromPage } from '../../../server/system/buffers.js';
 import { Cmd, WireErrno } from '../../../server/wire/constants.js';
 import { SessionBench } from '../../helpers/session-bench.js';
 

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
-import type { Memory } from '../../../server/system/buffers.js';
 import { Incoming } from '../../../server/reactor/incoming.js';
-import { Input } from '../../../server/session/input.js';
 import { PendingOutput } from '../../../server/reactor/pending.js';
+import { Input } from '../../../server/session/input.js';
+import type { Memory } from '../../../server/system/buffers.js';
 import { Pipes } from '../../../server/system/pipes.js';
 import { Spares } from '../../../server/system/spares.js';
 

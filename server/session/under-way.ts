@@ -1,0 +1,44 @@
+import type { Backend } from '../backend.js';
+import type { Ranged } from '../wire/kept.js';
+import { MAX_PER_CONNECTION, type Operation, type Operations, type Owner } from './operations.js';
+
+/** The operations of a thread, and who is told when one of a session is done. */
+export interface Deferral {
+  readonly operations: Operations;
+  readonly owner: Owner;
+}
+
+/** The operations one connection has under way. */
+export class UnderWay {
+  count = 0;
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly deferral: Deferral | undefined,
+  ) {}
+
+  get isFull(): boolean {
+    return this.count >= MAX_PER_CONNECTION;
+  }
+
+  /** An operation for this request, to be started; undefined where it must be done in place. */
+  take(request: Ranged, bytes: number): Operation | undefined {
+    const operation = this.deferral?.operations.take(request, bytes);
+    if (operation === undefined) return undefined;
+    operation.backend = this.backend;
+    operation.owner = this.deferral?.owner;
+    this.count++;
+    return operation;
+  }
+
+  /** A transfer was started. (A flush may be handed over at the turn's end: a thread of the kernel's waits for it.) */
+  handOver(): void {
+    this.deferral?.operations.handOver();
+  }
+
+  /** An operation that was answered, or never started. */
+  give(operation: Operation): void {
+    this.count--;
+    this.deferral?.operations.give(operation);
+  }
+}
