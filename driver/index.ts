@@ -4,6 +4,7 @@
 
 import { type Daemon, startDaemon } from './daemon.js';
 import type { LoopControl } from './loop/loop-control.js';
+import { expectKnownProcessor } from './processor.js';
 
 export { LoopError } from './errno.js';
 export { LoopControl, type LoopControlOptions } from './loop/loop-control.js';
@@ -42,6 +43,7 @@ const CLOSE_LIMIT = 4000;
 
 /** Rejects, with nothing left behind, with an error that has an errno name and a sentence. */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
+  expectKnownProcessor();
   const { files = [], listen = [], unix = null, control = null, logLevel = 'silent', reactors } = options;
   const daemon: Daemon = await startDaemon({
     devices: files,

@@ -3,6 +3,7 @@
 
 import { setFlagsFromString } from 'node:v8';
 import type { Daemon, DaemonOptions } from '../daemon.js';
+import { expectKnownProcessor } from '../processor.js';
 import { packageVersion } from '../version.js';
 import { CliError, printError, runProgram } from './fail.js';
 import { type DaemonFlags, DEFAULT_LISTEN, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
@@ -76,6 +77,7 @@ function keepHeapSmall(): void {
 
 /** Every system call of the data path goes through koffi: without it there is nothing to serve with. */
 async function loadDaemon(): Promise<DaemonLibrary> {
+  expectKnownProcessor(); // before koffi, which may know this processor or not
   try {
     await import('koffi');
   } catch (error) {

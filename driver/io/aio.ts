@@ -1,12 +1,14 @@
 /**
  * Many reads and writes of the page cache in one system call: io_submit(2), which carries out buffered I/O in the
- * order given before it returns. Its results lie in memory that the kernel shares. The layouts are those of uapi
- * linux/aio_abi.h.
+ * order given before it returns. Its results lie in a ring that the kernel shares, so its indices are read and written
+ * with Atomics: an event is read after the tail that tells of it, and before the head that gives its place back. The
+ * layouts are those of uapi linux/aio_abi.h.
  *
  * One context belongs to one thread.
  */
 import { constants } from 'node:os';
 import koffi from 'koffi';
+import { systemCallNumbers } from '../processor.js';
 import * as file from './file-calls.js';
 
 const { EAGAIN, EINTR } = constants.errno;
@@ -27,11 +29,7 @@ const syscall5 = libc.func('syscall', 'long', [
   'uintptr_t',
 ]) as Call<[number: number, context: number, least: number, most: number, events: number, timeout: number]>;
 
-/** System call numbers of x86-64 and of the generic table (arm64). */
-const Sys =
-  process.arch === 'x64'
-    ? ({ SETUP: 206, DESTROY: 207, GETEVENTS: 208, SUBMIT: 209 } as const)
-    : ({ SETUP: 0, DESTROY: 1, GETEVENTS: 4, SUBMIT: 2 } as const);
+const sys = systemCallNumbers();
 
 /** Operations, `IOCB_CMD_*`. */
 export const AioOp = { READ: 0, WRITE: 1 } as const;
@@ -80,12 +78,13 @@ export class Aio {
   /** Undefined where the system has none for us (fs.aio-max-nr is used up, CONFIG_AIO is off). */
   static open(entries: number): Aio | undefined {
     const context = new BigUint64Array(1);
-    if (syscall(Sys.SETUP, entries, file.addressOf(context), 0) !== 0) return undefined;
+    if (syscall(sys.ioSetup, entries, file.addressOf(context), 0) !== 0) return undefined;
     const at = context[0] ?? 0n;
     const header = new Uint32Array(koffi.view(at, Ring.WORDS * 4));
     // Without its mark the memory is not laid out as we know it.
-    if (header[Ring.MAGIC] !== RING_MAGIC) return undefined;
-    return new Aio(entries, Number(at), header[Ring.EVENTS] ?? 0);
+    if (header[Ring.MAGIC] === RING_MAGIC) return new Aio(entries, Number(at), header[Ring.EVENTS] ?? 0);
+    syscall(sys.ioDestroy, Number(at), 0, 0);
+    return undefined;
   }
 
   private constructor(entries: number, context: number, events: number) {
@@ -166,7 +165,7 @@ export class Aio {
   #runAll(count: number): boolean {
     for (let i = 0; i < count; i++) this.#fill(i);
     // An operation that is refused ends the call; what is behind it has not been tried.
-    const submitted = Math.max(0, syscall(Sys.SUBMIT, this.#context, count, this.#pointersAddress));
+    const submitted = Math.max(0, syscall(sys.ioSubmit, this.#context, count, this.#pointersAddress));
     this.#results.fill(-EAGAIN, submitted, count);
     const isWhole = this.#isAllThere(submitted) ? this.#takeResults() : this.#awaitResults(submitted);
     return isWhole && submitted === count;
@@ -188,21 +187,21 @@ export class Aio {
   }
 
   #isAllThere(submitted: number): boolean {
-    const between = (this.#ring[Ring.TAIL] ?? 0) - (this.#ring[Ring.HEAD] ?? 0);
+    const between = Atomics.load(this.#ring, Ring.TAIL) - Atomics.load(this.#ring, Ring.HEAD);
     return (between < 0 ? between + this.#events : between) === submitted;
   }
 
   /** True when each that was submitted moved all its bytes. */
   #takeResults(): boolean {
     const ring = this.#ring;
-    const tail = ring[Ring.TAIL] ?? 0;
+    const tail = Atomics.load(ring, Ring.TAIL);
     let isWhole = true;
-    let head = ring[Ring.HEAD] ?? 0;
+    let head = Atomics.load(ring, Ring.HEAD);
     while (head !== tail) {
       if (!this.#take(ring, Ring.WORDS + head * Event.WORDS)) isWhole = false;
       head = head + 1 === this.#events ? 0 : head + 1;
     }
-    ring[Ring.HEAD] = head;
+    Atomics.store(ring, Ring.HEAD, head);
     return isWhole;
   }
 
@@ -211,7 +210,7 @@ export class Aio {
     const events = new Uint32Array(submitted * Event.WORDS);
     let isWhole = true;
     for (let left = submitted; left > 0; ) {
-      const got = syscall5(Sys.GETEVENTS, this.#context, left, left, file.addressOf(events), 0);
+      const got = syscall5(sys.ioGetevents, this.#context, left, left, file.addressOf(events), 0);
       for (let i = 0; i < got; i++) if (!this.#take(events, i * Event.WORDS)) isWhole = false;
       if (got > 0) left -= got;
       else if (got < 0 && file.errno() !== EINTR) throw new Error(`io_getevents failed (${file.errno()})`);
@@ -228,6 +227,6 @@ export class Aio {
 
   /** Releases the context; it is not used after this. */
   close(): void {
-    syscall(Sys.DESTROY, this.#context, 0, 0);
+    syscall(sys.ioDestroy, this.#context, 0, 0);
   }
 }

@@ -27,12 +27,16 @@ export const lseek = libc.func('int64_t lseek(int fd, int64_t position, int when
 export const posixFadvise = libc.func(
   'int posix_fadvise(int fd, int64_t position, int64_t length, int advice)',
 ) as Call<[fd: number, position: number, length: number, advice: number]>;
-export const memset = libc.func('uintptr_t memset(uintptr_t at, int byte, size_t length)') as Call<
-  [address: number, byte: number, length: number]
->;
-export const memcpy = libc.func('uintptr_t memcpy(uintptr_t to, uintptr_t from, size_t length)') as Call<
-  [to: number, from: number, length: number]
->;
+export const memset = libc.func('void memset(uintptr_t at, int byte, size_t length)') as (
+  address: number,
+  byte: number,
+  length: number,
+) => void;
+export const memcpy = libc.func('void memcpy(uintptr_t to, uintptr_t from, size_t length)') as (
+  to: number,
+  from: number,
+  length: number,
+) => void;
 const spliceRaw = libc.func(
   'intptr_t splice(int from, uintptr_t offIn, int to, uintptr_t offOut, size_t length, unsigned int flags)',
 ) as Call<[from: number, offIn: number, to: number, offOut: number, length: number, flags: number]>;

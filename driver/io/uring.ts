@@ -22,8 +22,9 @@ const syscall = libc.func('syscall', 'long', [
   'uintptr_t',
 ]) as Call<[number, number, number, number, number, number, number]>;
 const mmap = libc.func(
-  'uintptr_t mmap(uintptr_t at, size_t length, int protection, int flags, int fd, int64_t offset)',
+  'intptr_t mmap(uintptr_t at, size_t length, int protection, int flags, int fd, int64_t offset)',
 ) as Call<[number, number, number, number, number, number]>;
+const munmap = libc.func('int munmap(uintptr_t at, size_t length)') as Call<[number, number]>;
 const close = libc.func('int close(int fd)') as Call<[number]>;
 
 const SYS_IO_URING_SETUP = 425;
@@ -89,20 +90,24 @@ export class Uring {
     const fd = syscall(SYS_IO_URING_SETUP, entries, addressOf(params), 0, 0, 0, 0);
     if (fd < 0) return undefined;
     if (((params[Param.FEATURES] ?? 0) & FEAT_SINGLE_MMAP) !== 0) {
-      const ring = map(fd, 0, ringBytes(params));
-      const sqes = map(fd, OFFSET_SQES, entries * SQE_WORDS * 4);
-      if (ring !== undefined && sqes !== undefined) return new Uring(fd, params, ring, sqes);
+      const bytes = ringBytes(params);
+      const ring = map(fd, 0, bytes);
+      const sqes = ring < 0 ? -1 : map(fd, OFFSET_SQES, entries * SQE_WORDS * 4);
+      if (sqes > 0) return new Uring(fd, params, ring, sqes);
+      // What is mapped keeps the ring alive, beyond its descriptor.
+      if (ring > 0) munmap(ring, bytes);
     }
     close(fd);
     return undefined;
   }
 
-  private constructor(fd: number, params: Uint32Array, ring: ArrayBuffer, sqes: ArrayBuffer) {
+  /** `ring` and `sqes` are addresses. */
+  private constructor(fd: number, params: Uint32Array, ring: number, sqes: number) {
     const word = (at: number): number => params[at] ?? 0;
     this.fd = fd;
     this.entries = word(Param.SQ_ENTRIES);
-    this.#ring = new Int32Array(ring);
-    this.#sqes = new Uint32Array(sqes);
+    this.#ring = new Int32Array(koffi.view(BigInt(ring), ringBytes(params)));
+    this.#sqes = new Uint32Array(koffi.view(BigInt(sqes), this.entries * SQE_WORDS * 4));
     this.#sqTail = word(Param.SQ_OFF + SqOff.TAIL) / 4;
     this.#sqMask = this.#ring[word(Param.SQ_OFF + SqOff.MASK) / 4] ?? 0;
     this.#sqArray = word(Param.SQ_OFF + SqOff.ARRAY) / 4;
@@ -180,9 +185,6 @@ function ringBytes(params: Uint32Array): number {
   return Math.max(sq, cq);
 }
 
-/** The mapping stays for the life of the thread, as the ring does. */
-function map(fd: number, offset: number, length: number): ArrayBuffer | undefined {
-  const at = mmap(0, length, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset);
-  if (at < 0 || at % 4096 !== 0) return undefined;
-  return koffi.view(BigInt(at), length);
-}
+/** An address, or -1. The mapping stays for the life of the thread, as the ring does. */
+const map = (fd: number, offset: number, length: number): number =>
+  mmap(0, length, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset);

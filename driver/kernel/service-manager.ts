@@ -11,7 +11,7 @@ const sendto = libc.func(
 const getsockname = libc.func(
   'int getsockname(int fd, _Out_ uint8_t *address, _Inout_ uint32_t *length)',
 ) as Call<[number, Buffer, number[]]>;
-const fcntl = libc.func('int fcntl(int fd, int command, int argument)') as Call<[number, number, number]>;
+const fcntl = libc.func('int fcntl(int fd, int command, ...)') as Call<[number, number, 'int', number]>;
 const close = libc.func('int close(int fd)') as Call<[number]>;
 
 const AF_UNIX = 1;
@@ -47,7 +47,7 @@ export function takeActivatedSockets(env: Environment = process.env): ActivatedS
   const names = LISTEN_FDNAMES.split(':');
   return Array.from({ length: Number(LISTEN_FDS) }, (_, at) => {
     const fd = FIRST_FD + at;
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFD, 'int', FD_CLOEXEC);
     return { fd, name: names[at] ?? '', address: addressOf(fd) };
   });
 }

@@ -62,6 +62,8 @@ export function refuseCalls(...calls: readonly Refused[]): void {
   if (!done) throw new Error(`no seccomp filter: errno ${koffi.errno()}`);
 }
 
+/** Not through `driver/processor.ts`: mmap has a function in the C library, which the product uses. */
+export const MMAP = process.arch === 'arm64' ? 222 : 9;
 export const IO_URING_SETUP = 425;
 export const IO_URING_ENTER = 426;
-export const { EPERM, EAGAIN } = constants.errno;
+export const { EPERM, EAGAIN, ENOMEM } = constants.errno;
