@@ -6,6 +6,11 @@ import { makeSparseFile, TempDir } from '../helpers/temp.js';
 
 t.setTimeout(280_000);
 
+t.test('every locked package, of the tools too, is made for this Node', async (t) => {
+  const ended = await run('npm', ['ci', '--dry-run', '--offline', '--engine-strict', '--ignore-scripts']);
+  t.equal(ended.status, 0, 'npm ci', { ended });
+});
+
 t.test('the packed tarball installs in an empty folder, and runs there', async (t) => {
   using dir = new TempDir();
   const npm = (...args: string[]) => runOk('npm', args, { cwd: dir.path, timeoutMs: 200_000 });
@@ -35,6 +40,7 @@ t.test('the packed tarball installs in an empty folder, and runs there', async (
     '--no-fund',
     '--prefer-offline',
     '--omit=dev',
+    '--engine-strict',
     dir.file(packed.filename),
   );
   t.match(await npm('exec', '--', 'nbdlosetup', '--version'), /^nbdlosetup from nbdloop \d/);
