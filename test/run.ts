@@ -1,16 +1,18 @@
 /**
- * The test run: `node dist/test/run.js [suite ...]`, all suites unless named. Ends with one line of counts, and
- * exits 0 when nothing failed, and under NBDLOOP_REQUIRE_ALL=1 nothing was skipped either.
+ * The test run: `node dist/test/run.js [suite ...] [--kernel 6.12]`, all suites unless named, guests with that kernel.
+ * Ends with one line of counts, and exits 0 when nothing failed, and under NBDLOOP_REQUIRE_ALL=1 nothing was skipped
+ * either.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { run } from './helpers/process.js';
 import { requireAll } from './helpers/tools.js';
 import { installPackages, missingPackages, refreshPackageLists } from './runner/packages.js';
 import { SUITES, type Suite } from './runner/suites.js';
 import { type Counts, exitStatus, total } from './runner/tap-report.js';
 import { runFiles } from './runner/test-file.js';
-import { kernelImage } from './vm/kernel-image.js';
+import { KERNEL_VARIABLE, KERNELS, kernelImage, runKernel } from './vm/kernel-image.js';
 
 /** A hang limit for everything (a run takes well below 25 minutes on two idle cores); what still runs then has failed. */
 const DEADLINE = Date.now() + 40 * 60_000;
@@ -55,20 +57,30 @@ async function runSuite(suite: Suite): Promise<Counts> {
   );
 }
 
-/** Installs what is missing, and fetches the kernel of the guests ahead of the tests that boot it. */
+/** Installs what is missing, and fetches the kernels of the guests ahead of the tests that boot them. */
 async function prepare(suites: readonly Suite[]): Promise<void> {
   await installPackages(missingPackages(suites));
   if (!suites.some((suite) => suite.name === 'vm')) return;
+  const fetchAll = async (): Promise<void> => {
+    for (const version of KERNELS) await kernelImage({ version });
+  };
   try {
-    await kernelImage();
+    await fetchAll();
   } catch {
     await refreshPackageLists();
-    await kernelImage().catch((error: Error) => say(`no kernel for the VM tests: ${error.message}`));
+    await fetchAll().catch((error: Error) => say(`no kernel for the VM tests: ${error.message}`));
   }
 }
 
-async function main(names: readonly string[]): Promise<void> {
-  const suites = chosenSuites(names);
+async function main(words: readonly string[]): Promise<void> {
+  const { positionals, values } = parseArgs({
+    args: [...words],
+    allowPositionals: true,
+    options: { kernel: { type: 'string' } },
+  });
+  if (values.kernel !== undefined) process.env[KERNEL_VARIABLE] = values.kernel;
+  const suites = chosenSuites(positionals);
+  if (suites.some((suite) => suite.name === 'vm')) say(`guests run Linux ${runKernel()}`);
   await prepare(suites);
   const all: Counts[] = [];
   if (suites.some((suite) => suite.name === 'unit')) all.push(await lint());

@@ -36,7 +36,6 @@ export const runInGuest = async (
   plan.progress(`${workload.id}: in the virtual machine`);
   const { rounds, runtime } = plan;
   const guest = await runGuest(shared, {
-    kernel: 'qemu',
     memoryMiB: 2048,
     script: guestScript(names, load, { rounds, runtime }),
     timeoutMs: 180_000 + (rounds + 1) * names.length * (runtime + 15) * 1000,

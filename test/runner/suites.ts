@@ -34,9 +34,8 @@ const CLIENTS = {
 
 const MACHINES = {
   'qemu-system-x86_64': 'qemu-system-x86',
-  'linux.uml': 'user-mode-linux',
-  busybox: 'busybox-static',
   cpio: 'cpio',
+  xz: 'xz-utils',
   depmod: 'kmod',
   'dpkg-deb': 'dpkg',
   ip: 'iproute2',

@@ -40,6 +40,26 @@ wait_until is_free nbd0
 nbdlosetup -d loop0
 `;
 
+/** The stock client on its own, as on another machine, and what the file then holds for the kernel's loop driver. */
+export const FILE_SYSTEM_BY_HAND = `
+truncate -s 64M /run/disk.img
+nbdlosetup --no-attach -f /run/disk.img
+nbd-client -unix "$(nbdloop uri loop0 | sed 's/.*socket=//')" /dev/nbd0 -name loop0
+[ "$(blockdev --getsize64 /dev/nbd0)" = $((64 << 20)) ]
+mkfs.ext4 -q /dev/nbd0
+mount /dev/nbd0 /run/mnt
+dd if=/dev/urandom of=/run/mnt/file bs=1M count=8 status=none
+sum=$(sha256sum </run/mnt/file)
+umount /run/mnt
+nbd-client -d /dev/nbd0
+wait_until is_free nbd0
+nbdlosetup -d loop0
+fsck.ext4 -f -n /run/disk.img
+mount -o loop,ro /run/disk.img /run/mnt
+[ "$sum" = "$(sha256sum </run/mnt/file)" ]
+umount /run/mnt
+`;
+
 export const LIKE_LOSETUP = `
 truncate -s 64M /run/disk.img
 say 'nbdlosetup -f --show attaches and prints the node'

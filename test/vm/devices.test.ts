@@ -3,12 +3,16 @@ import * as scripts from './device-scripts.js';
 import { skipUnlessQemu } from './guest-available.js';
 import { type GuestTest, guestTests } from './guest-tests.js';
 
-t.setTimeout(500_000);
+t.setTimeout(1_000_000);
 
 const TESTS: readonly GuestTest[] = [
   { title: 'as root with the nbd module, nbdlosetup works as losetup does', script: scripts.LIKE_LOSETUP },
   { title: 'attached by netlink over four sockets, and verified', script: scripts.OVER_FOUR_SOCKETS },
   { title: 'attached by nbd-client, and not twice', script: scripts.BY_NBD_CLIENT },
+  {
+    title: 'a file system goes through nbd-client and the daemon into the file',
+    script: scripts.FILE_SYSTEM_BY_HAND,
+  },
   { title: 'sixteen devices attach at once, each its own', script: scripts.SIXTEEN },
   {
     title: 'umount clears an autoclear device, and -d of a mounted one waits for that',

@@ -1,19 +1,29 @@
-/** Whether guests can run here. */
+/** Whether guests can run here, and if not, what is missing. */
 import { skipBecause, skipUnless } from '../helpers/tools.js';
-import { kernelImage } from './kernel-image.js';
+import { hostArch } from './debian.js';
+import { type KernelChoice, kernelImage } from './kernel-image.js';
+import { GUEST_MACHINES } from './machines.js';
 
-/** False when QEMU guests can run, else the reason to skip. Fetches the kernel if it has to. */
-export async function skipUnlessQemu(...more: string[]): Promise<string | false> {
-  const missing = skipUnless('qemu-system-x86_64', 'busybox', 'cpio', 'depmod', ...more);
+/** What it takes to boot one, QEMU aside; its kernel and busybox come as packages that apt fetches. */
+const BOOT = ['cpio', 'xz', 'depmod', 'apt-get', 'apt-cache', 'dpkg-deb'];
+
+/**
+ * False when a guest of that kernel can run here, with the programs of the host that its script calls; else the reason
+ * to skip, which names what is missing (an error under NBDLOOP_REQUIRE_ALL=1). Fetches the kernel if it has to.
+ */
+export async function skipUnlessGuest(choice: KernelChoice, ...programs: string[]): Promise<string | false> {
+  const missing = skipUnless(...BOOT, 'bash', 'ip', ...programs);
   if (missing !== false) return missing;
   try {
-    await kernelImage();
+    const noMachine = skipUnless(GUEST_MACHINES[choice.arch ?? hostArch()].program);
+    if (noMachine !== false) return noMachine;
+    await kernelImage(choice);
     return false;
   } catch (error) {
-    return skipBecause(`no kernel to boot: ${(error as Error).message}`);
+    return skipBecause(`no guest can run: ${(error as Error).message}`);
   }
 }
 
-/** False when user-mode Linux guests can run, else the reason to skip. */
-export const skipUnlessUml = (...more: string[]): string | false =>
-  skipUnless('linux.uml', 'busybox', ...more);
+/** The same for a guest of the kernel that the test run is about. */
+export const skipUnlessQemu = (...programs: string[]): Promise<string | false> =>
+  skipUnlessGuest({}, ...programs);

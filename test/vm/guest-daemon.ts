@@ -53,7 +53,7 @@ mkfifo /run/never
 exec {never}<>/run/never
 pause() { read -rt 0.1 -u $never || true; }
 wait_until() {
-  local end=$((SECONDS + 120))
+  local end=$((SECONDS + 300))
   while [ $SECONDS -lt $end ]; do
     "$@" && return 0
     pause

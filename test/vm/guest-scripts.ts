@@ -1,6 +1,6 @@
-/** The shell that runs inside a guest: a first stage per kernel flavour, and a common second stage. */
+/** The shell that runs inside a guest: the first stage in its initrd, and the second one in its root. */
 
-/** What the second stage needs to know; travels as a file of shell variables in the shared directory. */
+/** What the second stage needs to know. */
 export interface GuestSettings {
   /** Directory that host and guest share, writable, at the same absolute path on both sides. */
   readonly shared: string;
@@ -11,57 +11,50 @@ export interface GuestSettings {
 export const GuestFile = {
   STAGE2: 'stage2.sh',
   SCRIPT: 'script.sh',
+  /** Exit status of the script, once it has ended. */
+  STATUS: 'status',
   KERNEL_LOG: 'kernel.log',
 } as const;
 
-/** I/O port of the isa-debug-exit device: qemu exits with (value << 1) | 1. */
-export const DEBUG_EXIT_PORT = 0xf4;
+/** Where busybox is in every guest; the last directory of its path. */
+const TOOLS = '/run/tools';
+
+/** Ends the machine at once, whatever hangs in it: QEMU is told that a reboot is the end. */
+const END = 'echo b >/proc/sysrq-trigger';
 
 export const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /**
- * /init of the initrd for QEMU: loads the modules in the order of their list, mounts the host's root read-only
- * and the shared directory writable, and becomes the second stage.
+ * /init of the initrd: loads the modules in the order of their list, mounts the root file system read-only and the
+ * shared directory writable, and becomes the second stage.
  */
-export const qemuInit = (shared: string): string => `#!/bin/busybox sh
+export const firstStage = (shared: string): string => `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 exec </dev/console >/dev/console 2>&1
-die() { echo "guest init: $*"; printf '\\177' | dd of=/dev/port bs=1 seek=${DEBUG_EXIT_PORT} 2>/dev/null; }
+die() { echo "guest init: $*"; ${END}; sleep 60; }
 while read -r module parameters; do
   insmod "/modules/$module" $parameters || die "cannot load $module"
 done </modules/list
 options=trans=virtio,version=9p2000.L,msize=262144
-mount -t 9p -o ro,cache=loose,$options host /newroot || die "cannot mount the host's root"
+mount -t 9p -o ro,cache=loose,$options root /newroot || die "cannot mount the root file system"
 mount -t tmpfs tmpfs /newroot/run
-mkdir -p /newroot${quote(shared)}
+mkdir -p /newroot${TOOLS} /newroot${quote(shared)}
+cp /bin/busybox /newroot${TOOLS}/busybox
 mount -t 9p -o cache=none,$options shared /newroot${quote(shared)} || die "cannot mount the shared directory"
 for directory in proc sys dev; do mount --move /$directory /newroot/$directory; done
 exec switch_root /newroot /bin/sh ${quote(shared)}/${GuestFile.STAGE2}
 `;
 
-/** init of a user-mode kernel: its root is the host's already, read-only. */
-export const umlInit = (shared: string, modules: readonly string[]): string => `#!/bin/sh
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-mount -n -t proc proc /proc
-mount -n -t sysfs sysfs /sys
-mountpoint -q /dev || mount -n -t devtmpfs dev /dev
-mount -n -t tmpfs tmpfs /run
-mkdir -p ${quote(shared)}
-mount -n -t hostfs none ${quote(shared)} -o ${quote(shared)}
-${modules.map((line) => `insmod ${line}`).join('\n')}
-exec /bin/sh ${quote(shared)}/${GuestFile.STAGE2}
-`;
-
 /**
- * The common second stage, process 1: runs the script, saves the kernel's log and reports the exit status the
- * way the flavour can. A script that fails makes a guest that fails.
+ * The second stage, process 1: runs the script, saves the kernel's log and the exit status, and ends the machine. The
+ * status comes last: one that is there says that all the rest is, too.
  */
-export const stage2 = ({ shared, environment }: GuestSettings, report: string): string => `
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export const secondStage = ({ shared, environment }: GuestSettings): string => `
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${TOOLS}
 export HOME=/run TMPDIR=/run SHARED=${quote(shared)}
 ${Object.entries(environment)
   .map(([name, value]) => `export ${name}=${quote(value)}`)
@@ -83,15 +76,7 @@ cd /run
 /bin/bash -eu ${quote(shared)}/${GuestFile.SCRIPT}
 status=$?
 dmesg >${quote(shared)}/${GuestFile.KERNEL_LOG}
-sync
-${report}
+echo $status >${quote(shared)}/${GuestFile.STATUS}
+${END}
 sleep 60
 `;
-
-/** QEMU ends at the write, with (status << 1) | 1; a status is 0 to 127. */
-export const qemuReport = `printf "\\\\$(printf %03o $((status > 126 ? 126 : status)))" |
-  dd of=/dev/port bs=1 seek=${DEBUG_EXIT_PORT} 2>/dev/null`;
-
-/** A user-mode kernel exits with what was written there once it is halted. */
-export const umlReport = `echo $status >/proc/exitcode
-busybox poweroff -f`;
