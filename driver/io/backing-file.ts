@@ -2,6 +2,7 @@ import fs, { type BigIntStats, constants } from 'node:fs';
 import { promisify } from 'node:util';
 import { errnoName, LoopError } from '../errno.js';
 import { dioAlignmentOf } from './dio-alignment.js';
+import { tellsHoles } from './exact-holes.js';
 import { lockForWriting, type WriteLock } from './file-lock.js';
 import { blockDeviceSize, setDirect } from './syscalls.js';
 
@@ -51,6 +52,8 @@ export class BackingFile {
     readonly writable: boolean,
     /** Alignment in bytes that direct I/O needs of memory, position and length: a power of two, at least 512. */
     readonly dioAlignment: number,
+    /** Its holes are what its file system says they are. */
+    readonly tellsHoles: boolean,
     /** Keeps other daemons from writing it. */
     private readonly lock?: WriteLock,
   ) {}
@@ -67,13 +70,16 @@ export class BackingFile {
       const identity = await guarded(path, () => identify(named));
       if (identity.kind === 'other' || options.mayOpen?.(identity) === false) {
         handedOver = true;
-        return new BackingFile(identity, named, false, false, 512);
+        return new BackingFile(identity, named, false, false, 512, false);
       }
       const { fd, writable } = await guarded(identity.path, () => openNamed(named, options.readOnly));
       const alignment = dioAlignmentOf(fd, identity.device);
-      if (!writable) return new BackingFile(identity, fd, true, writable, alignment);
+      // A block device's node lies on tmpfs, which says nothing of the disk.
+      const holes = identity.kind === 'regular' && (await tellsHoles(fd));
+      if (!writable) return new BackingFile(identity, fd, true, writable, alignment, holes);
       try {
-        return new BackingFile(identity, fd, true, writable, alignment, await lockForWriting(fd, identity));
+        const lock = await lockForWriting(fd, identity);
+        return new BackingFile(identity, fd, true, writable, alignment, holes, lock);
       } catch (error) {
         await closeFile(fd);
         throw error;

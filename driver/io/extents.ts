@@ -9,7 +9,7 @@ export const REMEMBERED = 1000;
 
 /** What is known of a file; the functions here learn. */
 export interface Extents {
-  /** False once SEEK_DATA failed: the file system can't tell, all is data. */
+  /** False where SEEK_DATA fails, or is not to be believed (`tellsHoles`): all is data. */
   seek: boolean;
   /** The run of data that was found last, bytes of the file. */
   dataStart: number;

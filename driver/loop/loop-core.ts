@@ -116,7 +116,7 @@ export class LoopCore {
     frozen.publish({
       state: binding === undefined ? DeviceState.UNBOUND : DeviceState.BOUND,
       fd: binding?.file.fd ?? -1,
-      flags: (binding?.readOnly ? LoFlag.READ_ONLY : 0) | (binding?.directIo ? LoFlag.DIRECT_IO : 0),
+      flags: flagsOf(binding),
       blockSize: binding?.blockSize ?? SECTOR,
       dioAlignment: binding?.file.dioAlignment ?? SECTOR,
       offset: Number(binding?.offset ?? 0n),
@@ -205,4 +205,15 @@ export class LoopCore {
       generation: this.#generation,
     };
   }
+}
+
+/** The `LoFlag` bits that matter to a request. */
+function flagsOf(binding: Binding | undefined): number {
+  if (binding === undefined) return 0;
+  const { readOnly, directIo, file } = binding;
+  return (
+    (readOnly ? LoFlag.READ_ONLY : 0) |
+    (directIo ? LoFlag.DIRECT_IO : 0) |
+    (file.tellsHoles ? LoFlag.TELLS_HOLES : 0)
+  );
 }

@@ -17,11 +17,12 @@ export class Learned implements ZeroSupport, Extents {
   #generation = -1;
   #zeroed = 0;
 
-  /** Forgets what is not about the file of this generation. */
-  of(generation: number): this {
+  /** Forgets what is not about the file of this generation. `tellsHoles`: its file system may be asked for holes. */
+  of(generation: number, tellsHoles: boolean): this {
     if (generation !== this.#generation) {
       this.#generation = generation;
-      this.splice = this.writeSplice = this.punch = this.zero = this.seek = true;
+      this.splice = this.writeSplice = this.punch = this.zero = true;
+      this.seek = tellsHoles;
       this.noWait = this.allocate = undefined;
       this.dataStart = this.dataEnd = 0;
       this.dataSeen = Number.NEGATIVE_INFINITY;

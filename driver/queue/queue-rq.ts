@@ -316,6 +316,7 @@ export class LoopBackend implements Backend {
   }
 
   #learn(): Learned {
-    return this.#learned.of(this.#words[Word.FILE_GENERATION] ?? 0);
+    const tellsHoles = (this.#flags() & LoFlag.TELLS_HOLES) !== 0;
+    return this.#learned.of(this.#words[Word.FILE_GENERATION] ?? 0, tellsHoles);
   }
 }

@@ -40,8 +40,15 @@ export const Num = {
 /** Wire-independent state numbers of `Word.STATE`. */
 export const DeviceState = { UNBOUND: 0, BOUND: 1, RUNDOWN: 2, DELETING: 3 } as const;
 
-/** Flag bits, the kernel's LO_FLAGS_* (uapi linux/loop.h). */
-export const LoFlag = { READ_ONLY: 1, AUTOCLEAR: 4, PARTSCAN: 8, DIRECT_IO: 16 } as const;
+/** Flag bits: the kernel's LO_FLAGS_* (uapi linux/loop.h), and from bit 16 on what it has none for. */
+export const LoFlag = {
+  READ_ONLY: 1,
+  AUTOCLEAR: 4,
+  PARTSCAN: 8,
+  DIRECT_IO: 16,
+  /** What the file system calls a hole is one (`tellsHoles`); without it all of the file is data. */
+  TELLS_HOLES: 1 << 16,
+} as const;
 
 /** Threads of the data path a device can have: reactors, and one for the main thread (TLS). */
 export const MAX_LANES = 17;

@@ -1,4 +1,5 @@
 import type { Backend, Errno } from '../backend.js';
+import { areZeroes } from '../system/sockets.js';
 import type { Replied } from '../wire/reply.js';
 import type { Output } from './output.js';
 import type { Replies } from './replies.js';
@@ -16,7 +17,8 @@ export interface Part {
 }
 
 /**
- * Answers a READ in chunks, one per run. The range is admitted and there is room for all of it. On an error the
+ * Answers a READ in chunks, one per run. Data that is zeroes is sent as a hole, too: where the file system is not to be
+ * asked for holes that spares the network what it can. The range is admitted and there is room for all of it. On an error the
  * caller takes back what was written.
  */
 export function readRuns(backend: Backend, out: Output, replies: Replies, to: Replied, part: Part): Errno {
@@ -27,11 +29,12 @@ export function readRuns(backend: Backend, out: Output, replies: Replies, to: Re
     const extent = run > MAX_RUNS ? left : backend.extent(position, left);
     const length = Math.abs(extent);
     const last = length === left && part.isLast;
-    if (extent < 0) {
+    const errno =
+      extent < 0 ? 0 : backend.read(out.address + out.length + replies.dataHeaderBytes, position, length);
+    if (errno !== 0) return errno;
+    if (extent < 0 || areZeroes(out.address + out.length + replies.dataHeaderBytes, length)) {
       replies.hole(to, position, length, last);
     } else {
-      const errno = backend.read(out.address + out.length + replies.dataHeaderBytes, position, length);
-      if (errno !== 0) return errno;
       replies.data(to, position, length, last);
       out.length += length;
     }

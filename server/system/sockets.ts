@@ -52,6 +52,10 @@ const eventfdRaw = libc.func('int eventfd(unsigned int initial, int flags)') as 
   [initial: number, flags: number]
 >;
 
+const memcmp = libc.func('int memcmp(uintptr_t a, uintptr_t b, size_t length)') as Call<
+  [a: number, b: number, length: number]
+>;
+
 /** errno of the last call on this thread. */
 export const errno = (): number => koffi.errno();
 
@@ -86,6 +90,12 @@ export const hasInput = (fd: number): boolean => recv(fd, wordsAddress, 1, MSG_D
 
 /** Has timers of this thread fire when they are due, rather than up to 50 microseconds later. */
 export const keepTime = (): number => prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+
+/** All of these bytes, at least one, are 0. Data is told from zeroes at its first byte that is none. */
+export function areZeroes(address: number, length: number): boolean {
+  words[0] = 0;
+  return memcmp(address, wordsAddress, 1) === 0 && memcmp(address, address + 1, length - 1) === 0;
+}
 
 /** A duplicate that is closed on exec, or -1. */
 export const duplicate = (fd: number): number => fcntl(fd, F_DUPFD_CLOEXEC, 'int', 3);

@@ -61,7 +61,7 @@ export class TestDevice {
   async #publish(state: number, fd: number, isDirect: boolean): Promise<void> {
     await using frozen = await this.queue.freeze();
     const generation = ++this.#generation;
-    const flags = isDirect ? LoFlag.DIRECT_IO : 0;
+    const flags = LoFlag.TELLS_HOLES | (isDirect ? LoFlag.DIRECT_IO : 0);
     const size = state === DeviceState.BOUND ? this.size : 0;
     const rest = { flags, blockSize: 512, dioAlignment: DIRECT_BLOCK, offset: 0 };
     frozen.publish({ ...rest, state, fd, size, generation });

@@ -35,6 +35,7 @@ export class FakeFiles {
       usable: true,
       writable: true,
       dioAlignment: 512,
+      tellsHoles: false,
       size: async () => {
         await this.pause(`size ${path}`);
         return FILE_BYTES;

@@ -22,6 +22,9 @@ const CLIENTS = {
   'nbd-server': 'nbd-server',
   nbdkit: 'nbdkit',
   'mkfs.ext4': 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
+  'mkfs.btrfs': 'btrfs-progs',
+  modprobe: 'kmod',
   openssl: 'openssl',
   python3: 'python3-minimal',
   'systemd-analyze': 'systemd',
@@ -30,6 +33,7 @@ const CLIENTS = {
   certtool: 'gnutls-bin',
   setpriv: 'util-linux',
   buildah: 'buildah',
+  gcc: 'gcc',
 };
 
 const MACHINES = {
@@ -58,6 +62,10 @@ export const SUITES: readonly Suite[] = [
 
 /** Packages that bring no program of their own to look for, by suite. */
 export const LIBRARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  interop: { 'python3-libnbd': '/usr/lib/python3/dist-packages/nbd.py' },
+  interop: {
+    'python3-libnbd': '/usr/lib/python3/dist-packages/nbd.py',
+    'libc6-dev': '/usr/include/stdlib.h',
+    'libfuse3-dev': '/usr/include/fuse3/fuse.h',
+  },
   model: { 'libc6-dev': '/usr/include/stdlib.h' },
 };

@@ -29,10 +29,20 @@ class Bench {
   readonly #nums = new Float64Array(this.queue.shared);
   #generation = 0;
 
-  async publish({ state = DeviceState.BOUND, fd, flags = 0, offset = 0, size = MIB }: State): Promise<void> {
+  async publish(state: State): Promise<void> {
+    const { fd, flags = LoFlag.TELLS_HOLES, offset = 0, size = MIB } = state;
     await using frozen = await this.queue.freeze();
     const generation = ++this.#generation;
-    frozen.publish({ state, fd, flags, blockSize: 512, dioAlignment: 4096, offset, size, generation });
+    frozen.publish({
+      state: state.state ?? DeviceState.BOUND,
+      fd,
+      flags,
+      blockSize: 512,
+      dioAlignment: 4096,
+      offset,
+      size,
+      generation,
+    });
   }
 
   count(counter: number): number {

@@ -1,0 +1,141 @@
+/** A FUSE file system of our own, with faults that are set while it is mounted (passthrough.c). Root mounts it. */
+import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { describeFailure, type RunningProcess, run, runOk, start } from '../process.js';
+import { TempDir } from '../temp.js';
+import { skipBecause, skipUnless, tool } from '../tools.js';
+import { until } from '../until.js';
+
+/** From the project's root, where tests run. */
+const SOURCE = join('test', 'helpers', 'fuse', 'passthrough.c');
+const PROGRAM = resolve('dist', 'test', 'helpers', 'fuse', 'passthrough');
+
+export type FuseOperation =
+  | 'getattr'
+  | 'open'
+  | 'read'
+  | 'write'
+  | 'fsync'
+  | 'fallocate'
+  | 'lseek'
+  | 'lock'
+  | 'truncate';
+
+/** What holds from the next request on; what is left out is as it should be. */
+export interface FuseFaults {
+  /** Milliseconds that each request of a kind takes. */
+  readonly delay?: Partial<Record<FuseOperation, number>>;
+  /** Errno (a positive number) with which each request of a kind fails. */
+  readonly fail?: Partial<Record<FuseOperation, number>>;
+  /** How SEEK_DATA lies: there is never data; it begins 1 MiB later; there is none behind the first 64 KiB. */
+  readonly seek?: 'enxio' | 'late' | 'trunc';
+  /** Added to every inode number, modulo 2^64. */
+  readonly inode?: bigint;
+}
+
+export interface FuseOptions {
+  /** The kernel may keep written data back (virtiofsd --writeback, passthrough_ll -o writeback). */
+  readonly writeback?: boolean;
+  /** The server is asked for record locks; else the kernel keeps them itself. */
+  readonly locks?: boolean;
+  readonly faults?: FuseFaults;
+}
+
+/** False when such a file system can be mounted here, else the reason to skip. */
+export function skipWithoutFuse(): string | false {
+  const missing = skipUnless('gcc', 'umount');
+  if (missing !== false) return missing;
+  if (!existsSync('/usr/include/fuse3/fuse.h')) return skipBecause('libfuse3-dev is not installed');
+  if (!existsSync('/dev/fuse')) return skipBecause('there is no /dev/fuse');
+  return process.getuid?.() === 0 ? false : skipBecause('only root can mount a file system');
+}
+
+/** Mounted until the end of its scope, whatever state its server is in then. */
+export class FuseMount implements AsyncDisposable {
+  private constructor(
+    private readonly directory: TempDir,
+    readonly server: RunningProcess,
+  ) {}
+
+  static async mount(options: FuseOptions = {}): Promise<FuseMount> {
+    await compile();
+    const directory = new TempDir();
+    for (const name of ['root', 'mnt']) mkdirSync(directory.file(name));
+    writeFaults(directory, options.faults ?? {});
+    const args = [directory.file('root'), directory.file('mnt'), directory.file('faults')];
+    if (options.writeback === true) args.push('writeback');
+    if (options.locks === true) args.push('locks');
+    const mount = new FuseMount(directory, start(PROGRAM, args));
+    try {
+      await mount.#ready(args);
+      return mount;
+    } catch (error) {
+      await mount[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** A path on the FUSE file system. */
+  file(...parts: string[]): string {
+    return this.directory.file('mnt', ...parts);
+  }
+
+  /** The same file below it. */
+  real(...parts: string[]): string {
+    return this.directory.file('root', ...parts);
+  }
+
+  /** In place of the faults there were. Holds for every request that is begun after this returns. */
+  set(faults: FuseFaults): void {
+    writeFaults(this.directory, faults);
+  }
+
+  /** The server hangs: whoever asks it waits, in the kernel, until `goOn` or the end of its scope. */
+  hang(): void {
+    this.server.signal('SIGSTOP');
+  }
+
+  goOn(): void {
+    this.server.signal('SIGCONT');
+  }
+
+  async #ready(args: readonly string[]): Promise<void> {
+    const below = statSync(this.directory.path).dev;
+    await until('the file system is mounted', async () => {
+      if (this.server.isOver) throw new Error(describeFailure(PROGRAM, args, await this.server.ended));
+      return statSync(this.directory.file('mnt')).dev === below ? undefined : true;
+    });
+  }
+
+  /** The server goes first: what waits for it ends with ENOTCONN, and so the mount lets go. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.server.signal('SIGKILL');
+    await this.server.ended;
+    await run(tool('umount'), ['--lazy', this.directory.file('mnt')]);
+    this.directory[Symbol.dispose]();
+  }
+}
+
+function writeFaults(directory: TempDir, { delay = {}, fail = {}, seek, inode }: FuseFaults): void {
+  const words = [
+    ...Object.entries(delay).map(([operation, milliseconds]) => `${operation}=${milliseconds}`),
+    ...Object.entries(fail).map(([operation, errno]) => `${operation}!${errno}`),
+    ...(seek === undefined ? [] : [`seek=${seek}`]),
+    ...(inode === undefined ? [] : [`inode=${inode}`]),
+  ];
+  writeFileSync(directory.file('faults.new'), `${words.join(' ')}\n`);
+  renameSync(directory.file('faults.new'), directory.file('faults'));
+}
+
+/** Once, and again when the source is newer. Several test files may do it at the same time. */
+async function compile(): Promise<void> {
+  if (existsSync(PROGRAM) && statSync(PROGRAM).mtimeMs > statSync(SOURCE).mtimeMs) return;
+  const mine = `${PROGRAM}.${process.pid}`;
+  const flags = ['-O2', '-Wall', '-D_FILE_OFFSET_BITS=64', '-I/usr/include/fuse3'];
+  try {
+    await runOk(tool('gcc'), [...flags, '-o', mine, SOURCE, '-lfuse3']);
+    renameSync(mine, PROGRAM);
+  } finally {
+    rmSync(mine, { force: true });
+  }
+}

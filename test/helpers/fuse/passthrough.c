@@ -1,0 +1,202 @@
+/*
+ * A FUSE file system that passes one directory through, with faults that a test sets while it is mounted.
+ *
+ *   passthrough ROOT MOUNTPOINT SETTINGS [writeback] [locks]
+ *
+ * writeback: the kernel may keep written data back, as with virtiofsd --writeback or passthrough_ll -o writeback.
+ * locks: F_SETLK and its kin are asked here; else the kernel keeps them itself.
+ *
+ * SETTINGS is a file of words, read anew at every request, so that what a test writes (by rename) holds from the next one on:
+ *   OP=MS       each request of this kind takes so long; OP is getattr open read write fsync fallocate lseek lock truncate
+ *   OP!ERRNO    fails with this number
+ *   seek=enxio  SEEK_DATA is ENXIO always; seek=late: data begins 1 MiB later; seek=trunc: nothing lies behind the first 64 KiB
+ *   inode=N     is added to every inode number (0x for hexadecimal), modulo 2^64
+ *
+ * SIGSTOP stops it as a server that hangs, SIGCONT lets it go on. Requests are served by several threads.
+ */
+#define FUSE_USE_VERSION 31
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *root, *settings;
+static int writeback;
+
+/* The text behind `name` and `mark` among the settings, in `value`; 0 where it is not there. */
+static int setting(const char *name, char mark, char *value, size_t size) {
+  char text[1024];
+  int fd = open(settings, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t length = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[length < 0 ? 0 : length] = 0;
+  char *rest = text, *word;
+  while ((word = strtok_r(rest, " \n", &rest))) {
+    size_t n = strlen(name);
+    if (strncmp(word, name, n) || word[n] != mark) continue;
+    snprintf(value, size, "%s", word + n + 1);
+    return 1;
+  }
+  return 0;
+}
+
+/* Every request begins here: it takes its time, and is 0 or the -errno it is to fail with. */
+static int begin(const char *operation) {
+  char value[64];
+  if (setting(operation, '=', value, sizeof value)) usleep(atoi(value) * 1000L);
+  return setting(operation, '!', value, sizeof value) ? -atoi(value) : 0;
+}
+
+static char *real(const char *path, char *buffer) {
+  snprintf(buffer, PATH_MAX, "%s%s", root, path);
+  return buffer;
+}
+
+#define FAILED(operation) \
+  int fault = begin(operation); \
+  if (fault) return fault
+#define OR_ERRNO(result) ((result) < 0 ? -errno : 0)
+
+static int on_getattr(const char *path, struct stat *st, struct fuse_file_info *fi) {
+  char name[PATH_MAX], value[64];
+  FAILED("getattr");
+  if ((fi ? fstat(fi->fh, st) : lstat(real(path, name), st)) < 0) return -errno;
+  if (setting("inode", '=', value, sizeof value)) st->st_ino += strtoull(value, NULL, 0);
+  return 0;
+}
+
+/* With write-back the kernel reads what it needs around a write, and does the appending itself. */
+static int opened(const char *path, int flags, mode_t mode, struct fuse_file_info *fi) {
+  char name[PATH_MAX];
+  if (writeback && (flags & O_ACCMODE) == O_WRONLY) flags = (flags & ~O_ACCMODE) | O_RDWR;
+  int fd = open(real(path, name), flags & ~(O_DIRECT | O_NONBLOCK | O_NOCTTY | (writeback ? O_APPEND : 0)), mode);
+  if (fd < 0) return -errno;
+  fi->fh = fd;
+  return 0;
+}
+
+static int on_open(const char *path, struct fuse_file_info *fi) {
+  FAILED("open");
+  return opened(path, fi->flags, 0, fi);
+}
+
+static int on_create(const char *path, mode_t mode, struct fuse_file_info *fi) {
+  FAILED("open");
+  return opened(path, fi->flags | O_CREAT, mode, fi);
+}
+
+static int on_read(const char *path, char *to, size_t length, off_t offset, struct fuse_file_info *fi) {
+  FAILED("read");
+  ssize_t got = pread(fi->fh, to, length, offset);
+  return got < 0 ? -errno : got;
+}
+
+static int on_write(const char *path, const char *from, size_t length, off_t offset, struct fuse_file_info *fi) {
+  FAILED("write");
+  ssize_t put = pwrite(fi->fh, from, length, offset);
+  return put < 0 ? -errno : put;
+}
+
+static int on_truncate(const char *path, off_t size, struct fuse_file_info *fi) {
+  char name[PATH_MAX];
+  FAILED("truncate");
+  return OR_ERRNO(fi ? ftruncate(fi->fh, size) : truncate(real(path, name), size));
+}
+
+static int on_utimens(const char *path, const struct timespec times[2], struct fuse_file_info *fi) {
+  char name[PATH_MAX];
+  return OR_ERRNO(fi ? futimens(fi->fh, times) : utimensat(AT_FDCWD, real(path, name), times, AT_SYMLINK_NOFOLLOW));
+}
+
+static int on_release(const char *path, struct fuse_file_info *fi) {
+  close(fi->fh);
+  return 0;
+}
+
+static int on_fsync(const char *path, int data_only, struct fuse_file_info *fi) {
+  FAILED("fsync");
+  return OR_ERRNO(data_only ? fdatasync(fi->fh) : fsync(fi->fh));
+}
+
+static int on_fallocate(const char *path, int mode, off_t offset, off_t length, struct fuse_file_info *fi) {
+  FAILED("fallocate");
+  return OR_ERRNO(fallocate(fi->fh, mode, offset, length));
+}
+
+static off_t on_lseek(const char *path, off_t offset, int whence, struct fuse_file_info *fi) {
+  char lie[64];
+  FAILED("lseek");
+  if (!setting("seek", '=', lie, sizeof lie)) {
+    off_t found = lseek(fi->fh, offset, whence);
+    return found < 0 ? -errno : found;
+  }
+  if (!strcmp(lie, "enxio")) return whence == SEEK_DATA ? -ENXIO : offset;
+  if (!strcmp(lie, "late")) return offset + (whence == SEEK_DATA ? 1 << 20 : 2 << 20);
+  if (whence == SEEK_HOLE) return 65536;
+  return offset < 65536 ? offset : -ENXIO;
+}
+
+static int on_lock(const char *path, struct fuse_file_info *fi, int command, struct flock *lock) {
+  FAILED("lock");
+  if (command == F_GETLK) lock->l_type = F_UNLCK;
+  return 0;
+}
+
+static int on_unlink(const char *path) {
+  char name[PATH_MAX];
+  return OR_ERRNO(unlink(real(path, name)));
+}
+
+static int on_rename(const char *from, const char *to, unsigned int flags) {
+  char old[PATH_MAX], new[PATH_MAX];
+  return OR_ERRNO(renameat2(AT_FDCWD, real(from, old), AT_FDCWD, real(to, new), flags));
+}
+
+static int on_readdir(const char *path, void *into, fuse_fill_dir_t fill, off_t offset, struct fuse_file_info *fi,
+                      enum fuse_readdir_flags flags) {
+  char name[PATH_MAX];
+  struct dirent *entry;
+  DIR *directory = opendir(real(path, name));
+  if (!directory) return -errno;
+  while ((entry = readdir(directory))) fill(into, entry->d_name, NULL, 0, 0);
+  closedir(directory);
+  return 0;
+}
+
+static int on_statfs(const char *path, struct statvfs *st) {
+  char name[PATH_MAX];
+  return OR_ERRNO(statvfs(real(path, name), st));
+}
+
+static void *on_init(struct fuse_conn_info *connection, struct fuse_config *config) {
+  if (writeback) connection->want |= connection->capable & FUSE_CAP_WRITEBACK_CACHE;
+  config->use_ino = 1;
+  config->attr_timeout = config->entry_timeout = 0;
+  return NULL;
+}
+
+static struct fuse_operations operations = {
+    .init = on_init, .getattr = on_getattr, .open = on_open, .create = on_create, .read = on_read, .write = on_write,
+    .truncate = on_truncate, .utimens = on_utimens, .release = on_release, .fsync = on_fsync, .fallocate = on_fallocate,
+    .lseek = on_lseek, .unlink = on_unlink, .rename = on_rename, .readdir = on_readdir, .statfs = on_statfs,
+};
+
+int main(int count, char **words) {
+  if (count < 4) return 2;
+  root = words[1];
+  settings = words[3];
+  for (int i = 4; i < count; i++) {
+    if (!strcmp(words[i], "writeback")) writeback = 1;
+    else if (!strcmp(words[i], "locks")) operations.lock = on_lock;
+    else return 2;
+  }
+  char *arguments[] = {words[0], words[2], "-f", "-o", "fsname=nbdloop-test", NULL};
+  return fuse_main(5, arguments, &operations, NULL);
+}
