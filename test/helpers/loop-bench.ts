@@ -3,10 +3,14 @@ import { truncateSync } from 'node:fs';
 import { LoopControl, type LoopControlOptions } from '../../driver/loop/loop-control.js';
 import type { LoopDevice } from '../../driver/loop/loop-device.js';
 import type { LoopEvent } from '../../driver/loop/types.js';
-import { LaneWord, laneWord } from '../../driver/queue/slots.js';
+import { LaneWord, LoFlag, laneWord, Word } from '../../driver/queue/slots.js';
 import { makeSparseFile, TempDir } from './temp.js';
 
 export const MIB = 1 << 20;
+
+/** The `LoFlag` bits that the data path sees, but what only the file system of the test decides. */
+export const publishedFlags = ({ queue }: LoopDevice): number =>
+  (new Int32Array(queue.shared)[Word.FLAGS] ?? 0) & ~LoFlag.TELLS_HOLES;
 
 export class LoopBench implements AsyncDisposable {
   readonly dir = new TempDir();

@@ -4,7 +4,7 @@ import t from 'tap';
 import type { LoopDevice } from '../../../driver/loop/loop-device.js';
 import type { LoopConfig } from '../../../driver/loop/types.js';
 import { DeviceState, LoFlag, Num, Word } from '../../../driver/queue/slots.js';
-import { LoopBench, MIB } from '../../helpers/loop-bench.js';
+import { LoopBench, MIB, publishedFlags } from '../../helpers/loop-bench.js';
 
 /** The errno that an operation fails with; the device must be as it was. */
 async function errnoOf(device: LoopDevice, operation: Promise<unknown>): Promise<string> {
@@ -43,7 +43,7 @@ t.test('a bound device shows its file, and the data path sees it', async (t) => 
   const nums = new Float64Array(device.queue.shared);
   t.equal(words[Word.STATE], DeviceState.BOUND);
   t.ok((words[Word.FD] ?? -1) >= 0);
-  t.equal(words[Word.FLAGS], 0);
+  t.equal(publishedFlags(device), 0);
   t.equal(nums[Num.OFFSET], 1024);
   t.equal(nums[Num.SIZE], MIB - 512);
   t.equal(bench.history(device), 'add bind');
@@ -120,7 +120,7 @@ t.test('read-only by wish', async (t) => {
   await using bench = new LoopBench();
   const device = await bench.bound({ readOnly: true });
   t.equal(device.snapshot().readOnly, true);
-  t.equal(new Int32Array(device.queue.shared)[Word.FLAGS], LoFlag.READ_ONLY);
+  t.equal(publishedFlags(device), LoFlag.READ_ONLY);
 });
 
 t.test('read-only where the file cannot be written', async (t) => {

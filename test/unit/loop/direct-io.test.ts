@@ -3,7 +3,14 @@ import { constants, readFileSync } from 'node:fs';
 import t from 'tap';
 import type { LoopDevice } from '../../../driver/loop/loop-device.js';
 import { LoFlag, Word } from '../../../driver/queue/slots.js';
-import { errnoOf, isPending, LoopBench, MIB, stuckRequest } from '../../helpers/loop-bench.js';
+import {
+  errnoOf,
+  isPending,
+  LoopBench,
+  MIB,
+  publishedFlags,
+  stuckRequest,
+} from '../../helpers/loop-bench.js';
 
 /** Open flags of the device's descriptor as the kernel has them. */
 function isDirect(device: LoopDevice): boolean {
@@ -36,11 +43,11 @@ t.test('on and off, on the one descriptor', { skip }, async (t) => {
   const device = await directDevice(bench);
   t.ok(isDirect(device));
   t.equal(device.snapshot().directIo, true);
-  t.equal(new Int32Array(device.queue.shared)[Word.FLAGS], LoFlag.DIRECT_IO);
+  t.equal(publishedFlags(device), LoFlag.DIRECT_IO);
   await device.loopSetDio(true);
   await device.loopSetDio(false);
   t.notOk(isDirect(device));
-  t.equal(new Int32Array(device.queue.shared)[Word.FLAGS], 0);
+  t.equal(publishedFlags(device), 0);
   t.equal(bench.history(device), 'add bind change change', 'asking for what is so changes nothing');
 });
 
