@@ -3,7 +3,7 @@
 import { mkdir, open, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { destination, type Logger, pino } from 'pino';
+import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import { loadTls, type TlsFiles } from '../server/negotiation/tls-settings.js';
 import { NbdServer, type ServerLimits, type ServerTls } from '../server/server.js';
 import { type Claim, claimSocket } from './control/claim.js';
@@ -111,7 +111,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 }
 
 async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[]): Promise<Daemon> {
-  const log = pino({ level: options.logLevel, base: null }, destination({ fd: 2, sync: true }));
+  const log = pino({ level: options.logLevel, base: null }, standardError());
   const paths = await socketPaths(options);
   const order = new LockOrder({ onReport: (report) => log.error({ lockdep: report.text }, report.message) });
   const loops: LoopControl = new LoopControl({ order, log, onThaw: () => server.wake() });
@@ -245,6 +245,13 @@ function nbdServer(options: DaemonOptions, parts: ServerParts): NbdServer {
       endProcess(1);
     },
   });
+}
+
+/** What cannot be written there, since the terminal is gone or the disk behind it is full, is lost: we go on. */
+function standardError(): DestinationStream {
+  const stream = destination({ fd: 2, sync: true });
+  stream.on('error', () => undefined);
+  return stream;
 }
 
 /** The control server loads when the NBD server listens already: it is the larger half of a start. */

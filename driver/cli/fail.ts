@@ -1,5 +1,8 @@
 /** The one error printer: a sentence with the errno name on stderr, and the exit status. */
 
+import { closeDoors } from './doors.js';
+import { ignoreUserSignals } from './signals.js';
+
 /** A mistake found on this side of the socket. */
 export class CliError extends Error {
   override readonly name = 'CliError';
@@ -38,18 +41,15 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
-export interface ProgramOptions {
-  /** Go on when nobody reads what we print. */
-  readonly outlivesReader?: boolean;
-}
-
 /**
  * Runs a program to its exit status. The status is set, not forced, so that what was printed leaves first; a
  * reader that closed our output (`| head`) ends the program quietly.
  */
-export function runProgram(program: string, main: () => Promise<number>, options: ProgramOptions = {}): void {
+export function runProgram(program: string, main: () => Promise<number>): void {
+  ignoreUserSignals();
+  closeDoors();
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (options.outlivesReader === true) return;
+    if (outlivesReader) return;
     if (error.code !== 'EPIPE') printError(program, error);
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });
@@ -62,4 +62,12 @@ export function runProgram(program: string, main: () => Promise<number>, options
       process.exitCode = 1;
     },
   );
+}
+
+let outlivesReader = false;
+
+/** From here on the program goes on when nobody reads what it prints, or its terminal is gone. */
+export function outliveReader(): void {
+  outlivesReader = true;
+  process.stderr.on('error', () => undefined);
 }

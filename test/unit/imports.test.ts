@@ -12,7 +12,7 @@ const under = (path: string, ...places: string[]): boolean =>
 
 const DAEMON = 'driver/daemon.ts';
 /** What may start the daemon: its program, and the library's entry. */
-const DAEMON_USERS = ['driver/cli/nbdloopd.ts', 'driver/index.ts'];
+const DAEMON_USERS = ['driver/cli/run-daemon.ts', 'driver/index.ts'];
 /** Messages hold types and a few constants. */
 const CLI_MAY_USE = [
   'driver/control/client.ts',

@@ -1,0 +1,135 @@
+/** The daemon in the foreground, from its command line to its end: what `nbdloopd` and `nbdloop serve` do. */
+
+import { setFlagsFromString } from 'node:v8';
+import type { Daemon, DaemonOptions } from '../daemon.js';
+import { expectKnownProcessor } from '../processor.js';
+import { packageVersion } from '../version.js';
+import { CliError, outliveReader, printError } from './fail.js';
+import { type DaemonFlags, DEFAULT_LISTEN, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
+import { type DaemonSignals, daemonSignals } from './signals.js';
+import { humanBytes } from './units.js';
+
+const PROGRAM = 'nbdloopd';
+/** Requests in flight have this long to finish after SIGTERM, milliseconds. */
+const DRAIN_MS = 4000;
+/** After this the process ends whatever is left, milliseconds. */
+const DEADLINE_MS = 4800;
+/** After this, starting is over and has left some MiB free, milliseconds. */
+const SETTLED_MS = 1000;
+
+/** Runs until a signal ends it; `words` are the options. Does not return. Throws what is wrong with the options. */
+export async function runDaemon(words: readonly string[]): Promise<never> {
+  const flags = daemonFlags(nbdloopdProgram(), words);
+  let endNow = (): void => process.exit(1);
+  const signals = daemonSignals(() => endNow());
+  outliveReader();
+  if (!usesTls(flags)) keepHeapSmall();
+  const library = await loadDaemon();
+  library.keepLargeMemoryMapped();
+  endNow = () => library.endProcess(1);
+  abortOnBug(library.endProcess);
+  try {
+    await serve(flags, library, signals);
+  } catch (error) {
+    printError(PROGRAM, error);
+    library.endProcess(1);
+  }
+  return library.endProcess(0);
+}
+
+type DaemonLibrary = typeof import('../daemon.js');
+
+/** From start to drain. */
+async function serve(flags: DaemonFlags, library: DaemonLibrary, signals: DaemonSignals): Promise<void> {
+  const { startDaemon, endProcess, takeActivatedSockets, ServiceNotifier } = library;
+  const manager = new ServiceNotifier();
+  const activated = takeActivatedSockets();
+  // A default address is for those who start us by hand.
+  const listen = flags.listen ?? (activated.length > 0 ? [] : DEFAULT_LISTEN);
+  const daemon = await startDaemon({ ...optionsOf(flags), listen, activated });
+  process.stdout.write(greeting(daemon));
+  manager.ready(`serving ${boundDevices(daemon).length} devices`);
+  setTimeout(library.giveFreeMemoryBack, SETTLED_MS).unref();
+  await Promise.race([signals.ended, daemon.successor]);
+  manager.stopping();
+  // Whatever is left then is cut: a service manager would kill us next.
+  setTimeout(() => endProcess(0), DEADLINE_MS).unref();
+  await daemon.drain(DRAIN_MS);
+}
+
+/** A bug ends us, as it would anyway; but Node's own way waits for threads that wait for connections. */
+function abortOnBug(endProcess: (status: number) => never): void {
+  process.on('uncaughtException', (error) => {
+    process.stderr.write(`${PROGRAM}: ended by a bug: ${error.stack ?? error.message}\n`);
+    endProcess(1);
+  });
+}
+
+/**
+ * Has V8 prefer memory to time, on every thread: requests make no garbage, and what loading leaves behind would stay. The
+ * young generation keeps its first size, and the old one grows in small steps. Not where there is TLS: each record is
+ * memory that Node allocates, and writes would be 40 % slower.
+ */
+function keepHeapSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+  setFlagsFromString('--optimize-for-size');
+}
+
+/** Every system call of the data path goes through koffi: without it there is nothing to serve with. */
+async function loadDaemon(): Promise<DaemonLibrary> {
+  expectKnownProcessor(); // before koffi, which may know this processor or not
+  try {
+    await import('koffi');
+  } catch (error) {
+    const detail = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
+    throw new CliError(
+      'ENOSYS',
+      `koffi, which makes the system calls, cannot be loaded on this machine: ${detail}`,
+    );
+  }
+  return import('../daemon.js');
+}
+
+function usesTls({ tlsCert, tlsPsk }: DaemonFlags): boolean {
+  return tlsCert !== undefined || tlsPsk !== undefined;
+}
+
+function optionsOf(flags: DaemonFlags): Omit<DaemonOptions, 'listen'> {
+  const { device, listen: _listen, tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire, ...rest } = flags;
+  const tls = { cert: tlsCert, key: tlsKey, ca: tlsCa, psk: tlsPsk, isRequired: tlsRequire === true };
+  const demonstrate = flags.control === undefined && flags.stateDir === undefined;
+  return { ...rest, devices: device, tls, demonstrate };
+}
+
+const boundDevices = (daemon: Daemon) =>
+  daemon.loops
+    .devices()
+    .map((device) => device.snapshot())
+    .filter(({ file }) => file !== null);
+
+/** Where it serves what, and the two lines that attach the first device. */
+function greeting(daemon: Daemon): string {
+  const devices = boundDevices(daemon);
+  const [first] = devices;
+  const lines = [
+    `${PROGRAM} ${packageVersion()}, process ${process.pid}, control socket ${daemon.controlPath}`,
+  ];
+  for (const { name, file, size } of devices) {
+    lines.push(`${name}: ${file} (${humanBytes(size)})`, ...daemon.uris(name).map((uri) => `  ${uri}`));
+  }
+  if (first === undefined)
+    lines.push(
+      'no device yet; nbdlosetup -f --show FILE adds one',
+      ...daemon.uris('').map((uri) => `  ${uri}`),
+    );
+  else if (daemon.addresses.tls) lines.push('Clients must use TLS.');
+  else {
+    const [socket = ''] = daemon.addresses.unix;
+    lines.push(
+      'To attach it, as root:',
+      '  modprobe nbd',
+      `  nbd-client -unix ${socket} -N ${first.name} /dev/nbd${first.number}`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
