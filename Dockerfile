@@ -27,4 +27,4 @@ ENV NBDLOOP_CONTROL=/run/nbdloop/control.sock
 VOLUME ["/srv/nbdloop"]
 EXPOSE 10809
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["nbdloop", "status"]
-ENTRYPOINT ["nbdloopd", "--listen", "0.0.0.0:10809", "--unix", "/run/nbdloop/nbd.sock", "--control", "/run/nbdloop/control.sock"]
+ENTRYPOINT ["nbdloopd", "--unix", "/run/nbdloop/nbd.sock", "--control", "/run/nbdloop/control.sock"]

@@ -10,15 +10,16 @@ import { type Claim, claimSocket } from './control/claim.js';
 import type { ControlContext } from './control/context.js';
 import type { DaemonInfo } from './control/messages.js';
 import type { ControlServer } from './control/server.js';
-import { socketPaths } from './control/socket-paths.js';
+import { type SocketPaths, socketPaths } from './control/socket-paths.js';
 import { type Addresses, exportUris } from './control/uris.js';
 import { openableCpuLatency } from './cpu-latency.js';
 import { LoopError } from './errno.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
+import { groupNumber } from './kernel/group.js';
 import type { ActivatedSocket } from './kernel/service-manager.js';
 import { KernelParts } from './kernel-parts.js';
-import { listen, type TcpAddress } from './listen.js';
+import { type Guard, listen, type TcpAddress, type UnixListener } from './listen.js';
 import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
@@ -41,6 +42,10 @@ export interface DaemonOptions {
   readonly listenRo?: readonly TcpAddress[];
   /** NBD over a Unix socket at this path; absent: in the run directory; null: none. */
   readonly unix?: string | null;
+  /** Permission bits of the Unix socket's file; absent: 0600. */
+  readonly unixMode?: number;
+  /** Name or number of the group it belongs to; absent: the process's. */
+  readonly unixGroup?: string;
   /** The control API at this path; absent: in the run directory; null: none. */
   readonly control?: string | null;
   /** Absent: beside the control socket. Without both, devices can't be attached to the kernel. */
@@ -66,6 +71,8 @@ export interface DaemonOptions {
   readonly maxPayload?: number;
   /** Networks whose clients are served over TCP; empty: all. */
   readonly allow?: readonly string[];
+  /** Other machines may connect without TLS; absent: an address that they can reach is refused (EPERM). */
+  readonly insecure?: boolean;
   readonly tls?: TlsSettings;
   /** Listening sockets that a service manager opened for us. */
   readonly activated?: readonly ActivatedSocket[];
@@ -147,10 +154,13 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   await bindFiles(loops, options);
   await kernel?.keeper.save();
   const listeners = await listen(server, {
-    unix: paths.ours.find((path) => path === paths.unix) ?? null,
+    unix: unixListener(options, paths),
     activated: options.activated ?? [],
     tcp: options.listen,
     tcpReadOnly: options.listenRo ?? [],
+    guard: guardOf(options),
+    onFailure: hasAttached(loops, kernel) ? 'retry' : 'reject',
+    log,
   });
   addresses = { ...addresses, ...listeners };
   // A client may say what it wants meanwhile; its requests wait for the threads.
@@ -271,6 +281,23 @@ function tlsOf({ tls }: DaemonOptions): ServerTls | undefined {
   if (loaded !== undefined) return { options: loaded, isRequired };
   if (isRequired) throw new LoopError('EINVAL', 'TLS cannot be required without a certificate or a key file');
   return undefined;
+}
+
+const hasAttached = (loops: LoopControl, kernel: KernelParts | undefined): boolean =>
+  kernel !== undefined && loops.devices().some(({ number }) => kernel.attachments.record(number) !== null);
+
+/** The Unix socket to make; null where there is none, or a service manager made it. */
+function unixListener(
+  { unixMode: mode, unixGroup }: DaemonOptions,
+  { unix, ours }: SocketPaths,
+): UnixListener | null {
+  if (unix === null || !ours.includes(unix)) return null;
+  return { path: unix, mode, group: unixGroup === undefined ? undefined : groupNumber(unixGroup) };
+}
+
+function guardOf({ tls, allow = [], insecure = false }: DaemonOptions): Guard {
+  const isOn = tls?.cert !== undefined || tls?.psk !== undefined;
+  return { tls: tls?.isRequired === true ? 'required' : isOn ? 'optional' : 'off', allow, insecure };
 }
 
 /** What is given; the server has defaults for the rest. */

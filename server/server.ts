@@ -1,5 +1,5 @@
 /** Listens, accepts, and sees a connection through its handshake to the thread that serves it. */
-import { chmod } from 'node:fs/promises';
+import { chmod, chown } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { ExportTable, OpenedExport } from './export.js';
 import { type Handshake, hangUp, type ServerTls, shakeHands } from './handshake.js';
@@ -46,6 +46,13 @@ export interface NbdServerOptions {
 
 /** What clients of a listener may do with any export. */
 export type ListenerAccess = 'read-write' | 'read-only';
+
+/** Of a Unix socket's file: permission bits (default 0600), the number of its group (default: ours). */
+export interface UnixSocketOptions {
+  readonly mode?: number | undefined;
+  readonly group?: number | undefined;
+  readonly access?: ListenerAccess;
+}
 
 /** A socket that is served without a handshake. */
 export interface ServedSocket {
@@ -102,11 +109,18 @@ export class NbdServer {
 
   /**
    * Listens on a Unix socket at a path where nothing is. Handshakes begin at once; requests wait until `ready`.
-   * `mode`: of the socket's file.
+   * Nobody but its owner can connect before its file has `group` and `mode`.
    */
-  async listenUnix(path: string, mode = 0o600, access: ListenerAccess = 'read-write'): Promise<void> {
-    await this.#listen({ path }, 'unix', access);
-    await chmod(path, mode);
+  async listenUnix(
+    path: string,
+    { mode = 0o600, group, access = 'read-write' }: UnixSocketOptions = {},
+  ): Promise<void> {
+    const before = process.umask(0o177);
+    const listening = this.#listen({ path }, 'unix', access); // binds before it returns
+    process.umask(before);
+    await listening;
+    if (group !== undefined) await chown(path, -1, group);
+    if (mode !== 0o600) await chmod(path, mode);
   }
 
   /** Listens on a socket that is bound already (socket activation); it is the server's from here on. */
@@ -155,6 +169,11 @@ export class NbdServer {
       closed,
       part,
     };
+  }
+
+  /** True once newcomers are turned away. */
+  get isDraining(): boolean {
+    return this.#isDraining;
   }
 
   connections(): ConnectionInfo[] {

@@ -7,11 +7,12 @@ import { parseSize, SizeError } from './size.js';
 /** The options as given; what is absent takes the daemon's defaults. */
 export interface DaemonFlags {
   readonly device: readonly string[];
-  /** Undefined when the command line does not say; empty for "none". */
-  readonly listen: readonly ListenAddress[] | undefined;
+  readonly listen: readonly ListenAddress[];
   /** Listeners whose clients can only read. */
   readonly listenRo: readonly ListenAddress[];
   readonly unix?: string;
+  readonly unixMode?: number;
+  readonly unixGroup?: string;
   readonly control?: string;
   readonly stateDir?: string;
   readonly handover?: true;
@@ -27,6 +28,7 @@ export interface DaemonFlags {
   readonly maxOption?: number;
   readonly maxOptions?: number;
   readonly allow: readonly string[];
+  readonly insecure?: true;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsCa?: string;
@@ -42,8 +44,6 @@ export interface ListenAddress {
 }
 
 export const DEFAULT_PORT = 10_809;
-/** Where to listen when neither the command line nor a service manager says. */
-export const DEFAULT_LISTEN: readonly ListenAddress[] = [{ host: '127.0.0.1', port: DEFAULT_PORT }];
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
 
 export function nbdloopdProgram(): Command {
@@ -57,9 +57,9 @@ export function nbdloopdProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'nbdloopd: ')) })
     .option('--device <file>', 'bind this file at start; repeatable: loop0, loop1, ...', collect, [])
     .addOption(
-      new Option('--listen <host:port>', 'listen for NBD over TCP, or "none"; repeatable')
+      new Option('--listen <host:port>', 'listen for NBD over TCP; repeatable')
         .argParser(collectListen)
-        .default(undefined, `127.0.0.1:${DEFAULT_PORT}`),
+        .default(undefined, 'none'),
     )
     .addOption(
       new Option('--listen-ro <host:port>', 'the same for clients that may only read; repeatable')
@@ -67,6 +67,8 @@ export function nbdloopdProgram(): Command {
         .default([], 'none'),
     )
     .option('--unix <path>', 'listen for NBD on this Unix socket (default: nbd.sock in the run directory)')
+    .option('--unix-mode <octal>', 'permissions of that socket (default: 600)', permissions)
+    .option('--unix-group <group>', 'group of that socket, by name or number')
     .option('--control <path>', 'control socket (default: control.sock in the run directory)')
     .option('--state-dir <dir>', 'where the state for a restart is kept (default: beside the control socket)')
     .option('--handover', 'when ended, leave every device attached for the next daemon')
@@ -96,6 +98,7 @@ export function nbdloopdProgram(): Command {
     .option('--max-option <bytes>', 'bytes of an option (default: 65536)', between(512, 1 << 20))
     .option('--max-options <n>', 'options before an export is chosen (default: 1024)', between(1, 65_536))
     .option('--allow <network>', 'serve only TCP clients in this network, CIDR; repeatable', collect, [])
+    .option('--insecure', 'let other machines connect without TLS, whatever their address')
     .option('--tls-cert <file>', 'certificate chain of the server, PEM')
     .option('--tls-key <file>', 'its private key, PEM')
     .option('--tls-ca <file>', 'ask clients for a certificate of these authorities, PEM')
@@ -111,7 +114,7 @@ export function daemonFlags(program: Command, words: readonly string[]): DaemonF
   const { listen, ...rest } = program
     .parse(words, { from: 'user' })
     .opts<Omit<DaemonFlags, 'listen'> & { listen?: Listen }>();
-  return { ...rest, listen: listen === 'none' ? [] : listen };
+  return { ...rest, listen: listen === undefined || listen === 'none' ? [] : listen };
 }
 
 type Listen = readonly ListenAddress[] | 'none';
@@ -138,6 +141,12 @@ export function listenAddress(text: string): ListenAddress {
   const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
   if (text === '' || match === null || port > 65_535) throw new InvalidArgumentError('It is not HOST:PORT.');
   return { host: match[1] ?? (match[2] === '' || match[2] === undefined ? '::' : match[2]), port };
+}
+
+/** Permission bits, in octal as chmod(1) takes them. */
+function permissions(text: string): number {
+  if (!/^0?[0-7]{3}$/.test(text)) throw new InvalidArgumentError('It is not an octal mode such as 660.');
+  return Number.parseInt(text, 8);
 }
 
 /** A multiple of every block size; the document asks for 1 MiB at least. */

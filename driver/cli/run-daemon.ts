@@ -5,7 +5,7 @@ import type { Daemon, DaemonOptions } from '../daemon.js';
 import { expectKnownProcessor } from '../processor.js';
 import { packageVersion } from '../version.js';
 import { CliError, outliveReader, printError } from './fail.js';
-import { type DaemonFlags, DEFAULT_LISTEN, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
+import { type DaemonFlags, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
 import { type DaemonSignals, daemonSignals } from './signals.js';
 import { humanBytes } from './units.js';
 
@@ -44,9 +44,7 @@ async function serve(flags: DaemonFlags, library: DaemonLibrary, signals: Daemon
   const { startDaemon, endProcess, takeActivatedSockets, ServiceNotifier } = library;
   const manager = new ServiceNotifier();
   const activated = takeActivatedSockets();
-  // A default address is for those who start us by hand.
-  const listen = flags.listen ?? (activated.length > 0 ? [] : DEFAULT_LISTEN);
-  const daemon = await startDaemon({ ...optionsOf(flags), listen, activated });
+  const daemon = await startDaemon({ ...optionsOf(flags), activated });
   process.stdout.write(greeting(daemon));
   manager.ready(`serving ${boundDevices(daemon).length} devices`);
   setTimeout(library.giveFreeMemoryBack, SETTLED_MS).unref();
@@ -94,8 +92,8 @@ function usesTls({ tlsCert, tlsPsk }: DaemonFlags): boolean {
   return tlsCert !== undefined || tlsPsk !== undefined;
 }
 
-function optionsOf(flags: DaemonFlags): Omit<DaemonOptions, 'listen'> {
-  const { device, listen: _listen, tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire, ...rest } = flags;
+function optionsOf(flags: DaemonFlags): DaemonOptions {
+  const { device, tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire, ...rest } = flags;
   const tls = { cert: tlsCert, key: tlsKey, ca: tlsCa, psk: tlsPsk, isRequired: tlsRequire === true };
   const demonstrate = flags.control === undefined && flags.stateDir === undefined;
   return { ...rest, devices: device, tls, demonstrate };

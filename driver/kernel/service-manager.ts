@@ -48,11 +48,12 @@ export function takeActivatedSockets(env: Environment = process.env): ActivatedS
   return Array.from({ length: Number(LISTEN_FDS) }, (_, at) => {
     const fd = FIRST_FD + at;
     fcntl(fd, F_SETFD, 'int', FD_CLOEXEC);
-    return { fd, name: names[at] ?? '', address: addressOf(fd) };
+    return { fd, name: names[at] ?? '', address: addressOfSocket(fd) };
   });
 }
 
-function addressOf(fd: number): ActivatedSocket['address'] {
+/** Where a socket is bound (getsockname(2)). Throws for what is no socket, or none of a family that is served. */
+export function addressOfSocket(fd: number): ActivatedSocket['address'] {
   const address = Buffer.alloc(ADDRESS_BYTES);
   const length = [ADDRESS_BYTES];
   if (getsockname(fd, address, length) !== 0) throw new Error(`descriptor ${fd} is not a socket (ENOTSOCK)`);

@@ -95,6 +95,11 @@ export class Daemon implements AsyncDisposable {
     return run(process.execPath, [entry(program), ...args], { env: { NBDLOOP_CONTROL: this.control } });
   }
 
+  /** Starts one of the tools against this daemon; the caller ends it. */
+  startCli(program: 'nbdlosetup' | 'nbdloop', ...args: readonly string[]): RunningProcess {
+    return start(process.execPath, [entry(program), ...args], { env: { NBDLOOP_CONTROL: this.control } });
+  }
+
   /** Runs one of the tools, which must succeed; its standard output, trimmed. */
   async cliOk(program: 'nbdlosetup' | 'nbdloop', ...args: readonly string[]): Promise<string> {
     const ended = await this.cli(program, ...args);

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import t from 'tap';
-import { Daemon, freePort } from '../helpers/daemon.js';
+import { Daemon } from '../helpers/daemon.js';
 import { runOk } from '../helpers/process.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
 import { skipUnless, tool } from '../helpers/tools.js';
@@ -29,14 +29,10 @@ t.test(
       const call = `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`;
       writeFileSync(dir.file('bin', name), call, { mode: 0o755 });
     }
-    // As `npm start` leaves it, but on a port that is free here.
-    const port = await freePort();
-    await using daemon = await Daemon.start({
-      port,
-      devices: [makeSparseFile(dir.file('served.img'), 1 << 20)],
-    });
+    // As `npm start` leaves it.
+    await using daemon = await Daemon.start({ devices: [makeSparseFile(dir.file('served.img'), 1 << 20)] });
     const shell = (block: string) =>
-      runOk(tool('sh'), ['-euc', block.replaceAll('10809', String(port))], {
+      runOk(tool('sh'), ['-euc', block], {
         cwd: dir.path,
         env: { PATH: `${dir.file('bin')}:${process.env.PATH}`, NBDLOOP_CONTROL: daemon.control },
       });

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import t from 'tap';
 import { ControlClient } from '../../driver/control/client.js';
@@ -7,6 +7,8 @@ import { type DaemonOptions, startDaemon } from '../../driver/daemon.js';
 import { serve } from '../../driver/index.js';
 import { isPending, stuckRequest } from '../helpers/loop-bench.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
+
+t.setTimeout(120_000);
 
 const options = (dir: TempDir, more: Partial<DaemonOptions> = {}): DaemonOptions => ({
   devices: [],
@@ -67,9 +69,16 @@ t.test('a start that fails leaves nothing behind, and can be made again', async 
     message: new RegExp(`127\\.0\\.0\\.1:${port}.*--listen`),
   });
   t.strictSame(socketsIn(dir), []);
-  await t.rejects(startDaemon(options(dir, { listen: [{ host: '192.0.2.1', port: 0 }] })), {
-    name: 'LoopError',
-    errno: 'EADDRNOTAVAIL',
+  for (const host of ['0.0.0.0', '::', '192.0.2.1']) {
+    await t.rejects(startDaemon(options(dir, { listen: [{ host, port: 0 }] })), {
+      name: 'LoopError',
+      errno: 'EPERM',
+      message: /--tls-cert .*--allow NETWORK, or --insecure/,
+    });
+  }
+  await t.rejects(startDaemon(options(dir, { unixGroup: 'no such group' })), {
+    errno: 'ENOENT',
+    message: /no such group/,
   });
   await t.rejects(startDaemon(options(dir, { devices: [dir.file('missing')] })), {
     errno: 'EBADF',
@@ -80,6 +89,55 @@ t.test('a start that fails leaves nothing behind, and can be made again', async 
   await daemon.drain(1000);
   t.notOk(existsSync(dir.file('data')), 'no disk was asked for');
 });
+
+t.test('an address that no interface has yet is listened on, as at boot', async (t) => {
+  using dir = new TempDir();
+  const listen = [
+    { host: '192.0.2.1', port: 0 },
+    { host: '2001:db8::1', port: 0 },
+  ];
+  const daemon = await startDaemon(options(dir, { listen, allow: ['192.0.2.0/24', '2001:db8::/32'] }));
+  const { tcp } = daemon.addresses;
+  t.match(
+    tcp,
+    listen.map(({ host }) => ({ host })),
+  );
+  for (const { host, port } of tcp) t.ok(isListening(host, port), `${host} port ${port}`);
+  await daemon.drain(1000);
+});
+
+t.test('localhost is the loopback of both families, on one port', async (t) => {
+  using dir = new TempDir();
+  const daemon = await startDaemon(options(dir, { listen: [{ host: 'localhost', port: 0 }] }));
+  const [first, second] = daemon.addresses.tcp;
+  t.match([first, second], [{ host: '127.0.0.1' }, { host: '::1' }]);
+  t.equal(first?.port, second?.port);
+  await daemon.drain(1000);
+});
+
+t.test("the NBD socket's mode and group are as asked, and its owner's alone by default", async (t) => {
+  using dir = new TempDir();
+  const closed = await startDaemon(options(dir));
+  t.equal(statSync(dir.file('run', 'n.sock')).mode & 0o777, 0o600);
+  await closed.drain(1000);
+  const gid = process.getgid?.() ?? 0;
+  const group = process.getuid?.() === 0 ? 'daemon' : String(gid);
+  const shared = await startDaemon(options(dir, { unixMode: 0o660, unixGroup: group }));
+  const { mode, gid: found } = statSync(dir.file('run', 'n.sock'));
+  t.equal(mode & 0o777, 0o660);
+  t.equal(found, group === 'daemon' ? 1 : gid);
+  t.equal(statSync(dir.file('run', 'c.sock')).mode & 0o777, 0o600, 'the control socket stays closed');
+  await shared.drain(1000);
+});
+
+/** True where /proc shows a socket that listens on this address. */
+function isListening(host: string, port: number): boolean {
+  const table = readFileSync(host.includes(':') ? '/proc/self/net/tcp6' : '/proc/self/net/tcp', 'utf8');
+  const hex = port.toString(16).toUpperCase().padStart(4, '0');
+  return table
+    .split('\n')
+    .some((line) => new RegExp(`^ *\\d+: [0-9A-F]+:${hex} [0-9A-F]+:0000 0A `).test(line));
+}
 
 t.test('a drain waits for the clear that a last close has left behind, but not for ever', async (t) => {
   for (const outcome of ['unbound', 'rundown']) {
