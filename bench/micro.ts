@@ -75,6 +75,7 @@ const boundDevice = (fd: number): LoopBackend => {
   const words = new Int32Array(shared);
   words[Word.STATE] = DeviceState.BOUND;
   words[Word.FD] = fd;
+  words[Word.FILE_GENERATION] = 1;
   words[Word.BLOCK_SIZE] = 512;
   new Float64Array(shared)[Num.SIZE] = BLOCK * BLOCKS;
   return new LoopBackend(shared, 0);

@@ -1,34 +1,27 @@
 /**
- * The data side of a device's request queue (loop.c's `loop_queue_rq` and `lo_rw_aio`): a Backend over the
- * shared slots. One instance per device and thread; the thread is the only writer of its lane.
+ * The data side of a device's request queue (loop.c's `loop_queue_rq`): a Backend over the shared slots. It is the
+ * gate, admission, the counters and the map of what changed; what is behind them is the device's `Store`. One instance
+ * per device and thread; the thread is the only writer of its lane.
  */
 import { constants } from 'node:os';
 import type { Access, Backend, DataPath, Errno, ZeroMode } from '../../server/backend.js';
-import { Aio } from '../io/aio.js';
-import { extentAt, isKnownData } from '../io/extents.js';
-import * as file from '../io/file-calls.js';
-import { flushFile, readDirect, readFully, writeDirect, writeFromPipe, writeFully } from '../io/transfer.js';
-import { punchRange, zeroRange } from '../io/zero-range.js';
-import { Batch } from './batch.js';
+import { type FileDescription, FileStore } from '../store/file-store.js';
+import type { Store } from '../store/store.js';
+import { NO_TOOLS, openThreadTools, type ThreadTools } from '../store/thread-tools.js';
+import { BatchCounts } from './batch-counts.js';
 import { DirtyMap } from './dirty-map.js';
 import { LaneCounters } from './lane-counters.js';
-import { Learned } from './learned.js';
-import { Offload, type Range } from './offload.js';
 import { DeviceState, DIRTY_OFFSET, LaneNum, LaneWord, LoFlag, laneWord, Num, Word } from './slots.js';
 
-const { EAGAIN, EINTR, EINVAL, EIO, ENOSPC, ENOTSUP, EOPNOTSUPP, EPERM } = constants.errno;
-
-/** Parts a batch may have. */
-const BATCH_PARTS = 64;
+const { EAGAIN, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
 
 /** Opens the data path of one thread. */
 export function openDataPath(lane: number): DataPath {
-  const offload = Offload.open();
-  const aio = Aio.open(BATCH_PARTS);
+  const tools = openThreadTools();
   return {
-    attach: (shared) => new LoopBackend(shared, lane, offload, aio && new Batch(aio)),
-    completions: offload,
-    close: () => aio?.close(),
+    attach: (shared) => new LoopBackend(shared, lane, tools),
+    completions: tools.offload,
+    close: () => tools.close(),
   };
 }
 
@@ -38,33 +31,65 @@ export class LoopBackend implements Backend {
   readonly #dirty: DirtyMap;
   readonly #inFlight: number;
   readonly #counters: LaneCounters;
-  readonly #learned = new Learned();
-  readonly #offload: Offload | undefined;
-  readonly #batch: Batch | undefined;
+  readonly #tools: ThreadTools;
+  readonly #batch = new BatchCounts();
+  /** Of `#generation`; asked while a request is counted in, when nothing is published. */
+  #store: Store;
+  #generation = 0;
 
-  constructor(shared: SharedArrayBuffer, lane: number, offload?: Offload, batch?: Batch) {
-    this.#offload = offload;
-    this.#batch = batch;
+  constructor(shared: SharedArrayBuffer, lane: number, tools: ThreadTools = NO_TOOLS) {
+    this.#tools = tools;
     this.#words = new Int32Array(shared);
     this.#nums = new Float64Array(shared, 0, DIRTY_OFFSET / 8);
     this.#dirty = new DirtyMap(shared);
     this.#inFlight = laneWord(lane) + LaneWord.IN_FLIGHT;
     this.#counters = new LaneCounters(this.#nums, lane);
+    this.#store = this.#fileStore({ fd: -1, alignment: 1, tellsHoles: false });
+    if (this.#countIn()) this.exit();
   }
 
   /* The gate: the count goes up before the depth is read, so a freeze that saw a count of 0 sees no one enter. */
 
   enter(): boolean {
-    Atomics.add(this.#words, this.#inFlight, 1);
-    if (Atomics.load(this.#words, Word.FREEZE_DEPTH) === 0) return true;
-    this.exit();
+    if (this.#countIn()) return true;
     this.#counters.add(LaneNum.PARKED, 1);
+    return false;
+  }
+
+  #countIn(): boolean {
+    Atomics.add(this.#words, this.#inFlight, 1);
+    if (Atomics.load(this.#words, Word.FREEZE_DEPTH) === 0) {
+      if (this.#words[Word.FILE_GENERATION] !== this.#generation) this.#openStore();
+      return true;
+    }
+    this.exit();
     return false;
   }
 
   exit(): void {
     if (Atomics.sub(this.#words, this.#inFlight, 1) !== 1) return;
     if (Atomics.load(this.#words, Word.FREEZE_DEPTH) !== 0) Atomics.notify(this.#words, this.#inFlight);
+  }
+
+  /** Something was published since this thread was here last. Counted in. */
+  #openStore(): void {
+    this.#generation = this.#words[Word.FILE_GENERATION] ?? 0;
+    const isDirect = (this.#flags() & LoFlag.DIRECT_IO) !== 0;
+    this.#store = this.#fileStore({
+      fd: this.#words[Word.FD] ?? -1,
+      alignment: isDirect ? this.#words[Word.DIO_ALIGN] || 4096 : 1,
+      tellsHoles: (this.#flags() & LoFlag.TELLS_HOLES) !== 0,
+    });
+  }
+
+  #fileStore(description: FileDescription): Store {
+    const words = this.#words;
+    return new FileStore(description, this.#tools, {
+      get value() {
+        return Atomics.load(words, Word.ZEROED);
+      },
+      increment: () => Atomics.add(words, Word.ZEROED, 1),
+    });
   }
 
   admit(access: Access, offset: number, length: number): Errno {
@@ -77,7 +102,7 @@ export class LoopBackend implements Backend {
     if (!this.#isBound()) return EIO;
     const isWrite = access === 'write';
     if (isWrite && (this.#flags() & LoFlag.READ_ONLY) !== 0) return EPERM;
-    if (offset + length > this.#num(Num.SIZE)) return isWrite ? ENOSPC : EINVAL;
+    if (offset + length > (this.#nums[Num.SIZE] ?? 0)) return isWrite ? ENOSPC : EINVAL;
     return 0;
   }
 
@@ -88,138 +113,91 @@ export class LoopBackend implements Backend {
   }
 
   look(address: number, offset: number, length: number): Errno {
-    const position = this.#position(offset);
-    const errno = this.#isDirect()
-      ? readDirect(this.#fd(), address, length, position, this.#alignment())
-      : readFully(this.#fd(), address, length, position);
-    return this.#counters.failed(errno);
+    return this.#counters.failed(this.#store.read(address, this.#position(offset), length));
   }
 
   readNow(address: number, offset: number, length: number): Errno {
-    const learned = this.#learn();
-    if (this.#offload === undefined || learned.noWait === false) return this.read(address, offset, length);
-    const got = file.preadNoWait(this.#fd(), address, length, this.#position(offset));
-    learned.noWait = got >= 0 || file.errno() !== EOPNOTSUPP;
-    if (got === length) {
-      this.#counters.read(length);
-      return 0;
-    }
-    if (got !== 0 && learned.noWait) return EAGAIN; // some of it is not in the page cache
-    return this.read(address, offset, length);
+    const errno = this.#store.readNow(address, this.#position(offset), length);
+    if (errno === EAGAIN) return errno;
+    this.#counters.read(errno === 0 ? length : 0);
+    return this.#counters.failed(errno);
   }
 
   batchRead(address: number, offset: number, length: number): boolean {
-    const batch = this.#batch;
-    if (batch === undefined || batch.isFull || this.#isDirect()) return false;
-    const noWait = this.#offload === undefined ? false : this.#learn().noWait;
-    if (noWait === undefined) return false; // `readNow` finds out
-    batch.addRead(this.#fd(), this.#position(offset), address, length, noWait);
+    if (!this.#store.batchRead(address, this.#position(offset), length)) return false;
+    this.#batch.addRead(length);
     return true;
   }
 
   batchWrite(address: number, offset: number, length: number): boolean {
-    const batch = this.#batch;
-    if (batch === undefined || batch.isFull || this.#isDirect()) return false;
     this.#dirty.mark(offset, length);
-    batch.addWrite(this.#fd(), this.#position(offset), address, length);
+    if (!this.#store.batchWrite(address, this.#position(offset), length)) return false;
+    this.#batch.addWrite(length);
     return true;
   }
 
   runBatch(): boolean {
-    const batch = this.#batch;
-    if (batch === undefined) return true;
-    if (!batch.run()) return false;
-    this.#counters.add(LaneNum.READS, batch.reads);
-    this.#counters.add(LaneNum.READ_BYTES, batch.readBytes);
-    this.#counters.add(LaneNum.WRITES, batch.writes);
-    this.#counters.add(LaneNum.WRITTEN_BYTES, batch.writtenBytes);
-    return true;
+    const isWhole = this.#store.runBatch();
+    if (isWhole) this.#batch.succeeded(this.#counters);
+    this.#batch.clear();
+    return isWhole;
   }
 
   batchResult(index: number): Errno {
-    const batch = this.#batch;
-    if (batch === undefined) return EIO;
-    const errno = batch.finish(index);
+    const errno = this.#store.batchResult(index);
     if (errno === EAGAIN) return errno;
-    const moved = errno === 0 ? batch.lengthOf(index) : 0;
-    if (batch.isWrite(index)) this.#counters.write(moved);
-    else this.#counters.read(moved);
+    const length = this.#batch.part(index);
+    if (length < 0) this.#counters.write(errno === 0 ? -length : 0);
+    else this.#counters.read(errno === 0 ? length : 0);
     return this.#counters.failed(errno);
   }
 
   fillPipe(pipe: number, offset: number, length: number): number {
-    if (this.#isDirect() || !this.#learn().splice) return -ENOTSUP;
-    const fd = this.#fd();
-    const position = this.#position(offset);
-    let done = 0;
-    while (done < length) {
-      const got = file.spliceFromFile(fd, position + done, pipe, length - done);
-      if (got > 0) done += got;
-      else if (got === 0) break;
-      else {
-        const errno = file.errno();
-        if (errno === EINTR) continue;
-        if (errno === EAGAIN) return -ENOTSUP; // the pipe is full: the range crosses more pages than it holds
-        if (errno !== EINVAL || done > 0) return -this.#counters.failed(errno);
-        this.#learned.splice = false;
-        return -ENOTSUP;
-      }
-    }
-    this.#counters.read(length);
-    return done;
+    const moved = this.#store.fillPipe(pipe, this.#position(offset), length);
+    if (moved >= 0) this.#counters.read(length);
+    else if (moved !== -ENOTSUP) this.#counters.failed(-moved);
+    return moved;
   }
 
   write(address: number, offset: number, length: number): Errno {
     this.#dirty.mark(offset, length);
-    const position = this.#position(offset);
-    const errno = this.#isDirect()
-      ? writeDirect(this.#fd(), address, length, position, this.#alignment())
-      : writeFully(this.#fd(), address, length, position);
+    const errno = this.#store.write(address, this.#position(offset), length);
     this.#counters.write(errno === 0 ? length : 0);
     return this.#counters.failed(errno);
   }
 
   canWriteFromPipe(): boolean {
-    return !this.#isDirect() && this.#learn().writeSplice;
+    return this.#store.canWriteFromPipe();
   }
 
   writeFromPipe(pipe: number, offset: number, length: number): Errno {
-    if (!this.canWriteFromPipe()) return ENOTSUP;
     this.#dirty.mark(offset, length);
-    const errno = writeFromPipe(this.#fd(), pipe, length, this.#position(offset));
-    if (errno === ENOTSUP) {
-      this.#learned.writeSplice = false;
-      return errno;
-    }
+    const errno = this.#store.writeFromPipe(pipe, this.#position(offset), length);
+    if (errno === ENOTSUP) return errno;
     this.#counters.write(errno === 0 ? length : 0);
     return this.#counters.failed(errno);
   }
 
   flush(): Errno {
     this.#counters.add(LaneNum.FLUSHES, 1);
-    return this.#counters.failed(this.#isBound() ? flushFile(this.#fd()) : EIO);
+    return this.#counters.failed(this.#isBound() ? this.#store.flush() : EIO);
   }
 
   trim(offset: number, length: number): Errno {
     this.#counters.add(LaneNum.TRIMS, 1);
     this.#dirty.mark(offset, length);
-    const errno = punchRange(this.#fd(), this.#position(offset), length, this.#learn());
-    Atomics.add(this.#words, Word.ZEROED, 1);
-    return this.#counters.failed(errno);
+    return this.#counters.failed(this.#store.trim(this.#position(offset), length));
   }
 
   writeZeroes(offset: number, length: number, how: ZeroMode): Errno {
     this.#counters.add(LaneNum.WRITE_ZEROES, 1);
     this.#dirty.mark(offset, length);
-    const position = this.#position(offset);
-    const errno = zeroRange(this.#fd(), position, length, how, this.#learn());
-    Atomics.add(this.#words, Word.ZEROED, 1);
-    return this.#counters.failed(errno);
+    return this.#counters.failed(this.#store.zero(this.#position(offset), length, how));
   }
 
   cache(offset: number, length: number): Errno {
     this.#counters.add(LaneNum.CACHES, 1);
-    file.posixFadvise(this.#fd(), this.#position(offset), length, file.POSIX_FADV_WILLNEED);
+    this.#store.prefetch(this.#position(offset), length);
     return 0;
   }
 
@@ -228,8 +206,7 @@ export class LoopBackend implements Backend {
   }
 
   extent(offset: number, length: number): number {
-    const known = this.#learn().ofData(Atomics.load(this.#words, Word.ZEROED));
-    return extentAt(this.#fd(), this.#position(offset), length, known, this.#alignment());
+    return this.#store.extent(this.#position(offset), length);
   }
 
   dirty(offset: number, length: number): number {
@@ -237,34 +214,29 @@ export class LoopBackend implements Backend {
   }
 
   isData(offset: number, length: number): boolean {
-    return isKnownData(this.#fd(), this.#position(offset), length, this.#learn());
+    return this.#store.isData(this.#position(offset), length);
   }
 
   isDeferred(): boolean {
-    return this.#offload !== undefined && this.#isDirect();
+    return this.#store.isDeferred();
   }
 
   startRead(token: number, address: number, offset: number, length: number): boolean {
-    const range = this.#range(offset, length);
-    if (this.#offload === undefined || !this.#isAligned(range)) return false;
+    if (!this.#store.startRead(token, address, this.#position(offset), length)) return false;
     this.#counters.read(length);
-    this.#offload.read(token, range, address, this.#alignment());
     return true;
   }
 
   startWrite(token: number, address: number, offset: number, length: number): boolean {
-    const range = this.#range(offset, length);
-    if (this.#offload === undefined || !this.#isAligned(range)) return false;
     this.#dirty.mark(offset, length);
+    if (!this.#store.startWrite(token, address, this.#position(offset), length)) return false;
     this.#counters.write(length);
-    this.#offload.write(token, range, address, this.#alignment());
     return true;
   }
 
   startFlush(token: number): boolean {
-    if (this.#offload === undefined || !this.#isBound()) return false;
+    if (!this.#isBound() || !this.#store.startFlush(token)) return false;
     this.#counters.add(LaneNum.FLUSHES, 1);
-    this.#offload.flush(token, this.#fd());
     return true;
   }
 
@@ -278,45 +250,14 @@ export class LoopBackend implements Backend {
   }
 
   #position(offset: number): number {
-    return this.#num(Num.OFFSET) + offset;
-  }
-
-  #range(offset: number, length: number): Range {
-    return { fd: this.#fd(), position: this.#position(offset), length };
-  }
-
-  #isAligned({ position, length }: Range): boolean {
-    const alignment = this.#alignment();
-    return position % alignment === 0 && length % alignment === 0;
+    return (this.#nums[Num.OFFSET] ?? 0) + offset;
   }
 
   #isBound(): boolean {
     return this.#words[Word.STATE] === DeviceState.BOUND;
   }
 
-  #fd(): number {
-    return this.#words[Word.FD] ?? -1;
-  }
-
   #flags(): number {
     return this.#words[Word.FLAGS] ?? 0;
-  }
-
-  #isDirect(): boolean {
-    return (this.#flags() & LoFlag.DIRECT_IO) !== 0;
-  }
-
-  /** Bytes to which direct I/O must be aligned; 1 when it is off. */
-  #alignment(): number {
-    return this.#isDirect() ? this.#words[Word.DIO_ALIGN] || 4096 : 1;
-  }
-
-  #num(slot: number): number {
-    return this.#nums[slot] ?? 0;
-  }
-
-  #learn(): Learned {
-    const tellsHoles = (this.#flags() & LoFlag.TELLS_HOLES) !== 0;
-    return this.#learned.of(this.#words[Word.FILE_GENERATION] ?? 0, tellsHoles);
   }
 }

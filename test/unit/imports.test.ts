@@ -30,6 +30,9 @@ const SEAMS = ['server/backend.ts', 'server/export.ts', 'server/negotiation/outc
 /** The rooms of the data half that a reactor stands on. */
 const BELOW_REACTOR = ['server/session/', 'server/pace/', 'server/system/', 'server/wire/'];
 
+/** The rooms of the driver that a loop device stands on. */
+const BELOW_LOOP = ['driver/locks/', 'driver/queue/', 'driver/store/', 'driver/io/'];
+
 const RULES: readonly Rule[] = [
   {
     title: 'wire imports nothing of the project',
@@ -70,18 +73,26 @@ const RULES: readonly Rule[] = [
     breaks: ({ from, to }) => under(from, 'server/') && !under(to, 'server/'),
   },
   {
-    title: 'locks, queue and io never import what is built on them',
+    title: 'locks, queue, store and io never import what is built on them',
     breaks: ({ from, to }) =>
-      under(from, 'driver/locks/', 'driver/queue/', 'driver/io/') &&
-      under(to, 'driver/') &&
-      !under(to, 'driver/locks/', 'driver/queue/', 'driver/io/', ...DRIVER_FLOOR),
+      under(from, ...BELOW_LOOP) && under(to, 'driver/') && !under(to, ...BELOW_LOOP, ...DRIVER_FLOOR),
   },
   {
-    title: 'loop imports locks, queue and io, and nothing above itself',
+    title: 'store, which is behind the gate, imports io and the seams only',
+    breaks: ({ from, to }) =>
+      under(from, 'driver/store/') && !under(to, 'driver/store/', 'driver/io/', ...DRIVER_FLOOR, ...SEAMS),
+  },
+  {
+    title: 'io imports neither store nor queue nor locks',
+    breaks: ({ from, to }) =>
+      under(from, 'driver/io/') && under(to, 'driver/store/', 'driver/queue/', 'driver/locks/'),
+  },
+  {
+    title: 'loop imports locks, queue, store and io, and nothing above itself',
     breaks: ({ from, to }) =>
       under(from, 'driver/loop/') &&
       under(to, 'driver/') &&
-      !under(to, 'driver/loop/', 'driver/locks/', 'driver/queue/', 'driver/io/', ...DRIVER_FLOOR),
+      !under(to, 'driver/loop/', ...BELOW_LOOP, ...DRIVER_FLOOR),
   },
   {
     title: 'the CLI imports control/client and the messages only',

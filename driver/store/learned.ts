@@ -1,7 +1,7 @@
 import type { Extents } from '../io/extents.js';
 import type { ZeroSupport } from '../io/zero-range.js';
 
-/** What a thread learned of a device's present file; void when the file generation moves. */
+/** What a thread learned of a file. */
 export class Learned implements ZeroSupport, Extents {
   splice = true;
   writeSplice = true;
@@ -10,24 +10,15 @@ export class Learned implements ZeroSupport, Extents {
   punch = true;
   zero = true;
   allocate: boolean | undefined;
-  seek = true;
+  seek: boolean;
   dataStart = 0;
   dataEnd = 0;
   dataSeen = Number.NEGATIVE_INFINITY;
-  #generation = -1;
   #zeroed = 0;
 
-  /** Forgets what is not about the file of this generation. `tellsHoles`: its file system may be asked for holes. */
-  of(generation: number, tellsHoles: boolean): this {
-    if (generation !== this.#generation) {
-      this.#generation = generation;
-      this.splice = this.writeSplice = this.punch = this.zero = true;
-      this.seek = tellsHoles;
-      this.noWait = this.allocate = undefined;
-      this.dataStart = this.dataEnd = 0;
-      this.dataSeen = Number.NEGATIVE_INFINITY;
-    }
-    return this;
+  /** `tellsHoles`: what its file system calls a hole is one. */
+  constructor(tellsHoles: boolean) {
+    this.seek = tellsHoles;
   }
 
   /** `zeroed`, read before the file is looked at: what is known of data is void when this moves. */

@@ -6,17 +6,10 @@ import { readFully, writeFully } from '../io/transfer.js';
 const { EAGAIN } = constants.errno;
 
 /**
- * Reads and writes of one device that are carried out together. What the kernel did not do whole is done again by
+ * Reads and writes of one file that are carried out together. What the kernel did not do whole is done again by
  * the ordinary calls, so that every special case (a short transfer, the end of the file, an error) has one home.
  */
 export class Batch {
-  /** Of the batch that was run last, as if all of it succeeded. */
-  reads = 0;
-  readBytes = 0;
-  writes = 0;
-  writtenBytes = 0;
-  #isNew = true;
-
   constructor(private readonly aio: Aio) {}
 
   get isFull(): boolean {
@@ -24,36 +17,16 @@ export class Batch {
   }
 
   addRead(fd: number, position: number, address: number, length: number, isNoWait: boolean): void {
-    if (this.#isNew) this.#begin();
-    this.reads++;
-    this.readBytes += length;
     this.aio.add(AioOp.READ, fd, position, address, length, isNoWait);
   }
 
   addWrite(fd: number, position: number, address: number, length: number): void {
-    if (this.#isNew) this.#begin();
-    this.writes++;
-    this.writtenBytes += length;
     this.aio.add(AioOp.WRITE, fd, position, address, length, false);
-  }
-
-  #begin(): void {
-    this.#isNew = false;
-    this.reads = this.readBytes = this.writes = this.writtenBytes = 0;
   }
 
   /** True when all of it succeeded. */
   run(): boolean {
-    this.#isNew = true;
     return this.aio.run();
-  }
-
-  isWrite(index: number): boolean {
-    return this.aio.part(index).operation === AioOp.WRITE;
-  }
-
-  lengthOf(index: number): number {
-    return this.aio.part(index).length;
   }
 
   /** The errno of a part, which is done now where it was not. EAGAIN: it would wait, and has not begun. */

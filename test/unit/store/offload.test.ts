@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import koffi from 'koffi';
 import t from 'tap';
 import { alignedMemory } from '../../../driver/io/aligned.js';
-import { Offload } from '../../../driver/queue/offload.js';
+import { Offload } from '../../../driver/store/offload.js';
 import { close } from '../../../server/system/sockets.js';
 import { memory, OpenFile, openDirect } from '../../helpers/file-systems.js';
 import { complete, isReady, skipWithoutUring } from '../../helpers/rings.js';
