@@ -14,6 +14,7 @@ import { type SocketPaths, socketPaths } from './control/socket-paths.js';
 import { type Addresses, exportUris } from './control/uris.js';
 import { openableCpuLatency } from './cpu-latency.js';
 import { LoopError } from './errno.js';
+import { isIoFlusher } from './io-flusher.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
 import { groupNumber } from './kernel/group.js';
@@ -23,6 +24,7 @@ import { type Guard, listen, type TcpAddress, type UnixListener } from './listen
 import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
+import { lockMemory, OomShield } from './memory.js';
 import { DATA_PATH } from './queue/data-path.js';
 import { MAIN_LANE } from './queue/slots.js';
 import { Successor } from './state/successor.js';
@@ -59,6 +61,8 @@ export interface DaemonOptions {
   readonly reactors?: number;
   /** Idle processors are kept awake while a lone client is busy. */
   readonly keepAwake?: boolean;
+  /** The program's code and C heap stay in memory once they were used. */
+  readonly mlock?: boolean;
   readonly maxConnections?: number;
   readonly maxConnectionsPerPeer?: number;
   /** Seconds from accept to the end of the handshake. */
@@ -102,6 +106,9 @@ const HANDOVER_DRAIN_MS = 300;
 /** What a drain leaves behind has at least this long to end, milliseconds. */
 const LEAST_WAIT_MS = 200;
 const DEMONSTRATION_BYTES = 1024 ** 3;
+const NO_FLUSHER =
+  'not an I/O flusher (PR_SET_IO_FLUSHER takes CAP_SYS_RESOURCE and Linux 5.6): where memory is short, a device that is ' +
+  "attached to this machine's kernel may come to a halt";
 
 /**
  * Starts everything, or nothing: what was begun is undone before a failure is thrown, as an error with an errno
@@ -119,9 +126,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[]): Promise<Daemon> {
   const log = pino({ level: options.logLevel, base: null }, standardError());
+  if (!isIoFlusher()) log.warn({}, NO_FLUSHER);
   const paths = await socketPaths(options);
   const order = new LockOrder({ onReport: (report) => log.error({ lockdep: report.text }, report.message) });
   const loops: LoopControl = new LoopControl({ order, log, onThaw: () => server.wake() });
+  shieldFromOom(loops);
   const reactors = options.reactors ?? defaultReactors(availableParallelism());
   const exports = new LoopExports(loops, log);
   const cpuLatencyFile = options.keepAwake === true ? await openableCpuLatency() : undefined;
@@ -165,6 +174,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   addresses = { ...addresses, ...listeners };
   // A client may say what it wants meanwhile; its requests wait for the threads.
   await server.ready();
+  if (options.mlock === true) lockMemory();
   const uris = (name: string): readonly string[] => exportUris(addresses, name);
   const startedAt = new Date().toISOString();
   const successor = new Successor(options.handover === true);
@@ -233,6 +243,13 @@ async function within(timeoutMs: number, work: Promise<void>): Promise<void> {
     timer = setTimeout(resolve, timeoutMs);
   });
   await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+function shieldFromOom(loops: LoopControl): void {
+  const shield = new OomShield();
+  loops.events.on('change', () =>
+    shield.follow(loops.devices().filter(({ state }) => state !== 'unbound').length),
+  );
 }
 
 interface ServerParts {

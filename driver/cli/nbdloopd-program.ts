@@ -18,6 +18,7 @@ export interface DaemonFlags {
   readonly handover?: true;
   readonly reactors?: number;
   readonly keepAwake?: true;
+  readonly mlock?: true;
   readonly maxConnections?: number;
   readonly maxConnectionsPerPeer?: number;
   /** Seconds. */
@@ -78,6 +79,7 @@ export function nbdloopdProgram(): Command {
       between(1, 16),
     )
     .option('--keep-awake', 'keep idle processors awake while a lone client is busy: faster, and dearer')
+    .option('--mlock', 'keep the program in memory once it was used, also where memory is short')
     .option('--max-connections <n>', 'connections at a time (default: 1024)', between(1, 65_536))
     .option(
       '--max-connections-per-peer <n>',

@@ -46,6 +46,8 @@ const MACHINES = {
   'mkfs.ext4': 'e2fsprogs',
   'mkfs.xfs': 'xfsprogs',
   'nbd-client': 'nbd-client',
+  nbdinfo: 'libnbd-bin',
+  'systemd-socket-activate': 'systemd',
   nbdkit: 'nbdkit',
   fio: 'fio',
   sfdisk: 'fdisk',

@@ -19,6 +19,7 @@ const CLI_MAY_USE = [
   'driver/control/messages.ts',
   'driver/version.ts',
   'driver/processor.ts',
+  'driver/io-flusher.ts',
 ];
 /** Imported by anything of the driver's. */
 const DRIVER_FLOOR = ['driver/errno.ts', 'driver/processor.ts'];

@@ -260,3 +260,43 @@ kill -TERM $daemon
 
 wait_until is_free nbd0
 `;
+
+/** PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE, of the 7th field behind the name. */
+const MARKED_THREADS = `
+all_marked() {
+  local task stat fields count=0
+  for task in /proc/$1/task/*; do
+    stat=$(<$task/stat)
+    fields=(\${stat##*) })
+    [ $((fields[6] & 0x180000)) = $((0x180000)) ] || { say "$task is not marked: $stat"; return 1; }
+    count=$((count + 1))
+  done
+  say "$count threads are marked"
+  [ $count -gt 5 ]
+}
+`;
+
+export const IO_FLUSHER = `
+${MARKED_THREADS}
+truncate -s 16M /run/flusher.img
+[ "$(nbdlosetup -f --show /run/flusher.img)" = /dev/nbd0 ]
+all_marked $daemon
+[ "$(</proc/$daemon/oom_score_adj)" = -900 ]
+nbdlosetup -d /dev/nbd0
+[ "$(</proc/$daemon/oom_score_adj)" = 0 ]
+say 'a daemon that starts itself again for the mark keeps the sockets that it was handed'
+export NBDLOOP_CONTROL=/run/activated/control.sock
+mkdir -p /run/activated
+systemd-socket-activate -l /run/activated/nbd.sock "$NODE" "$NBDLOOP_PROGRAMS/nbdloopd.js" --listen none \\
+  --control $NBDLOOP_CONTROL >/run/activated/log 2>&1 &
+activated=$!
+wait_until test -S /run/activated/nbd.sock
+# The first one to come starts it.
+nbdinfo --list nbd+unix://?socket=/run/activated/nbd.sock || true
+wait_until grep -q "process $activated, control socket" /run/activated/log
+all_marked $activated
+nbdlosetup --no-attach -f /run/flusher.img
+[ "$(nbdinfo --size 'nbd+unix:///loop0?socket=/run/activated/nbd.sock')" = $((16 << 20)) ]
+kill -TERM $activated
+wait $activated
+`;

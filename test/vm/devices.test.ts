@@ -33,11 +33,25 @@ const TESTS: readonly GuestTest[] = [
     provoked: [/I\/O error.* nbd0/i, /(EXT4-fs|JBD2).*nbd0/],
   },
   { title: 'partitions appear as nodes, and are read again', script: scripts.PARTITIONS },
+  {
+    title:
+      'every thread is an I/O flusher, and the daemon is the last to be killed for memory while a device is bound',
+    script: scripts.IO_FLUSHER,
+  },
   { title: 'a second daemon gets neither the state nor the file', script: scripts.TWO_DAEMONS },
   { title: 'an idle device is detached when its daemon ends', script: scripts.ENDS },
 ];
 
-const noQemu = await skipUnlessQemu('nbd-client', 'mkfs.ext4', 'fio', 'sfdisk', 'curl', 'resize2fs');
+const noQemu = await skipUnlessQemu(
+  'nbd-client',
+  'mkfs.ext4',
+  'fio',
+  'sfdisk',
+  'curl',
+  'resize2fs',
+  'nbdinfo',
+  'systemd-socket-activate',
+);
 
 t.test('devices of one daemon, in a kernel with two processors', { skip: noQemu }, (t) =>
   guestTests(t, TESTS, { before: 'start_daemon', after: 'wait $daemon' }),
