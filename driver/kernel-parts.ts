@@ -1,5 +1,6 @@
 /** What ties loop devices to the kernel, and to the daemon that comes after this one. */
 
+import type { Export } from '../server/export.js';
 import type { NbdServer } from '../server/server.js';
 import { LoopError } from './errno.js';
 import type { Endpoint } from './kernel/attach.js';
@@ -8,7 +9,7 @@ import { NbdClientAttacher } from './kernel/nbd-client.js';
 import { KernelLink } from './kernel/netlink/kernel-link.js';
 import { NetlinkAttacher } from './kernel/netlink-attacher.js';
 import type { NetlinkHost } from './kernel/netlink-device.js';
-import type { LoopExports } from './loop/exports.js';
+import { type LoopExports, refusing } from './loop/exports.js';
 import type { LoopControl } from './loop/loop-control.js';
 import { type RecoveryLog, recover, StateKeeper } from './state/recovery.js';
 import type { StateDirectory } from './state/state-directory.js';
@@ -52,7 +53,7 @@ export class KernelParts {
     if (state.previous.devices.some(({ attach }) => attach !== null)) link.start();
     const attachments: Attachments = new Attachments({
       attachers: [
-        new NetlinkAttacher({ link, log, daemonId: state.daemonId, serve: serveKernel(server, exports) }),
+        new NetlinkAttacher({ link, log, daemonId: state.daemonId, ...kernelServing(server, exports) }),
         new NbdClientAttacher(endpoint),
       ],
       describe: (device) => loops.device(device).describe(),
@@ -83,11 +84,15 @@ export class KernelParts {
   }
 }
 
-/** Opens an export for the kernel and serves it on a socket that needs no handshake. */
-const serveKernel =
-  (server: NbdServer, exports: LoopExports): NetlinkHost['serve'] =>
-  async (name, { fd, leftover }) => {
-    const found = exports.find(name);
-    if (found === undefined) throw new LoopError('ENODEV', `there is no device ${name}`);
-    return server.serveSocket(fd, await found.open(), leftover);
+/** Opens exports for the kernel, and serves them on sockets that need no handshake. */
+function kernelServing(server: NbdServer, exports: LoopExports): Pick<NetlinkHost, 'serve' | 'refuse'> {
+  const found = (name: string): Export => {
+    const one = exports.find(name);
+    if (one === undefined) throw new LoopError('ENODEV', `there is no device ${name}`);
+    return one;
   };
+  return {
+    serve: async (name, { fd, leftover }) => server.serveSocket(fd, await found(name).open(), leftover),
+    refuse: (name, { fd, leftover }) => server.serveSocket(fd, refusing(found(name).info()), leftover),
+  };
+}

@@ -65,6 +65,8 @@ export interface ServedSocket {
    * again, and the export is closed. Resolves with what was received and not served; undefined when it has ended.
    */
   part(): Promise<Uint8Array | undefined>;
+  /** Takes nothing more from it, and ends when what is under way has ended. */
+  drop(): void;
 }
 
 /** Milliseconds of silence after which TCP asks whether the peer is still there. */
@@ -168,6 +170,7 @@ export class NbdServer {
       transmissionFlags: transmissionFlags(info, { mode: 'simple', readOnly: false, contexts: [] }),
       closed,
       part,
+      drop: () => this.#reactors.drop(id, 'another socket of the device timed out'),
     };
   }
 

@@ -6,8 +6,9 @@ import { LastClose } from './last-close.js';
 import { rescanPartitions } from './partitions.js';
 import { inUse, isConnected, nodePath, usersOf } from './sysfs.js';
 
-/** Seconds. A daemon that is slow for this long loses its socket; one that is gone may come back for as long. */
-const DEFAULT_TIMEOUT = 30;
+/** Seconds; none: what is only slow is waited for. That the daemon is gone shows by its sockets, which are closed then. */
+const DEFAULT_TIMEOUT = 0;
+/** Seconds that one that is gone may take to come back. */
 const DEFAULT_DEAD_TIMEOUT = 30;
 
 export interface AttachOptions {

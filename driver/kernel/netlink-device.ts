@@ -9,7 +9,8 @@ import type { AttachTarget, PartedSocket } from './attach.js';
 import { closeDescriptor, errno, isHungUp, socketPair } from './netlink/calls.js';
 import { type KernelLink, KernelRefusal } from './netlink/kernel-link.js';
 import type { NbdSettings } from './netlink/nbd.js';
-import { backendOf, isConnected, nodePath } from './sysfs.js';
+import { RequestTimeouts } from './request-timeouts.js';
+import { backendOf, isConnected, nodePath, setRequestTick } from './sysfs.js';
 
 /** A socket of ours that a reactor serves. */
 export interface ServedEnd {
@@ -19,6 +20,8 @@ export interface ServedEnd {
   readonly closed: Promise<'disconnected' | 'lost'>;
   /** Gives the socket up between two requests: what was received and not served, or undefined when it has ended. */
   part(): Promise<Uint8Array | undefined>;
+  /** Takes nothing more from it, and ends when what is under way has ended. */
+  drop(): void;
 }
 
 /** What a device needs of the daemon. */
@@ -28,6 +31,8 @@ export interface NetlinkHost {
   readonly daemonId: string;
   /** Opens the export and has a reactor serve it on a socket, which is the server's from then on. */
   serve(exportName: string, socket: PartedSocket): Promise<ServedEnd>;
+  /** Has a reactor answer EIO to all that comes over a socket, which is the server's from then on. */
+  refuse(exportName: string, socket: PartedSocket): ServedEnd;
   readonly log: { info(fields: object, message: string): void; error(fields: object, message: string): void };
 }
 
@@ -42,30 +47,52 @@ const RETRY_MS = 100;
 const LOST_MS = 20;
 /** After so many attempts in vain only every second one more, so that a device that can't be had costs nothing. */
 const QUICK_ATTEMPTS = 100;
+/**
+ * Milliseconds after which the block layer looks again at a request that is still out. Without a timeout it then sends it
+ * again if the socket was replaced since, and waits on otherwise: so long a crash of ours is felt.
+ */
+const TICK_MS = 5000;
+/** With several sockets the driver gives up the one of a request that is out for so long, though no timeout was set. */
+const TICK_OF_SEVERAL_MS = 90_000;
+/** What timed out too often comes back within this, and is refused, milliseconds. */
+const REFUSING_MS = 1000;
+const NOTHING_LEFT = new Uint8Array(0);
 
+/**
+ * A socket is served only when all that came over those before it is over: what the kernel has given up is sent again, and
+ * an old write must not land on a newer one. The kernel gets the new socket at once, and waits there.
+ */
 export class NetlinkDevice {
+  /** Served, and the kernel's as far as we know. */
   readonly #live = new Map<number, ServedEnd>();
+  /** The kernel's, and not served before every fence is gone. */
+  readonly #held = new Set<number>();
+  /** Sockets that the kernel gave up, with operations that are still under way: each resolves when its last one ended. */
+  readonly #fences = new Set<Promise<unknown>>();
+  readonly #timeouts: RequestTimeouts;
   /** Somebody asked for the end: lost sockets are no accident. */
   #isEnding = false;
   #revival: Promise<void> | undefined;
+  /** A socket was lost since the revival under way last looked. */
+  #isLookedFor = false;
 
   constructor(
     readonly target: AttachTarget,
     readonly host: NetlinkHost,
-  ) {}
+  ) {
+    this.#timeouts = new RequestTimeouts(target.timeout);
+  }
 
   /** CONNECT. Throws the kernel's errno. */
   async connect(): Promise<void> {
-    const { device, exportName, blockSize, size, connections } = this.target;
+    const { device, exportName, blockSize, size, connections, timeout } = this.target;
     const sockets: number[] = [];
-    let flags = 0;
     try {
-      for (let i = 0; i < connections; i++) {
-        const { kernels, end } = await this.#socket();
-        sockets.push(kernels);
-        flags = end.transmissionFlags;
-      }
-      await this.#connectUnlessBusy({ ...this.#settings(), size, blockSize, serverFlags: flags, sockets });
+      for (let i = 0; i < connections; i++) sockets.push(await this.#socket());
+      const [end] = this.#live.values();
+      const serverFlags = end?.transmissionFlags ?? 0;
+      await this.#connectUnlessBusy({ ...this.#settings(), timeout, size, blockSize, serverFlags, sockets });
+      if (timeout === 0) await this.#setTick();
     } catch (error) {
       this.#isEnding = true;
       if (!(error instanceof KernelRefusal)) throw error;
@@ -99,7 +126,12 @@ export class NetlinkDevice {
     const parted = await Promise.all(
       [...this.#live].map(async ([fd, end]) => ({ fd, leftover: await end.part() })),
     );
-    return parted.flatMap(({ fd, leftover }) => (leftover === undefined ? [] : [{ fd, leftover }]));
+    const held = [...this.#held].map((fd) => ({ fd, leftover: NOTHING_LEFT }));
+    this.#held.clear();
+    return [
+      ...parted.flatMap(({ fd, leftover }) => (leftover === undefined ? [] : [{ fd, leftover }])),
+      ...held,
+    ];
   }
 
   /**
@@ -113,8 +145,10 @@ export class NetlinkDevice {
       // It had let go already.
       if (!(error instanceof KernelRefusal && error.errno === 'EINVAL')) throw error;
     });
-    if (await this.#letGo(force ? FORCED_MS : GOODBYE_MS)) return;
-    if (force && this.#live.size === 0) return;
+    const isGone = await this.#letGo(force ? FORCED_MS : GOODBYE_MS);
+    this.#retire();
+    // An operation that hangs keeps our end; the kernel has closed its own.
+    if (isGone || (force && this.#sockets === 0)) return;
     this.#isEnding = false;
     throw new LoopError('EBUSY', `${nodePath(device)}: the kernel does not let go of it`);
   }
@@ -129,10 +163,29 @@ export class NetlinkDevice {
     await this.host.link.reconfigure({ ...this.#settings(), ...change });
   }
 
-  /** What every command says: the timeouts of a device outlive its attachments. */
+  /**
+   * What every command says: the dead timeout of a device outlives its attachments. So does the timeout, but saying it
+   * sets the tick to its default, 30 s.
+   */
   #settings(): NbdSettings {
-    const { device, timeout, deadTimeout } = this.target;
-    return { index: device, backend: backendIdentifier(this.host.daemonId, device), timeout, deadTimeout };
+    const { device, deadTimeout } = this.target;
+    return { index: device, backend: backendIdentifier(this.host.daemonId, device), deadTimeout };
+  }
+
+  /** Best effort: without it a request that was out when a daemon died is sent again after 30 s. */
+  async #setTick(): Promise<void> {
+    const { device, connections } = this.target;
+    await setRequestTick(device, connections === 1 ? TICK_MS : TICK_OF_SEVERAL_MS).catch((err: unknown) =>
+      this.host.log.error(
+        { err, device },
+        `${nodePath(device)}: the time after which requests are sent again stays`,
+      ),
+    );
+  }
+
+  /** As many as the kernel has. */
+  get #sockets(): number {
+    return this.#live.size + this.#held.size;
   }
 
   async #connectUnlessBusy(settings: NbdSettings): Promise<void> {
@@ -148,33 +201,50 @@ export class NetlinkDevice {
     }
   }
 
-  /** A new pair, our end served. Caller closes the kernel's descriptor. */
-  async #socket(): Promise<{ kernels: number; end: ServedEnd }> {
+  /** A new pair, our end served as soon as it may be. Returns the kernel's descriptor, which the caller closes. */
+  async #socket(): Promise<number> {
     const pair = socketPair();
     if (pair === undefined) {
       throw new LoopError('EMFILE', `${this.target.exportName}: no socket can be had (errno ${errno()})`);
     }
     try {
-      const end = await this.#serve({ fd: pair.ours, leftover: new Uint8Array(0) });
-      return { kernels: pair.kernels, end };
+      if (this.#fences.size > 0) this.#hold(pair.ours);
+      else await this.#serve({ fd: pair.ours, leftover: NOTHING_LEFT });
+      return pair.kernels;
     } catch (error) {
       closeDescriptor(pair.kernels);
       throw error;
     }
   }
 
+  #hold(fd: number): void {
+    this.#held.add(fd);
+    void this.#fenced().then(async () => {
+      // Given up or parted meanwhile.
+      if (!this.#held.delete(fd)) return;
+      if (this.#isEnding) closeDescriptor(fd);
+      else await this.#serve({ fd, leftover: NOTHING_LEFT }).catch((err: unknown) => this.#failed(err));
+    });
+  }
+
+  async #fenced(): Promise<void> {
+    while (this.#fences.size > 0) await Promise.all(this.#fences);
+  }
+
   /** The descriptor is the server's from here on, or closed. */
-  async #serve(socket: PartedSocket): Promise<ServedEnd> {
+  async #serve(socket: PartedSocket): Promise<void> {
     const { fd } = socket;
     try {
-      const end = await this.host.serve(this.target.exportName, socket);
-      this.#live.set(fd, end);
-      void end.closed.then((how) => this.#ended(fd, end, how));
-      return end;
+      this.#watch(fd, await this.host.serve(this.target.exportName, socket));
     } catch (error) {
       closeDescriptor(fd);
       throw error;
     }
+  }
+
+  #watch(fd: number, end: ServedEnd): void {
+    this.#live.set(fd, end);
+    void end.closed.then((how) => this.#ended(fd, end, how));
   }
 
   /** The number may be another socket's by now. */
@@ -184,40 +254,101 @@ export class NetlinkDevice {
     else void this.#letGo(GOODBYE_MS).then((isGone) => isGone || this.#revive());
   }
 
+  /**
+   * What the kernel has given up is a fence from here on, or closed where it was not served yet; the sockets beside one
+   * with it: over those it sends again at once what was under way there.
+   */
+  #retire(): void {
+    const dead = [...this.#live].filter(([fd]) => isHungUp(fd));
+    const leaving = dead.length > 0 ? [...this.#live] : [];
+    for (const [fd, end] of leaving) {
+      this.#live.delete(fd);
+      this.#fences.add(end.closed);
+      void end.closed.then(() => this.#fences.delete(end.closed));
+      end.drop();
+    }
+    for (const fd of [...this.#held].filter(isHungUp)) {
+      this.#held.delete(fd);
+      closeDescriptor(fd);
+    }
+  }
+
   #revive(): void {
-    if (this.#isEnding || this.#revival !== undefined) return;
-    this.#revival = this.#replaceDead()
-      .catch((error: unknown) => this.host.log.error({ err: error }, 'sockets could not be replaced'))
+    if (this.#isEnding) return;
+    this.#isLookedFor = true;
+    this.#revival ??= this.#replaceWhileLost()
+      .catch((error: unknown) => this.#failed(error))
       .finally(() => {
         this.#revival = undefined;
       });
   }
 
+  #failed(err: unknown): void {
+    this.host.log.error({ err, device: this.target.exportName }, 'sockets could not be replaced');
+  }
+
+  /** A socket may be lost while others are replaced. */
+  async #replaceWhileLost(): Promise<void> {
+    while (this.#isLookedFor) {
+      this.#isLookedFor = false;
+      await this.#replaceDead();
+    }
+  }
+
   /** Until all sockets live, or the kernel has let go of the device. */
   async #replaceDead(): Promise<void> {
     const { device, connections, exportName } = this.target;
-    const lost = connections - this.#live.size;
-    for (let attempt = 0; this.#isOurs() && this.#live.size < connections; attempt++) {
-      await this.#replace(connections - this.#live.size);
+    let lost = 0;
+    for (let attempt = 0; this.#isOurs(); attempt++) {
+      this.#retire();
+      const missing = connections - this.#sockets;
+      if (missing === 0) break;
+      lost ||= missing;
+      if (this.#timeouts.areTooMany()) await this.#refuseResent();
+      await this.#replace(connections - this.#sockets);
       // A socket that the kernel had no use for ends at once.
       await sleep(attempt < QUICK_ATTEMPTS ? LOST_MS : 1000);
-      if (this.#live.size < connections) await sleep(RETRY_MS);
+      this.#retire();
+      if (this.#sockets < connections) await sleep(RETRY_MS);
     }
-    if (this.#live.size >= connections && lost > 0) {
+    if (this.#sockets >= connections && lost > 0) {
       this.host.log.info({ device: exportName, sockets: lost }, `${nodePath(device)}: dead sockets replaced`);
     }
   }
 
   async #replace(count: number): Promise<void> {
+    if (count === 0) return;
     const sockets: number[] = [];
     try {
-      for (let i = 0; i < count; i++) sockets.push((await this.#socket()).kernels);
+      for (let i = 0; i < count; i++) sockets.push(await this.#socket());
       await this.host.link.reconfigure({ ...this.#settings(), sockets });
     } catch (error) {
       if (!(error instanceof KernelRefusal)) throw error;
     } finally {
       sockets.forEach(closeDescriptor);
     }
+  }
+
+  /** The kernel gets a socket for a moment over which all that it sends again is answered EIO. */
+  async #refuseResent(): Promise<void> {
+    const { device, exportName, timeout } = this.target;
+    const pair = socketPair();
+    if (pair === undefined) return;
+    const end = this.host.refuse(exportName, { fd: pair.ours, leftover: NOTHING_LEFT });
+    this.host.log.error(
+      { device: exportName, timeout, times: RequestTimeouts.MOST },
+      `${nodePath(device)}: requests took longer than the timeout too often and are answered EIO`,
+    );
+    try {
+      await this.host.link.reconfigure({ ...this.#settings(), sockets: [pair.kernels] });
+      await sleep(REFUSING_MS);
+    } catch (error) {
+      if (!(error instanceof KernelRefusal)) throw error;
+    } finally {
+      closeDescriptor(pair.kernels);
+    }
+    // Closed, it is dead for the kernel, which sends the little that came since once more.
+    if ((await end.part()) !== undefined) closeDescriptor(pair.ours);
   }
 
   #isOurs(): boolean {

@@ -1,7 +1,7 @@
 /** What the kernel tells about /dev/nbdN, and who uses it. Reads only, never opens the node. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 
 export const nodePath = (device: number): string => `/dev/nbd${device}`;
 const sysPath = (device: number): string => `/sys/block/nbd${device}`;
@@ -17,6 +17,13 @@ export function backendOf(device: number): string | undefined {
     return undefined;
   }
 }
+
+/**
+ * Sets after how many milliseconds the block layer asks the driver what became of a request. Newer kernels (6.12) wait
+ * until none is under way.
+ */
+export const setRequestTick = (device: number, milliseconds: number): Promise<void> =>
+  writeFile(`${sysPath(device)}/queue/io_timeout`, String(milliseconds));
 
 /** Every device of the driver. */
 export const nbdDevices = (): number[] =>

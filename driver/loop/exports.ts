@@ -1,4 +1,6 @@
 import type { Export, ExportInfo, ExportTable, OpenedExport } from '../../server/export.js';
+import { LockOrder } from '../locks/lock-order.js';
+import { RequestQueue } from '../queue/request-queue.js';
 import type { LoopControl } from './loop-control.js';
 import type { LoopDevice } from './loop-device.js';
 import type { Logger, LoopStatus } from './types.js';
@@ -7,6 +9,8 @@ import type { Logger, LoopStatus } from './types.js';
 const MAX_PAYLOAD = 32 * 1024 * 1024;
 /** What clients should ask for, bytes: the page, in which the page cache works. */
 const PREFERRED_BLOCK = 4096;
+/** A number that no device has: what is learned of a file is kept by it. */
+const REFUSING_DEVICE = -1;
 const NAME = /^loop(0|[1-9]\d*)$/;
 
 /**
@@ -55,6 +59,12 @@ export class LoopExports implements ExportTable {
       },
     };
   }
+}
+
+/** An export under another's name that has no file behind it for good: whatever is asked of it is EIO. */
+export function refusing(info: ExportInfo): OpenedExport {
+  const queue = new RequestQueue({ order: new LockOrder(), name: info.name, onThaw: () => {} });
+  return { info, device: REFUSING_DEVICE, shared: queue.shared, release: async () => {} };
 }
 
 /**

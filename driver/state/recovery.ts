@@ -26,7 +26,7 @@ export interface RecoveryParts {
 }
 
 /** For a device whose daemon died between the attachment and the note of it. */
-const UNKNOWN_ATTACHMENT: AttachRecord = { by: 'netlink', connections: 1, timeout: 30, deadTimeout: 30 };
+const UNKNOWN_ATTACHMENT: AttachRecord = { by: 'netlink', connections: 1, timeout: 0, deadTimeout: 30 };
 
 /** A predecessor that has just ended may still hold a file's lock for a moment: so often it is tried again. */
 const LOCK_ATTEMPTS = 40;

@@ -20,6 +20,7 @@ const END: ServedEnd = {
   transmissionFlags: 0,
   closed: new Promise(() => {}),
   part: async () => undefined,
+  drop: () => {},
 };
 
 t.test('a socket that the kernel gave up before it was taken over is closed, not served', async (t) => {
@@ -45,6 +46,7 @@ t.test('a socket that the kernel gave up before it was taken over is closed, not
         served.push(fd);
         return END;
       },
+      refuse: () => END,
       log: { info: () => {}, error: () => {} },
     },
   );
