@@ -82,7 +82,11 @@ function addAttach(program: Command): void {
       ]),
     )
     .option('--connections <n>', 'sockets between kernel and daemon, 1 to 16', wholeNumber)
-    .option('--timeout <seconds>', 'a request that takes longer is sent again, three times; 0: never (default)', wholeNumber)
+    .option(
+      '--timeout <seconds>',
+      'a request that takes longer is sent again, three times; 0: never (default)',
+      wholeNumber,
+    )
     .option('--dead-timeout <seconds>', 'how long the kernel waits for a new daemon', wholeNumber)
     .action(async (device: string, { control, ...options }: Options) => {
       const request: AttachRequest = options;
