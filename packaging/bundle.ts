@@ -5,10 +5,9 @@
  * All outputs lie in one directory, as deep as `dist/driver`, so that a module finds its neighbours by URL in either.
  */
 import { rmSync } from 'node:fs';
-import { basename } from 'node:path';
 import { build } from 'esbuild';
 
-const PROGRAMS = { nbdloopd: 'nbdloopd-entry', nbdlosetup: 'nbdlosetup', nbdloop: 'nbdloop' };
+const PROGRAMS = ['driver/cli/nbdloopd.js', 'driver/cli/nbdlosetup.js', 'driver/cli/nbdloop.js'];
 /** Started or loaded by URL. */
 const PARTS = [
   'driver/kernel/netlink/kernel-thread.js',
@@ -22,11 +21,9 @@ const OUTPUT = 'dist/bin';
 // Names of shared parts have a hash in them: those of an earlier build would stay.
 rmSync(OUTPUT, { recursive: true, force: true });
 await build({
-  entryPoints: [
-    ...Object.entries(PROGRAMS).map(([out, name]) => ({ out, in: `dist/driver/cli/${name}.js` })),
-    ...PARTS.map((path) => ({ out: basename(path, '.js'), in: `dist/${path}` })),
-  ],
+  entryPoints: [...PROGRAMS, ...PARTS].map((path) => `dist/${path}`),
   outdir: OUTPUT,
+  entryNames: '[name]',
   bundle: true,
   splitting: true,
   format: 'esm',
