@@ -10,7 +10,7 @@ import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
 import { ReactorPool } from './reactor/reactor-pool.js';
 import { CONTEXTS } from './session/contexts.js';
-import { DISCONNECTED } from './session/link.js';
+import { DISCONNECTED, isFault } from './session/link.js';
 import type { StreamHost } from './stream/stream-host.js';
 import { duplicate } from './system/sockets.js';
 import { TransmissionFlag } from './wire/constants.js';
@@ -285,7 +285,8 @@ export class NbdServer {
     const { log } = this.#options;
     const about = { peer: peer.name, export: opened.info.name };
     const onClose = (reason: string): void => {
-      log.info({ ...about, reason }, 'disconnected');
+      if (isFault(reason)) log.error({ ...about, reason }, 'a connection was ended');
+      else log.info({ ...about, reason }, 'disconnected');
       peer.leave();
       void opened.release();
     };

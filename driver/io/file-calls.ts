@@ -56,6 +56,7 @@ export const FALLOC_FL_ZERO_RANGE = 16;
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 export const POSIX_FADV_WILLNEED = 3;
+export const POSIX_FADV_DONTNEED = 4;
 
 const SPLICE_F_NONBLOCK = 2;
 export const RWF_NOWAIT = 8;

@@ -1,7 +1,7 @@
 import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Gathering } from '../pace/gathering.js';
-import { endingOf, Status } from '../session/link.js';
+import { endingOf, faultReason, Status } from '../session/link.js';
 import type { Operation, Owner } from '../session/operations.js';
 import { Session, TURN_BYTES } from '../session/session.js';
 import { close } from '../system/sockets.js';
@@ -81,6 +81,7 @@ export class Connection implements Owner {
     out.begin(this.#outgoing);
     const status = this.#answerDone() ? this.#advance() : Status.BLOCKED;
     out.flush();
+    if (out.fault !== '') this.#end(faultReason(out.fault));
     this.next = this.#after(status);
     return this.#incoming.times !== before;
   }

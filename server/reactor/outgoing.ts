@@ -60,6 +60,7 @@ export class Outgoing implements Sink, ZeroCopy {
   }
 
   sendAhead(out: Output): boolean {
+    if (this.#ahead !== 0 || !this.isTaken) return false;
     const sent = send(this.#fd, out.address, MAGIC_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent === MAGIC_BYTES) this.#ahead = out.view.getUint32(0);
     else if (sent > 0) this.#end('the kernel takes replies byte by byte');
@@ -75,6 +76,9 @@ export class Outgoing implements Sink, ZeroCopy {
 
   #send(out: Output, flags: number): boolean {
     if (this.isGone) return false;
+    // What the peer did not take may end within the data of a reply.
+    if (!this.isTaken) out.abort('more is sent before the peer took what was');
+    if (out.fault !== '') return false;
     let sent = this.#goOn(out);
     while (sent < out.length) {
       const count = send(
@@ -107,6 +111,10 @@ export class Outgoing implements Sink, ZeroCopy {
   sendPipe(out: Output, pipe: Pipe, count: number, zeroes: number): void {
     const sent = this.#send(out, MSG_MORE);
     out.length = 0;
+    if (out.fault !== '') {
+      this.#pipes.drop(pipe);
+      return;
+    }
     this.#pending.keepPipe(pipe, count, zeroes);
     if (sent) this.drain();
     out.isBlocked = this.isGone || !this.isTaken;

@@ -85,7 +85,7 @@ export class ReplyBatch {
       return false;
     this.#open();
     replies.data(request, offset, length, true);
-    out.length += length;
+    replies.follow(length);
     this.#add(request, true);
     return true;
   }
@@ -202,6 +202,6 @@ export class ReplyBatch {
       return;
     }
     replies.data(part, part.offset, part.length, true);
-    out.length += part.length;
+    replies.follow(part.length);
   }
 }

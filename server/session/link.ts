@@ -30,6 +30,11 @@ export type Status = (typeof Status)[keyof typeof Status];
 /** The reason of an end that the client asked for (DISC). */
 export const DISCONNECTED = 'the client disconnected';
 
+/** How the reason of an end begins that is a mistake of ours. */
+const FAULT = 'a mistake of the server: ';
+export const faultReason = (fault: string): string => `${FAULT}${fault}`;
+export const isFault = (reason: string): boolean => reason.startsWith(FAULT);
+
 /** Why a session with this status is over; undefined: it is not. */
 export function endingOf(status: Status): string | undefined {
   if (status === Status.FINISHED) return DISCONNECTED;
@@ -70,7 +75,7 @@ export function answerOperation({ backend, out, replies, underWay }: Link, opera
     } else {
       replies.data(operation, operation.offset, length, true);
       out.bytes.set(memory.bytes.subarray(0, length), out.length);
-      out.length += length;
+      replies.follow(length);
     }
   }
   underWay.give(operation);

@@ -13,7 +13,8 @@ const PIECE = 512 << 10;
 
 /**
  * A READ so long that others would wait for it, and a peer that takes nothing would have all of it kept. Each piece
- * is a request of its own to the queue. Where fragments are allowed each is chunks of its own. Else the header comes
+ * is a request of its own to the queue. Where fragments are allowed each is chunks of its own, and what was under way before
+ * may be answered between two of them. Else the reply is whole: it begins when nothing is under way, and the header comes
  * first: a chunk is filled up with zeroes, and an error told behind it. A simple reply has no place for one, so all of it
  * is looked at before it begins; what fails nevertheless ends the session, as the document asks ("Request types",
  * NBD_CMD_READ).
@@ -39,8 +40,9 @@ export class LongRead implements Replied {
   /** Answers at once what may not be read. */
   begin(request: Request): Status {
     const { backend, out, replies, underWay } = this.link;
-    // Nothing may come between the header of a simple reply and its data.
-    if (replies.mode === 'simple' && underWay.count > 0) return Status.BUSY;
+    const isWhole = replies.mode === 'simple' || (request.flags & CmdFlag.DF) !== 0;
+    // What is under way would be answered between two pieces of it.
+    if (isWhole && underWay.count > 0) return Status.BUSY;
     if (!out.room(2 * PLAIN_REPLY_BYTES)) return Status.BLOCKED;
     if (!backend.enter()) return Status.PARKED;
     const errno = backend.admit('read', request.offset, request.length);
@@ -56,7 +58,7 @@ export class LongRead implements Replied {
     this.#position = request.offset;
     this.#remaining = request.length;
     this.#unseen = replies.mode === 'simple' ? request.length : 0;
-    this.#isWhole = replies.mode === 'simple' || (request.flags & CmdFlag.DF) !== 0;
+    this.#isWhole = isWhole;
     this.#errno = 0;
     this.active = true;
     this.#isBegun = false;
@@ -122,7 +124,7 @@ export class LongRead implements Replied {
     this.#errno = errno;
     if (!this.#isBegun) replies.data(this, this.#position, this.#remaining, false);
     this.#isBegun = true;
-    out.length += length;
+    replies.follow(length);
     this.#advance(length);
     if (this.#remaining === 0 && replies.mode !== 'simple') replies.end(this, this.#errno);
     return 0;

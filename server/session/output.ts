@@ -25,6 +25,8 @@ export class Output {
   #sink: Sink | undefined;
   /** The peer did not take all it was sent: nothing is added before it has. */
   isBlocked = false;
+  /** A mistake of ours, in words: none of what is here is sent, and the connection that is being served ends. */
+  fault = '';
 
   readonly #base: Memory;
 
@@ -57,11 +59,18 @@ export class Output {
   begin(sink: Sink): void {
     this.#sink = sink;
     this.isBlocked = false;
+    this.fault = '';
+  }
+
+  /** Something was written that may not be sent. */
+  abort(fault: string): void {
+    this.fault ||= fault;
+    this.isBlocked = true;
   }
 
   /** Hands everything to the sink; the output is empty after it. False when the peer did not take all. */
   flush(): boolean {
-    if (this.length > 0 && this.#sink?.flush(this) === false) this.isBlocked = true;
+    if (this.fault === '' && this.length > 0 && this.#sink?.flush(this) === false) this.isBlocked = true;
     this.length = 0;
     if (this.bytes.length > this.#base.bytes.length) this.#use(this.#base);
     return !this.isBlocked;
@@ -69,7 +78,7 @@ export class Output {
 
   /** Has the sink send the magic number of the first reply. False when it did not. */
   sendAhead(): boolean {
-    return this.#sink?.sendAhead?.(this) === true;
+    return this.fault === '' && this.#sink?.sendAhead?.(this) === true;
   }
 
   #use({ bytes, address }: Memory): void {

@@ -103,12 +103,12 @@ export class Reads {
 
   /** The data, if there is any, lies where it belongs. */
   #answer(request: Request, errno: Errno): void {
-    const { out, replies } = this.link;
+    const { replies } = this.link;
     if (errno !== 0) {
       replies.plain(request, errno);
     } else {
       replies.data(request, request.offset, request.length, true);
-      out.length += request.length;
+      replies.follow(request.length);
     }
   }
 
@@ -169,6 +169,7 @@ export class Reads {
       return Status.OPEN;
     }
     replies.data(request, request.offset, request.length, true);
+    replies.followElsewhere(request.length);
     zeroCopy.sendPipe(out, pipe, moved, request.length - moved);
     return Status.OPEN;
   }

@@ -14,13 +14,22 @@ import type { Output } from './output.js';
 /** Bytes that the largest reply without data takes, an error's text included. */
 export const PLAIN_REPLY_BYTES = 256;
 
-/** Writes replies in the form that was negotiated. The caller has made room. */
+/**
+ * Writes replies in the form that was negotiated. The caller has made room.
+ *
+ * Nothing is sent between a header and the end of its data. A header says how many bytes of data follow, and until they have
+ * (`follow`, `followElsewhere`) no other is written. So a reply in pieces that are not chunks of their own waits until nothing
+ * is under way, and nothing else is served before its end (`LongRead`). Whatever breaks this is a mistake of ours:
+ * `Output.abort` then ends the connection, and nothing more is sent.
+ */
 export class Replies {
   /** Bytes in front of the data of a READ that is answered in one piece. */
   readonly dataHeaderBytes: number;
   readonly #chunkHeaderBytes: number;
   /** Requests answered so far. */
   answered = 0;
+  /** Bytes of data that the last header announced and that have yet to come. */
+  #owed = 0;
 
   constructor(
     readonly mode: ReplyMode,
@@ -45,8 +54,32 @@ export class Replies {
     else this.#simple(to, errno);
   }
 
+  /** Data is to come before anything else may be sent. */
+  get isOwing(): boolean {
+    return this.#owed > 0;
+  }
+
+  /** The next `length` bytes of the data, which lie where the output ends. */
+  follow(length: number): void {
+    this.followElsewhere(length);
+    this.out.length += length;
+  }
+
+  /** The next `length` bytes of the data go another way, behind what the output holds. */
+  followElsewhere(length: number): void {
+    this.#owed -= length;
+    if (this.#owed < 0) this.out.abort('more data than its header announced');
+  }
+
+  /** A header is next. */
+  #begin(): void {
+    if (this.#owed !== 0) this.out.abort('a reply within the data of another');
+    this.#owed = 0;
+  }
+
   #simple(to: Replied, errno: number): void {
     const { out } = this;
+    this.#begin();
     this.answered++;
     out.length += putSimpleReply(out.view, out.length, wireErrno(errno), to);
   }
@@ -58,19 +91,19 @@ export class Replies {
   }
 
   /**
-   * Header of `length` bytes of data at `offset`, which the caller puts behind it; `last` ends the reply.
+   * Header of `length` bytes of data at `offset`, which `follow`; `last` ends the reply.
    * A simple reply has only one, and it is the last.
    */
   data(to: Replied, offset: number, length: number, last: boolean): void {
     const { out } = this;
     if (this.mode === 'simple') {
-      this.answered++;
-      out.length += putSimpleReply(out.view, out.length, 0, to);
-      return;
+      this.#simple(to, 0);
+    } else {
+      this.#chunk(to, last ? ReplyFlag.DONE : 0, ReplyType.OFFSET_DATA, 8 + length);
+      putUint64(out.view, out.length, offset);
+      out.length += 8;
     }
-    this.#chunk(to, last ? ReplyFlag.DONE : 0, ReplyType.OFFSET_DATA, 8 + length);
-    putUint64(out.view, out.length, offset);
-    out.length += 8;
+    this.#owed = length;
   }
 
   /** `length` bytes at `offset` that read as zeroes. Not for simple replies. */
@@ -126,6 +159,7 @@ export class Replies {
 
   #chunk(to: Replied, flags: number, type: number, length: number): void {
     const { out } = this;
+    this.#begin();
     if ((flags & ReplyFlag.DONE) !== 0) this.answered++;
     const put = this.mode === 'extended' ? putExtendedHeader : putStructuredHeader;
     out.length += put(out.view, out.length, flags, type, length, to);

@@ -140,10 +140,17 @@ export class Session {
     const position = this.#serve(input, at, end);
     if (this.#isLone && this.#headStart.side === AHEAD) batch.announce();
     batch.settle();
+    this.#expectWhole();
     const now = performance.now();
     this.#observe(before, began, now);
     if (this.isAlone) this.#headStart.went(this.steps, now);
     return position;
+  }
+
+  /** Only a long READ may leave data for later. */
+  #expectWhole(): void {
+    const { out, replies } = this.#link;
+    if (replies.isOwing && !this.#reads.isLong) out.abort('less data than its header announced');
   }
 
   /** One small request is all that was received, and all that the client has in flight. */

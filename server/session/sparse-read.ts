@@ -36,7 +36,7 @@ export function readRuns(backend: Backend, out: Output, replies: Replies, to: Re
       replies.hole(to, position, length, last);
     } else {
       replies.data(to, position, length, last);
-      out.length += length;
+      replies.follow(length);
     }
     position += length;
   }

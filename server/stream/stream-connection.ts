@@ -3,7 +3,7 @@ import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Next } from '../reactor/next.js';
 import type { Input } from '../session/input.js';
-import { DISCONNECTED, endingOf, Status } from '../session/link.js';
+import { DISCONNECTED, endingOf, faultReason, Status } from '../session/link.js';
 import type { Output, Sink } from '../session/output.js';
 import { Session } from '../session/session.js';
 import { PieceSender, type Pieces } from './piece-sender.js';
@@ -164,7 +164,8 @@ export class StreamConnection implements Sink {
     const { status } = this.#session;
     this.#isRunnable = status !== Status.OPEN;
     const ending = endingOf(status);
-    if (status === Status.FINISHED) this.#finish(DISCONNECTED);
+    if (out.fault !== '') this.#cut(faultReason(out.fault));
+    else if (status === Status.FINISHED) this.#finish(DISCONNECTED);
     else if (ending !== undefined) this.#cut(ending);
     else if (this.#next !== Next.END) this.#next = this.#after(status, isTaken);
   }

@@ -1,7 +1,8 @@
 /**
- * `npm run fuzz -- [--minutes N] [--seed N] [--only memory|wire] [--keep] [--run FILE]`
+ * `npm run fuzz -- [--minutes N] [--seed N] [--only memory|wire|mixed] [--keep] [--run FILE]`
  *
- * Half of the time goes to negotiation and transmission in memory, guided by coverage, half to the running daemon.
+ * A third of the time goes to negotiation and transmission in memory, guided by coverage, a third to changed sessions with the
+ * running daemon, a third to many outstanding requests with data that is verified.
  * A finding's input is written to `fuzz-findings/`, and the exit status is 1. `--keep` writes the inputs
  * that reach rare code to the corpus; `--run` runs one input in memory and on the wire.
  */
@@ -9,6 +10,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { readCorpus, writeCorpus, writeFinding } from './corpus.js';
 import type { Finding, FuzzReport } from './engine.js';
+import { fuzzMixed, type MixedReport } from './mixed.js';
 import { fuzzMemory, fuzzWire, type WireReport, worthKeeping } from './runs.js';
 import { runInMemory } from './target.js';
 import { WireTarget } from './wire.js';
@@ -35,6 +37,9 @@ const tell = (name: string) => (report: FuzzReport) => {
   );
 };
 
+const tellMixed = ({ requests, kinds, findings }: MixedReport): void =>
+  say(`mixed: ${requests} requests of ${kinds.size} kinds, ${findings.length} findings`);
+
 function settle(name: string, report: FuzzReport): number {
   tell(`${name}, seed ${report.seed}, ended`)(report);
   return report.findings.length;
@@ -59,7 +64,7 @@ async function runOne(path: string): Promise<void> {
 
 async function fuzz(): Promise<number> {
   const seed = Number(values.seed);
-  const parts = values.only === undefined ? ['memory', 'wire'] : [values.only];
+  const parts = values.only === undefined ? ['memory', 'wire', 'mixed'] : [values.only];
   const budget = (Number(values.minutes) * 60_000) / parts.length;
   const options = { seed, budget, corpus: readCorpus(), onFinding };
   let findings = 0;
@@ -77,6 +82,11 @@ async function fuzz(): Promise<number> {
       `its memory in MiB: ${[first.memory, last.memory, mostMemory].map((bytes) => bytes >> 20).join(', ')}`,
     );
     say('(first, last, most)');
+  }
+  if (parts.includes('mixed')) {
+    const report = await fuzzMixed({ seed, budget, onProgress: tellMixed });
+    for (const finding of report.findings) say(`mixed, seed ${seed}: ${finding}`);
+    findings += report.findings.length;
   }
   return findings;
 }

@@ -134,7 +134,8 @@ interface Building {
 /** Reads the replies to requests that were sent in order; cookies need not differ, as the server keeps the order. */
 export class ReplyReader {
   readonly #waiting: Ask[] = [];
-  #building: Building | undefined;
+  /** By cookie: chunks of several replies may come mixed. */
+  readonly #building = new Map<bigint, Building>();
   #rest: Buffer = Buffer.alloc(0);
 
   /** A server that has sent a reply's first bytes ahead must keep to their form. */
@@ -205,7 +206,7 @@ export class ReplyReader {
     if (reply === undefined) return undefined;
     if (reply.data !== undefined) fail('a simple reply with data');
     if (reply.error !== 0 && !this.allowsAnyForm) fail('a simple reply with an error');
-    if (this.#building !== undefined) fail('a simple reply between chunks');
+    if (this.#building.has(reply.cookie)) fail('a simple reply between chunks');
     return reply;
   }
 
@@ -222,11 +223,13 @@ export class ReplyReader {
     if (payload === undefined) return undefined;
     const ask = this.#next(header.readBigUInt64BE(8));
     if (isExtended && header.readBigUInt64BE(16) !== BigInt(ask.offset ?? 0)) fail('another offset');
-    this.#building ??= { ask, pieces: [], extents: new Map(), error: 0, text: '' };
-    this.#add(this.#building, header.readUInt16BE(6), payload, flags);
+    const cookie = ask.cookie ?? 0n;
+    const building = this.#building.get(cookie) ?? { ask, pieces: [], extents: new Map(), error: 0, text: '' };
+    this.#building.set(cookie, building);
+    this.#add(building, header.readUInt16BE(6), payload, flags);
     if (flags === 0) return 'more';
-    const reply = finish(this.#building);
-    this.#building = undefined;
+    const reply = finish(building);
+    this.#building.delete(cookie);
     this.#waiting.shift();
     return reply;
   }

@@ -58,7 +58,7 @@ export const SUITES: readonly Suite[] = [
   { name: 'model', jobs: 2, fileTimeout: 300, tools: { spin: 'spin', gcc: 'gcc' } },
   { name: 'interop', jobs: 1, fileTimeout: 300, tools: CLIENTS },
   { name: 'stress', jobs: 1, fileTimeout: 300, tools: { fio: 'fio' } },
-  { name: 'fuzz', jobs: 1, fileTimeout: 300, tools: {} },
+  { name: 'fuzz', jobs: 1, fileTimeout: 300, tools: { openssl: 'openssl' } },
   { name: 'vm', jobs: 1, fileTimeout: 600, tools: MACHINES },
 ];
 

@@ -8,6 +8,8 @@ import { SessionBench } from '../../helpers/session-bench.js';
 
 const { READ } = Cmd;
 const SIZE = 8 << 20;
+/** Outside what is read. */
+const FUA_DATA = randomBytes(512);
 const SHAPES = [
   { mode: 'simple', flags: 0 },
   { mode: 'structured', flags: 0 },
@@ -56,6 +58,20 @@ for (const { mode, flags } of SHAPES) {
     t.equal(device.askOne(ask).error, WireErrno.EIO);
     device.backend.fault = () => 0;
     t.equal(device.askOne({ type: READ, offset: 0, length: 16 }).error, 0);
+  });
+
+  t.test(`${title}: what is under way is never answered within the data of a long READ`, async (t) => {
+    for (const first of [{ type: Cmd.FLUSH }, { type: Cmd.WRITE, flags: CmdFlag.FUA, payload: FUA_DATA }]) {
+      const device = new SessionBench({ mode, size: SIZE, operations: 64 });
+      device.memory.fill(0, randomBytes(SIZE));
+      device.isBlocked = true;
+      device.ask({ cookie: 1n, ...first }, { cookie: 2n, ...ask });
+      device.end();
+      const replies = device.unblock();
+      t.strictSame(replies.map(({ cookie }) => cookie).sort(), [1n, 2n]);
+      const whole = replies.find(({ cookie }) => cookie === 2n)?.data;
+      t.ok(whole?.equals(device.memory.content.subarray(512, SIZE - 488)));
+    }
   });
 
   t.test(`${title}: a long READ waits for a frozen device, also in its middle`, async (t) => {
