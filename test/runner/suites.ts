@@ -42,7 +42,7 @@ const MACHINES = {
   xz: 'xz-utils',
   depmod: 'kmod',
   'dpkg-deb': 'dpkg',
-  ip: 'iproute2',
+  curl: 'curl',
   'mkfs.ext4': 'e2fsprogs',
   'mkfs.xfs': 'xfsprogs',
   'nbd-client': 'nbd-client',

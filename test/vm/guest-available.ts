@@ -12,7 +12,7 @@ const BOOT = ['cpio', 'xz', 'depmod', 'apt-get', 'apt-cache', 'dpkg-deb'];
  * to skip, which names what is missing (an error under NBDLOOP_REQUIRE_ALL=1). Fetches the kernel if it has to.
  */
 export async function skipUnlessGuest(choice: KernelChoice, ...programs: string[]): Promise<string | false> {
-  const missing = skipUnless(...BOOT, 'bash', 'ip', ...programs);
+  const missing = skipUnless(...BOOT, 'bash', ...programs);
   if (missing !== false) return missing;
   try {
     const noMachine = skipUnless(GUEST_MACHINES[choice.arch ?? hostArch()].program);
