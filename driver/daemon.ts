@@ -1,6 +1,6 @@
 /** The composition root: loop devices, NBD server, control API, and their life from start to drain. */
 
-import { mkdir, open, realpath } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
@@ -14,6 +14,8 @@ import { type SocketPaths, socketPaths } from './control/socket-paths.js';
 import { type Addresses, exportUris } from './control/uris.js';
 import { openableCpuLatency } from './cpu-latency.js';
 import { LoopError } from './errno.js';
+import { absolutePath } from './file-name.js';
+import { identityOfName } from './io/named-file.js';
 import { isIoFlusher } from './io-flusher.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
@@ -333,12 +335,16 @@ function limitsOf(options: DaemonOptions): Partial<ServerLimits> {
 }
 
 async function bindFiles(loops: LoopControl, options: DaemonOptions): Promise<void> {
-  const files = options.devices.map((file) => resolve(file));
+  const files = options.devices.map(absolutePath);
   if (files.length === 0 && options.demonstrate) files.push(await demonstrationDisk());
-  const present = new Set(loops.devices().map((device) => device.snapshot().file));
+  const present = loops.devices().map((device) => device.snapshot());
   for (const file of files) {
+    const found = await identityOfName(file).catch(() => undefined);
+    const isBound = present.some(
+      ({ backingInode, backingDevice }) => backingInode === found?.inode && backingDevice === found?.device,
+    );
     // The daemon before this one may have left it bound.
-    if (!present.has(await realpath(file).catch(() => file))) await loops.findAndConfigure({ file });
+    if (found === undefined || !isBound) await loops.findAndConfigure({ file });
   }
 }
 

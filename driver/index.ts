@@ -7,9 +7,10 @@ import type { LoopControl } from './loop/loop-control.js';
 import { expectKnownProcessor } from './processor.js';
 
 export { LoopError } from './errno.js';
+export type { FileIdentity } from './io/file-identity.js';
 export { LoopControl, type LoopControlOptions } from './loop/loop-control.js';
 export type { LoopDevice } from './loop/loop-device.js';
-export type { LoopConfig, LoopEvent, LoopSettings, LoopState, LoopStatus } from './loop/types.js';
+export type { LoopConfig, LoopEvent, LoopSettings, LoopState, LoopStatus, WantedFile } from './loop/types.js';
 
 export interface ServeOptions {
   /** Files to bind, in order: loop0, loop1, ... */

@@ -1,15 +1,16 @@
 /** Names of devices on the command line, and the socket of the daemon that has them. */
 
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { CONTROL_SOCKET, ControlClient, defaultRunDirectory } from '../control/client.js';
 import type { DeviceStatus } from '../control/messages.js';
+import { absolutePath } from '../file-name.js';
 import { CliError } from './fail.js';
 
 /** `--control PATH`, else NBDLOOP_CONTROL, else the default run directory. */
 export function connectDaemon(control: string | undefined): ControlClient {
   const named = control ?? process.env.NBDLOOP_CONTROL;
   return new ControlClient(
-    named === undefined || named === '' ? join(defaultRunDirectory(), CONTROL_SOCKET) : resolve(named),
+    named === undefined || named === '' ? join(defaultRunDirectory(), CONTROL_SOCKET) : absolutePath(named),
   );
 }
 

@@ -1,5 +1,6 @@
 /** The one error printer: a sentence with the errno name on stderr, and the exit status. */
 
+import { readableName } from '../file-name.js';
 import { closeDoors } from './doors.js';
 import { ignoreUserSignals } from './signals.js';
 
@@ -16,7 +17,7 @@ export class CliError extends Error {
 
 /** Prints `program: sentence (ERRNO)`. */
 export function printError(program: string, error: unknown): void {
-  process.stderr.write(`${program}: ${sentenceOf(error)}\n`);
+  process.stderr.write(`${program}: ${readableName(sentenceOf(error))}\n`);
 }
 
 /** The sentence of an error, with its errno name once. */
@@ -25,6 +26,12 @@ export function sentenceOf(error: unknown): string {
   const errno = errnoOf(error);
   const sentence = plain(error.message);
   return errno === undefined || sentence.includes(errno) ? sentence : `${sentence} (${errno})`;
+}
+
+/** What an error of Node's says happened: `no such file or directory`. */
+export function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return /^E[A-Z0-9]+: (.*?), \w+/.exec(message)?.[1] ?? message;
 }
 
 /** Node says "EACCES: permission denied, mkdir '/x'": that is "/x: mkdir: permission denied". */

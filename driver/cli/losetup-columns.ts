@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import type { DeviceStatus } from '../control/messages.js';
+import type { ExactNumber } from '../exact-number.js';
 import { listedName } from './device-name.js';
 import { CliError } from './fail.js';
 import type { Cell, Column } from './table.js';
@@ -10,6 +11,9 @@ export interface LosetupColumn extends Column {
   readonly help: string;
   readonly cell: (device: DeviceStatus) => Cell;
 }
+
+/** All digits, in JSON too. */
+const exact = (value: ExactNumber | null): Cell => (value === null ? null : BigInt(value));
 
 /** A value that only a bound device has. */
 const whenBound =
@@ -22,12 +26,12 @@ export const LOSETUP_COLUMNS: readonly LosetupColumn[] = [
   { name: 'NAME', align: 'left', help: 'name of the device', cell: listedName },
   { name: 'AUTOCLEAR', align: 'right', help: 'the last close clears it', cell: (d) => d.autoclear },
   { name: 'BACK-FILE', align: 'left', help: 'path of the backing file', cell: (d) => d.file },
-  { name: 'BACK-INO', align: 'right', help: 'inode of the backing file', cell: (d) => d.backingInode },
+  { name: 'BACK-INO', align: 'right', help: 'inode of the backing file', cell: (d) => exact(d.backingInode) },
   {
     name: 'BACK-MAJ:MIN',
     align: 'left',
     help: 'device number under the backing file',
-    cell: (d) => (d.backingDevice === null ? null : majorMinor(d.backingDevice, 8)),
+    cell: (d) => (d.backingDevice === null ? null : majorMinor(BigInt(d.backingDevice), 8)),
   },
   { name: 'MAJ:MIN', align: 'left', help: 'device number, while attached', cell: nodeNumber },
   {
@@ -70,14 +74,13 @@ function columnNamed(name: string): LosetupColumn {
 /** The node's own number, as losetup takes it from the file system; an export that is not attached has none. */
 function nodeNumber(device: DeviceStatus): Cell {
   if (device.node === null) return null;
-  const node = statSync(device.node, { throwIfNoEntry: false });
+  const node = statSync(device.node, { bigint: true, throwIfNoEntry: false });
   return node?.isBlockDevice() === true ? majorMinor(node.rdev, 3) : null;
 }
 
 /** `major:minor` as losetup pads it. A dev_t holds 12 + 20 bits, interleaved (makedev(3)). */
-function majorMinor(device: number, width: number): string {
-  const low = BigInt(device);
-  const major = ((low >> 8n) & 0xfffn) | ((low >> 32n) & 0xfffff000n);
-  const minor = (low & 0xffn) | ((low >> 12n) & 0xffffff00n);
+function majorMinor(device: bigint, width: number): string {
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
+  const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
   return `${String(major).padStart(width)}:${String(minor).padEnd(3)}`;
 }

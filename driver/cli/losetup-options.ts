@@ -89,6 +89,11 @@ export const LOSETUP_OPTIONS = [
   },
   { group: 'listing', long: 'raw', help: 'print the table with single blanks, for scripts' },
   { group: 'setup', long: 'show', help: 'print the device that was bound' },
+  {
+    group: 'nbdloop',
+    long: 'exclusive',
+    help: 'refuse a file that a virtual machine has open (qemu locks its images); else that is a warning',
+  },
   { group: 'nbdloop', long: 'no-attach', help: 'leave the kernel out: bind and export only' },
   {
     group: 'nbdloop',

@@ -21,6 +21,7 @@ export interface SetupPlan {
   readonly readOnly?: true;
   readonly partscan?: true;
   readonly directIo?: boolean;
+  readonly exclusive?: true;
 }
 
 export type Action =
@@ -183,6 +184,7 @@ function setupOf(given: Given): SetupPlan {
     ...(blockSize === undefined ? {} : { blockSize: Number(blockSize) }),
     ...(given.has('read-only') ? { readOnly: true } : {}),
     ...(given.has('partscan') ? { partscan: true } : {}),
+    ...(given.has('exclusive') ? { exclusive: true } : {}),
     ...(given.has('direct-io') ? { directIo: onOrOff(given.value('direct-io')) } : {}),
   };
 }

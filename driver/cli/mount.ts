@@ -5,10 +5,11 @@
 
 import { spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import type { ControlClient } from '../control/client.js';
+import { type ControlClient, OpenMeantFile } from '../control/client.js';
 import type { ConfigureRequest, DeviceStatus } from '../control/messages.js';
-import { CliError } from './fail.js';
+import { absolutePath, readableName } from '../file-name.js';
+import { CliError, errnoOf, reasonOf } from './fail.js';
+import { passNames } from './pass-name.js';
 import { parseSize } from './size.js';
 
 export interface MountRequest {
@@ -36,7 +37,7 @@ export function planMount({ file, options = '', type, readOnly = false }: MountR
   const [offset, sizeLimit] = [value('offset'), value('sizelimit')];
   return {
     config: {
-      file: resolve(file),
+      file: absolutePath(file),
       ...(offset === undefined ? {} : { offset: String(parseSize(offset)) }),
       ...(sizeLimit === undefined ? {} : { sizeLimit: String(parseSize(sizeLimit)) }),
       ...(isReadOnly ? { readOnly: true } : {}),
@@ -52,7 +53,11 @@ export function planMount({ file, options = '', type, readOnly = false }: MountR
 /** Returns mount's exit status; unless that is 0, nothing stays behind. */
 export async function mountFile(client: ControlClient, request: MountRequest): Promise<number> {
   const { config, mountArguments } = planMount(request);
-  const device = await attached(client, config);
+  using file = openMeant(config.file);
+  const device = await attached(client, { ...config, ...file.fields });
+  for (const warning of device.warnings) {
+    process.stderr.write(`nbdloop: ${readableName(warning)}.\n`);
+  }
   const { number, node } = device;
   if (node === null) throw new CliError('ENODEV', `${device.name}: it is not attached to the kernel`);
   let held: Awaited<ReturnType<typeof open>>;
@@ -64,9 +69,18 @@ export async function mountFile(client: ControlClient, request: MountRequest): P
   }
   try {
     await client.settings(number, { autoclear: true });
-    return await runMount([...mountArguments, node, request.directory]);
+    using directory = passNames([request.directory]);
+    return await runMount([...mountArguments, node, ...directory.words], directory.descriptors);
   } finally {
     await held.close();
+  }
+}
+
+function openMeant(file: string): OpenMeantFile {
+  try {
+    return OpenMeantFile.open(file);
+  } catch (error) {
+    throw new CliError(errnoOf(error) ?? 'EIO', `${file}: ${reasonOf(error)}`);
   }
 }
 
@@ -81,9 +95,9 @@ async function attached(client: ControlClient, config: ConfigureRequest): Promis
   }
 }
 
-function runMount(words: readonly string[]): Promise<number> {
+function runMount(words: readonly string[], descriptors: readonly number[]): Promise<number> {
   return new Promise((settle, reject) => {
-    const child = spawn('mount', words, { stdio: 'inherit' });
+    const child = spawn('mount', words, { stdio: ['inherit', 'inherit', 'inherit', ...descriptors] });
     child.once('error', () => reject(new CliError('ENOENT', 'mount(8) is not installed')));
     child.once('exit', (status) => settle(status ?? 1));
   });

@@ -7,6 +7,7 @@ import { packageVersion } from '../version.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { mountFile } from './mount.js';
+import { print } from './print.js';
 import { serve } from './serve.js';
 import { daemonText, devicesText, eventText } from './status.js';
 import { topText } from './top.js';
@@ -15,9 +16,6 @@ interface Common {
   readonly control?: string;
 }
 
-const print = (text: string): void => {
-  process.stdout.write(text);
-};
 const printJson = (value: unknown): void => print(`${JSON.stringify(value, null, 2)}\n`);
 
 export function nbdloopProgram(): Command {

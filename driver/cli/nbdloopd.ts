@@ -5,6 +5,10 @@ import { becomeIoFlusher } from '../io-flusher.js';
 
 // The first step, before anything else loads or starts a thread.
 becomeIoFlusher();
-const [{ runProgram }, { runDaemon }] = await Promise.all([import('./fail.js'), import('./run-daemon.js')]);
+const [{ runProgram }, { runDaemon }, { commandLine }] = await Promise.all([
+  import('./fail.js'),
+  import('./run-daemon.js'),
+  import('./arguments.js'),
+]);
 
-runProgram('nbdloopd', () => runDaemon(process.argv.slice(2)));
+runProgram('nbdloopd', () => runDaemon(commandLine()));

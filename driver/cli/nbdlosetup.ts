@@ -1,16 +1,18 @@
 #!/usr/bin/env -S -u NODE_OPTIONS -u NODE_EXTRA_CA_CERTS -u NODE_PATH -u NODE_V8_COVERAGE -u NODE_COMPILE_CACHE -u NODE_REDIRECT_WARNINGS -u NODE_ICU_DATA -u NODE_DEBUG -u OPENSSL_CONF node
 /** losetup for devices that nbdloopd serves: its options, its output, its exit statuses. */
 
-import { realpathSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { type ControlClient, ControlError } from '../control/client.js';
-import type { ConfigureRequest, DeviceStatus } from '../control/messages.js';
+import { normalize } from 'node:path';
+import { type ControlClient, ControlError, OpenMeantFile } from '../control/client.js';
+import type { ConfigureRequest, DeviceStatus, MeantIdentity } from '../control/messages.js';
+import { absolutePath, readableName } from '../file-name.js';
 import { packageVersion } from '../version.js';
+import { commandLine } from './arguments.js';
 import { connectDaemon, deviceNumber, listedName, shownName } from './device-name.js';
-import { CliError, printError, runProgram, sentenceOf } from './fail.js';
+import { CliError, printError, reasonOf, runProgram, sentenceOf } from './fail.js';
 import { UsageError } from './getopt.js';
 import { losetupHelp } from './losetup-help.js';
 import { type Action, type Plan, planLosetup, type SetupPlan, type TablePlan } from './losetup-plan.js';
+import { print } from './print.js';
 import { formatTable } from './table.js';
 
 const PROGRAM = 'nbdlosetup';
@@ -72,19 +74,28 @@ async function boundDevices(daemon: ControlClient): Promise<DeviceStatus[]> {
 
 async function list(action: Of<'list'>, daemon: ControlClient): Promise<number> {
   const serves = action.file === undefined ? () => true : servesFile(action.file, action.offset);
-  print((await boundDevices(daemon)).filter(serves), action.table);
+  printDevices((await boundDevices(daemon)).filter(serves), action.table);
   return 0;
 }
 
-/** Known by device and inode where the file can be looked at, else by name. */
+/** As losetup's: known by device and inode while there is a file of this name, and only else by the name. */
 function servesFile(file: string, offset: bigint | undefined): (device: DeviceStatus) => boolean {
-  const found = statSync(file, { throwIfNoEntry: false });
-  const path = resolve(file);
+  const path = normalize(absolutePath(file));
+  const found = identityOf(absolutePath(file));
   return (device) => {
     if (offset !== undefined && BigInt(device.offset) !== offset) return false;
     if (found === undefined) return device.file === path;
-    return device.backingInode === found.ino && device.backingDevice === found.dev;
+    return device.backingInode === found.inode && device.backingDevice === found.device;
   };
+}
+
+function identityOf(path: string): MeantIdentity | undefined {
+  try {
+    using file = OpenMeantFile.open(path);
+    return file.fields.identity;
+  } catch {
+    return undefined;
+  }
 }
 
 async function showOne(action: Of<'show-one'>, daemon: ControlClient): Promise<number> {
@@ -92,19 +103,19 @@ async function showOne(action: Of<'show-one'>, daemon: ControlClient): Promise<n
   if (action.table === undefined && device.file === null) {
     throw new CliError('ENXIO', `${listedName(device)}: no file is bound to it`);
   }
-  print([device], action.table);
+  printDevices([device], action.table);
   return 0;
 }
 
-function print(devices: readonly DeviceStatus[], table: TablePlan | undefined): void {
+function printDevices(devices: readonly DeviceStatus[], table: TablePlan | undefined): void {
   if (table === undefined) {
-    process.stdout.write(devices.map(oldLine).join(''));
+    print(devices.map(oldLine).join(''));
     return;
   }
   const rows = devices.map((device) => table.columns.map((column) => column.cell(device)));
   const { LC_ALL, LC_CTYPE, LANG } = process.env;
   const unicode = /utf-?8/i.test(LC_ALL || LC_CTYPE || LANG || '');
-  process.stdout.write(formatTable(table.columns, rows, { ...table, title: 'loopdevices', unicode }));
+  print(formatTable(table.columns, rows, { ...table, title: 'loopdevices', unicode }));
 }
 
 /** losetup -a: `loop0: [st_dev]:inode (file), offset N, sizelimit N`. */
@@ -116,11 +127,13 @@ function oldLine(device: DeviceStatus): string {
 }
 
 async function create(plan: Plan, action: Of<'create'>, daemon: ControlClient): Promise<number> {
-  const config = { file: absolute(action.file), ...configOf(action.setup) };
+  using file = openMeant(action.file);
+  const config = { ...file.fields, ...configOf(action.setup) };
   let device = await bind(action, config, daemon);
   if (plan.attach && device.node === null) device = await attach(device, { plan, action, config, daemon });
-  if (action.show) process.stdout.write(`${shownName(device)}\n`);
-  warnAboutSize(action, device);
+  if (action.show) print(`${shownName(device)}\n`);
+  warnAboutSize(action, device, file.size);
+  for (const warning of device.warnings) warn(action.file, warning);
   return 0;
 }
 
@@ -140,15 +153,14 @@ function ignoreExisting(error: unknown): void {
   if (!(error instanceof ControlError && error.errno === 'EEXIST')) throw error;
 }
 
-/** As losetup's: links and dots resolved where the file exists. An empty name is no file, not this directory. */
-function absolute(file: string): string {
-  if (file === '') {
-    throw new CliError('ENOENT', `${file}: failed to use backing file: No such file or directory`);
-  }
+/** The file as it is here, links resolved. Whoever can't see it does not have it bound: what the daemon sees may be another. */
+function openMeant(file: string): OpenMeantFile {
   try {
-    return realpathSync(file);
-  } catch {
-    return resolve(file);
+    // An empty name is no file, not this directory.
+    return OpenMeantFile.open(file === '' ? '' : absolutePath(file));
+  } catch (error) {
+    // As the daemon says it of a name that it can't open.
+    throw new CliError('EBADF', `${file}: failed to set up loop device: ${reasonOf(error)}`);
   }
 }
 
@@ -195,10 +207,10 @@ async function attach(
   }
 }
 
-function warnAboutSize(action: Of<'create'>, device: DeviceStatus): void {
+/** `size`: bytes of the file; undefined where it is no regular one. */
+function warnAboutSize(action: Of<'create'>, device: DeviceStatus, size: number | undefined): void {
   const { offset = 0n, sizeLimit = 0n } = action.setup;
-  const file = statSync(action.file, { throwIfNoEntry: false });
-  const available = file?.isFile() === true ? Math.max(0, file.size - Number(offset)) : undefined;
+  const available = size === undefined ? undefined : Math.max(0, size - Number(offset));
   const bytes = Math.min(
     available ?? Number.POSITIVE_INFINITY,
     Number(sizeLimit) || Number.POSITIVE_INFINITY,
@@ -209,8 +221,11 @@ function warnAboutSize(action: Of<'create'>, device: DeviceStatus): void {
     rest === 0
       ? `it holds no whole sector of ${SECTOR} bytes, so ${device.name} is empty`
       : `its last ${bytes % SECTOR} bytes are less than a sector and are not served`;
-  process.stderr.write(`${PROGRAM}: ${action.file}: Warning: ${effect}.\n`);
+  warn(action.file, effect);
 }
+
+const warn = (file: string, sentence: string): void =>
+  void process.stderr.write(readableName(`${PROGRAM}: ${file}: Warning: ${sentence}.\n`));
 
 /** Goes on after a failure, as losetup does; the exit status tells. */
 async function detach(names: readonly string[], plan: Plan, daemon: ControlClient): Promise<number> {
@@ -264,4 +279,4 @@ async function explained<T>(attempt: string, operation: () => Promise<T>): Promi
   }
 }
 
-runProgram(PROGRAM, () => main(process.argv.slice(2)));
+runProgram(PROGRAM, () => main(commandLine()));

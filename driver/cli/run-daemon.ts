@@ -6,6 +6,7 @@ import { expectKnownProcessor } from '../processor.js';
 import { packageVersion } from '../version.js';
 import { CliError, outliveReader, printError } from './fail.js';
 import { type DaemonFlags, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
+import { print } from './print.js';
 import { type DaemonSignals, daemonSignals } from './signals.js';
 import { humanBytes } from './units.js';
 
@@ -45,7 +46,7 @@ async function serve(flags: DaemonFlags, library: DaemonLibrary, signals: Daemon
   const manager = new ServiceNotifier();
   const activated = takeActivatedSockets();
   const daemon = await startDaemon({ ...optionsOf(flags), activated });
-  process.stdout.write(greeting(daemon));
+  print(greeting(daemon));
   manager.ready(`serving ${boundDevices(daemon).length} devices`);
   setTimeout(library.giveFreeMemoryBack, SETTLED_MS).unref();
   await Promise.race([signals.ended, daemon.successor]);

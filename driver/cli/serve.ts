@@ -1,6 +1,6 @@
 /** nbdloop serve FILE... [options]: nbdloopd in the foreground, with each file as --device. */
 
-import { resolve } from 'node:path';
+import { absolutePath } from '../file-name.js';
 import { becomeIoFlusher } from '../io-flusher.js';
 
 /** Files come first; from the first option on, the words are nbdloopd's. Does not return. */
@@ -11,5 +11,5 @@ export async function serve(words: readonly string[]): Promise<never> {
   becomeIoFlusher();
   // This process becomes the daemon: a terminal's signals reach one program, once.
   const { runDaemon } = await import('./run-daemon.js');
-  return await runDaemon([...files.flatMap((file) => ['--device', resolve(file)]), ...options]);
+  return await runDaemon([...files.flatMap((file) => ['--device', absolutePath(file)]), ...options]);
 }

@@ -1,7 +1,9 @@
 /** Tables as util-linux's libsmartcols prints them: aligned, raw, JSON. Byte for byte, for scripts that parse them. */
 
+import { nameToBytes } from '../file-name.js';
+
 /** A cell; null is "not known", an empty cell or JSON null. */
-export type Cell = string | number | boolean | null;
+export type Cell = string | number | bigint | boolean | null;
 
 export interface Column {
   readonly name: string;
@@ -58,13 +60,20 @@ function alignedLine(
 function json(columns: readonly Column[], rows: readonly (readonly Cell[])[], title: string): string {
   const objects = rows.map((row) => {
     const fields = columns.map(
-      (column, at) =>
-        `         ${JSON.stringify(column.name.toLowerCase())}: ${JSON.stringify(row[at] ?? null)}`,
+      (column, at) => `         ${JSON.stringify(column.name.toLowerCase())}: ${jsonOf(row[at] ?? null)}`,
     );
     return `{\n${fields.join(',\n')}\n      }`;
   });
   const list = objects.length === 0 ? '' : `      ${objects.join(',')}`;
   return `{\n   ${JSON.stringify(title)}: [\n${list}\n   ]\n}\n`;
+}
+
+/** A number has all its digits; a name its bytes, whatever they are (see `nameToBytes`): JSON.stringify would escape those. */
+function jsonOf(cell: Cell): string {
+  if (typeof cell === 'bigint') return String(cell);
+  if (typeof cell !== 'string') return JSON.stringify(cell);
+  const runs = cell.split(/([\udc80-\udcff]+)/u);
+  return `"${runs.map((run, i) => (i % 2 === 0 ? JSON.stringify(run).slice(1, -1) : run)).join('')}"`;
 }
 
 function textOf(cell: Cell): string {
@@ -73,11 +82,11 @@ function textOf(cell: Cell): string {
 }
 
 const hexByte = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`;
-const hexBytes = (text: string): string => [...Buffer.from(text, 'utf8')].map(hexByte).join('');
+const hexBytes = (text: string): string => [...nameToBytes(text)].map(hexByte).join('');
 
-/** Control characters, and what could be taken for an escape, become \xNN. */
+/** Control characters, line and paragraph ends, bytes that are no UTF-8, and what could be taken for an escape, become \xNN. */
 function alignedCell(text: string, unicode: boolean): string {
-  const escaped = text.replace(/\p{Cc}|\\(?=x)/gu, hexBytes);
+  const escaped = text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]|\\(?=x)/gu, hexBytes);
   return unicode ? escaped : escaped.replace(/[^\p{ASCII}]+/gu, hexBytes);
 }
 

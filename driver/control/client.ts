@@ -12,9 +12,11 @@ import type {
   ErrorBody,
   FindRequest,
   LockdepAnswer,
+  MeantFile,
   SettingsRequest,
 } from './messages.js';
 
+export { OpenMeantFile } from './meant-file.js';
 export { CONTROL_SOCKET, defaultRunDirectory } from './run-directory.js';
 
 /** A refusal by the daemon, or a daemon that cannot be reached: an errno name and one plain sentence. */
@@ -68,8 +70,8 @@ export class ControlClient {
     return this.#json('PUT', `/devices/${number}/backing`, config);
   }
 
-  changeFile(number: number, file: string): Promise<DeviceStatus> {
-    return this.#json('PATCH', `/devices/${number}/backing`, { file });
+  changeFile(number: number, file: string, meant: Omit<MeantFile, 'file'> = {}): Promise<DeviceStatus> {
+    return this.#json('PATCH', `/devices/${number}/backing`, { ...meant, file });
   }
 
   clear(number: number, options: { force?: boolean } = {}): Promise<ClearAnswer> {

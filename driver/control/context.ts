@@ -1,6 +1,7 @@
 /** What the control server drives: the seams to the loop devices, the kernel and the daemon, for it and its tests. */
 
 import type { ErrnoName } from '../errno.js';
+import type { FileIdentity } from '../io/file-identity.js';
 import type { AttachRequest, DaemonInfo, DeviceEvent, LockdepAnswer } from './messages.js';
 
 /** A device as the control server uses it: LoopDevice's operations (docs/architecture.md). */
@@ -9,7 +10,7 @@ export interface ControlledDevice {
   readonly name: string;
   readonly queue: { readonly shared: SharedArrayBuffer };
   loopConfigure(config: LoopConfigFields): Promise<void>;
-  loopChangeFd(file: string): Promise<void>;
+  loopChangeFd(file: string, meant?: MeantFileFields): Promise<void>;
   loopClrFd(options?: { force?: boolean }): Promise<'cleared' | 'deferred'>;
   loopSetStatus(settings: LoopSettingsFields): Promise<void>;
   loopGetStatus(): Promise<LoopStatusFields>;
@@ -32,13 +33,25 @@ export interface ControlledLoops {
   device(number: number): ControlledDevice;
   devices(): readonly ControlledDevice[];
   readonly events: {
-    on(event: 'change', listener: (event: DeviceEvent) => void): unknown;
-    off(event: 'change', listener: (event: DeviceEvent) => void): unknown;
+    on(event: 'change', listener: (event: LoopEventFields) => void): unknown;
+    off(event: 'change', listener: (event: LoopEventFields) => void): unknown;
   };
 }
 
 /** A device's state: DeviceStatus without what only the daemon knows. */
-export type LoopStatusFields = DeviceEvent['status'];
+export type LoopStatusFields = Omit<DeviceEvent['status'], 'backingInode' | 'backingDevice'> & {
+  readonly backingInode: bigint | null;
+  readonly backingDevice: bigint | null;
+};
+
+export type LoopEventFields = Omit<DeviceEvent, 'status'> & { readonly status: LoopStatusFields };
+
+/** What the caller means by a file, as the driver takes it. */
+export interface MeantFileFields {
+  identity?: FileIdentity;
+  through?: string;
+  exclusive?: boolean;
+}
 
 export interface LoopSettingsFields {
   offset?: number | bigint;
@@ -47,7 +60,7 @@ export interface LoopSettingsFields {
   partscan?: boolean;
 }
 
-export interface LoopConfigFields extends LoopSettingsFields {
+export interface LoopConfigFields extends LoopSettingsFields, MeantFileFields {
   file: string;
   blockSize?: number;
   readOnly?: boolean;

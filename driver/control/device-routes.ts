@@ -1,5 +1,6 @@
 /** Routes that name a device: each checks nothing itself, calls one operation of the driver, answers the new state. */
 
+import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type {
   ControlContext,
@@ -10,9 +11,11 @@ import type {
 } from './context.js';
 import { readCounters } from './counters.js';
 import { changeSettings, clearBacking, resize } from './kernel-side.js';
+import { meantFields } from './meant.js';
 import type * as messages from './messages.js';
 import { reusable } from './overlap.js';
 import * as schemas from './schemas.js';
+import { statusJson } from './status-json.js';
 import { Turns } from './turns.js';
 
 interface Params {
@@ -62,7 +65,7 @@ function registryRoutes(app: FastifyInstance, context: ControlContext): void {
     }),
     async (request) => {
       const { noOverlap, ...body } = request.body;
-      const config = configOf(body);
+      const config = configOf(body, request.raw.socket);
       if (noOverlap !== true) return decorate(context, await loops.findAndConfigure(config));
       return finds.take(async () => {
         const bound = await boundDevices(context);
@@ -94,7 +97,7 @@ function backingRoutes(app: FastifyInstance, context: ControlContext): void {
     changing('loopConfigure: binds a file', schemas.configureRequest),
     async (request) => {
       const device = named(context, request);
-      await device.loopConfigure(configOf(request.body));
+      await device.loopConfigure(configOf(request.body, request.raw.socket));
       return describe(context, device);
     },
   );
@@ -106,7 +109,8 @@ function backingRoutes(app: FastifyInstance, context: ControlContext): void {
     ),
     async (request) => {
       const device = named(context, request);
-      await device.loopChangeFd(request.body.file);
+      const { file, ...meant } = request.body;
+      await device.loopChangeFd(file, meantFields(meant, request.raw.socket));
       await context.attachments.contentChanged(device.number);
       return describe(context, device);
     },
@@ -234,7 +238,7 @@ async function describe(context: ControlContext, device: ControlledDevice): Prom
 /** Adds to a device's state what only the daemon knows. */
 function decorate(context: ControlContext, status: LoopStatusFields): messages.DeviceStatus {
   return {
-    ...status,
+    ...statusJson(status),
     node: context.attachments.node(status.number),
     uris: context.uris(status.name),
     counters: readCounters(context.loops.device(status.number).queue.shared),
@@ -246,8 +250,16 @@ async function boundDevices(context: ControlContext): Promise<LoopStatusFields[]
   return all.filter((status) => status.state === 'bound');
 }
 
-function configOf({ offset, sizeLimit, ...rest }: messages.ConfigureRequest): LoopConfigFields {
-  return { ...rest, ...settingsOf({ ...optional({ offset }), ...optional({ sizeLimit }) }) };
+function configOf(
+  { offset, sizeLimit, identity, descriptor, exclusive, ...rest }: messages.ConfigureRequest,
+  socket: Socket,
+): LoopConfigFields {
+  const meant = { ...optional({ identity }), ...optional({ descriptor }), ...optional({ exclusive }) };
+  return {
+    ...rest,
+    ...meantFields(meant, socket),
+    ...settingsOf({ ...optional({ offset }), ...optional({ sizeLimit }) }),
+  };
 }
 
 function settingsOf({ offset, sizeLimit, ...flags }: messages.SettingsRequest): LoopSettingsFields {

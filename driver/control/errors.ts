@@ -13,6 +13,7 @@ const STATUS: Readonly<Record<string, number>> = {
   EBUSY: 409,
   EEXIST: 409,
   ENXIO: 409,
+  ESTALE: 409,
   E2BIG: 413,
   EBADF: 422,
   EISDIR: 422,

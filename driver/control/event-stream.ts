@@ -1,8 +1,8 @@
 /** GET /events: device changes as server-sent events. */
 
 import type { ServerResponse } from 'node:http';
-import type { ControlledLoops } from './context.js';
-import type { DeviceEvent } from './messages.js';
+import type { ControlledLoops, LoopEventFields } from './context.js';
+import { statusJson } from './status-json.js';
 
 /** A comment this often keeps proxies from closing an idle stream and finds readers that have gone, milliseconds. */
 const HEARTBEAT_MS = 15_000;
@@ -23,7 +23,7 @@ export class EventStreams {
       response.write(text);
       if (response.writableLength > MAX_BACKLOG_BYTES) response.destroy();
     };
-    const onChange = (event: DeviceEvent): void => send(format(event));
+    const onChange = (event: LoopEventFields): void => send(format(event));
     const heartbeat = setInterval(() => send(': alive\n\n'), HEARTBEAT_MS);
     heartbeat.unref();
     this.loops.events.on('change', onChange);
@@ -40,5 +40,7 @@ export class EventStreams {
   }
 }
 
-const format = (event: DeviceEvent): string =>
-  `id: ${event.sequence}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`;
+function format(event: LoopEventFields): string {
+  const data = JSON.stringify({ ...event, status: statusJson(event.status) });
+  return `id: ${event.sequence}\nevent: ${event.kind}\ndata: ${data}\n\n`;
+}

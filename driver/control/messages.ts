@@ -5,13 +5,14 @@
  * Sizes and offsets are bytes. A size beyond 2^53 - 1 travels as a string of decimal digits.
  */
 
+import type { ExactNumber } from '../exact-number.js';
 import type { LockdepSnapshot } from '../locks/snapshot.js';
 
 /** States of a loop device. */
 export type DeviceState = 'unbound' | 'bound' | 'rundown' | 'deleting';
 
 /** Bytes: a JSON number where it is exact, else decimal digits. */
-export type Bytes = number | string;
+export type Bytes = ExactNumber;
 
 /** Requests served since the device was added, and how long they took in the server. */
 export interface DeviceCounters {
@@ -40,7 +41,10 @@ export interface DeviceStatus {
   readonly state: DeviceState;
   /** NBD sessions (and control operations) that have the device open. */
   readonly openers: number;
-  /** Absolute path of the backing file; null when not bound. */
+  /**
+   * Absolute path of the backing file as it is now, ` (deleted)` behind a name that is gone; null when not bound. Bytes
+   * that are no UTF-8 are `\udc80` to `\udcff`.
+   */
   readonly file: string | null;
   readonly size: number;
   readonly offset: number;
@@ -51,12 +55,14 @@ export interface DeviceStatus {
   readonly partscan: boolean;
   readonly directIo: boolean;
   /** st_ino and st_dev of the backing file. */
-  readonly backingInode: number | null;
-  readonly backingDevice: number | null;
+  readonly backingInode: ExactNumber | null;
+  readonly backingDevice: ExactNumber | null;
   /** Alignment in bytes that direct I/O needs on this file. */
   readonly dioAlignment: number;
   /** Grows at every change of the backing file. */
   readonly generation: number;
+  /** What was odd about the file when it was bound: sentences. */
+  readonly warnings: readonly string[];
   /** `/dev/nbdN` while a kernel is attached. */
   readonly node: string | null;
   /** How an NBD client reaches the export; the first is the one to show. */
@@ -75,10 +81,34 @@ export interface DeviceNumber {
   readonly name: string;
 }
 
-/** Body of PUT /devices/N/backing. */
-export interface ConfigureRequest {
-  /** Absolute path. */
+/** What a caller sees of a file: numbers of stat(2), exact. */
+export interface MeantIdentity {
+  readonly device: ExactNumber;
+  readonly inode: ExactNumber;
+  /** Nanoseconds since 1970. */
+  readonly birthTime?: ExactNumber;
+  /** st_rdev of a block device: then that counts, not the node. */
+  readonly blockDevice?: ExactNumber;
+}
+
+/** Which file. */
+export interface MeantFile {
+  /** Absolute path; bytes that are no UTF-8 are `\udc80` to `\udcff`. */
   readonly file: string;
+  /** What the caller sees under that name. ESTALE where the daemon sees another file there. */
+  readonly identity?: MeantIdentity;
+  /**
+   * A descriptor of the calling process that has this file open, O_PATH or better, until the answer comes: so a file that
+   * the daemon can't find by name can be had, too. Counts with `identity` only, and where the daemon may look into
+   * /proc/PID/fd of the caller.
+   */
+  readonly descriptor?: number;
+  /** EBUSY where another program holds an image lock (qemu's) against it; else that is a warning. */
+  readonly exclusive?: boolean;
+}
+
+/** Body of PUT /devices/N/backing. */
+export interface ConfigureRequest extends MeantFile {
   readonly offset?: Bytes;
   /** 0: no limit. */
   readonly sizeLimit?: Bytes;
@@ -100,9 +130,7 @@ export interface FindRequest extends ConfigureRequest {
 }
 
 /** Body of PATCH /devices/N/backing. */
-export interface ChangeFileRequest {
-  readonly file: string;
-}
+export type ChangeFileRequest = MeantFile;
 
 /** Answer of DELETE /devices/N/backing. Deferred: sessions have the device open; the last close clears it. */
 export interface ClearAnswer {

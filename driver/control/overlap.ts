@@ -1,6 +1,6 @@
 /** losetup --nooverlap: may this range of a file be served once more? */
 
-import { stat } from 'node:fs/promises';
+import { identityOfName } from '../io/named-file.js';
 import type { LoopConfigFields, LoopStatusFields } from './context.js';
 
 /** A refusal made here: an errno name and a sentence. */
@@ -17,11 +17,11 @@ export async function reusable(
   config: LoopConfigFields,
   bound: readonly LoopStatusFields[],
 ): Promise<LoopStatusFields | undefined> {
-  const file = await stat(config.file).catch(() => undefined);
+  const file = config.identity ?? (await identityOfName(config.file).catch(() => undefined));
   if (file === undefined) return undefined;
   const wanted = rangeOf(config.offset ?? 0, config.sizeLimit ?? 0);
   for (const device of bound) {
-    if (device.backingInode !== file.ino || device.backingDevice !== file.dev) continue;
+    if (device.backingInode !== file.inode || device.backingDevice !== file.device) continue;
     const served = rangeOf(device.offset, device.sizeLimit);
     if (wanted.end <= served.start || served.end <= wanted.start) continue;
     if (wanted.start !== served.start || wanted.end !== served.end) {

@@ -17,7 +17,14 @@ const path = {
 const flag = { type: 'boolean' } as const;
 const count = { type: 'integer', minimum: 0 } as const;
 const text = { type: 'string' } as const;
-const nullableCount = { type: ['integer', 'null'] } as const;
+const exact = {
+  oneOf: [
+    { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+    { type: 'string', pattern: '^[0-9]{1,20}$' },
+  ],
+  description: 'Unsigned, 64 bits: a number, or decimal digits beyond 2^53 - 1.',
+} as const;
+const nullableExact = { type: ['integer', 'string', 'null'], description: exact.description } as const;
 const blockSize = { type: 'integer', description: 'Bytes, a power of two, 512 to 4096.' } as const;
 
 /** A closed object: unknown fields are refused, so that a misspelt option is an error and not a default. */
@@ -41,8 +48,17 @@ export const addRequest = {
   nullable: true,
 } as const;
 
-const configureFields = {
+const meantFile = {
   file: path,
+  identity: object({ device: exact, inode: exact, birthTime: exact, blockDevice: exact }, [
+    'device',
+    'inode',
+  ]),
+  descriptor: { type: 'integer', minimum: 0, maximum: 0x7fff_ffff },
+  exclusive: flag,
+} as const;
+const configureFields = {
+  ...meantFile,
   offset: bytes,
   sizeLimit: bytes,
   blockSize,
@@ -53,7 +69,7 @@ const configureFields = {
 } as const;
 export const configureRequest = object(configureFields, ['file']);
 export const findRequest = object({ ...configureFields, noOverlap: flag }, ['file']);
-export const changeFileRequest = object({ file: path }, ['file']);
+export const changeFileRequest = object(meantFile, ['file']);
 export const settingsRequest = object({ offset: bytes, sizeLimit: bytes, autoclear: flag, partscan: flag });
 export const directIoRequest = object({ on: flag }, ['on']);
 export const blockSizeRequest = object({ bytes: blockSize }, ['bytes']);
@@ -101,10 +117,11 @@ export const deviceStatus = answer({
   autoclear: flag,
   partscan: flag,
   directIo: flag,
-  backingInode: nullableCount,
-  backingDevice: nullableCount,
+  backingInode: nullableExact,
+  backingDevice: nullableExact,
   dioAlignment: count,
   generation: count,
+  warnings: { type: 'array', items: text },
   node: { type: ['string', 'null'] },
   uris: { type: 'array', items: text },
   counters,

@@ -127,14 +127,15 @@ function observerRoutes(app: FastifyInstance, context: ControlContext, streams: 
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }
 
-/** A number over 2^53 behind `offset` or `sizeLimit`, which JSON.parse would round. A string never holds a bare quote. */
-const LARGE_BYTES = /(?<!\\)("(?:offset|sizeLimit)"\s*:\s*)(\d{16,40})(?=\s*[,}])/g;
+/** A number over 2^53 where that may be meant, which JSON.parse would round. A string never holds a bare quote. */
+const LARGE_NUMBER =
+  /(?<!\\)("(?:offset|sizeLimit|device|inode|birthTime|blockDevice)"\s*:\s*)(\d{16,40})(?=\s*[,}])/g;
 
-/** Takes sizes up to 2^63 - 1 as they are. */
+/** Takes numbers of 64 bits as they are. */
 function exactSizes(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) =>
-    parse(request, body.replace(LARGE_BYTES, '$1"$2"'), done),
+    parse(request, body.replace(LARGE_NUMBER, '$1"$2"'), done),
   );
 }
 

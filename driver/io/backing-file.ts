@@ -1,40 +1,44 @@
-import fs, { type BigIntStats, constants } from 'node:fs';
+import fs, { type BigIntStats } from 'node:fs';
 import { promisify } from 'node:util';
 import { errnoName, LoopError } from '../errno.js';
 import { dioAlignmentOf } from './dio-alignment.js';
 import { tellsHoles } from './exact-holes.js';
+import { type ExaminedFile, examineFile, type FileIdentity } from './file-identity.js';
 import { lockForWriting, type WriteLock } from './file-lock.js';
+import { imageLocks } from './image-locks.js';
+import { codeOf, guarded, nameMeant, nameOf, openNamed } from './named-file.js';
 import { blockDeviceSize, setDirect } from './syscalls.js';
 
-const openFile = promisify(fs.open);
 const closeFile = promisify(fs.close);
 const syncFile = promisify(fs.fsync);
 const statFile = promisify<number, { bigint: true }, BigIntStats>(fs.fstat);
-const readLink = promisify(fs.readlink);
-
-/** O_PATH of asm-generic/fcntl.h: a descriptor that names a file without opening it. Node has no constant. */
-const O_PATH = 0o10000000;
-/** libuv adds O_CLOEXEC to every open; O_NONBLOCK: no open waits for another process. */
-const OPEN_FLAGS = constants.O_NONBLOCK | constants.O_NOCTTY;
-
-/** What a file is, before anything was opened. */
-export interface FileIdentity {
-  /** Absolute, symbolic links resolved. */
-  readonly path: string;
-  readonly kind: 'regular' | 'block' | 'other';
-  /** st_dev: the file system that holds it. */
-  readonly device: bigint;
-  readonly inode: bigint;
-  /** st_rdev: for a block device, which. */
-  readonly rdev: bigint;
-}
 
 export interface OpenOptions {
   /** Do not even try to open for writing. */
   readonly readOnly: boolean;
   /** False for a file that must not be opened, e.g. one of our own devices: then it is only named. */
-  readonly mayOpen?: (identity: FileIdentity) => boolean;
+  readonly mayOpen?: (identity: ExaminedFile) => boolean;
+  /** What the caller means. ESTALE where another file is there. */
+  readonly identity?: FileIdentity;
+  /** Another way to the same file, taken where it leads to it; counts with `identity` only. */
+  readonly through?: string;
+  /** EBUSY where another program holds an image lock against us. */
+  readonly exclusive?: boolean;
 }
+
+/** What is found out at the open, and stays. */
+type Facts = Pick<
+  BackingFile,
+  'identity' | 'fd' | 'usable' | 'writable' | 'dioAlignment' | 'tellsHoles' | 'warnings'
+> & { readonly name: string };
+
+const NAMED_ONLY = {
+  usable: false,
+  writable: false,
+  dioAlignment: 512,
+  tellsHoles: false,
+  warnings: [],
+} as const;
 
 /**
  * A file that stands behind a device, held by one descriptor.
@@ -43,20 +47,32 @@ export interface OpenOptions {
  * `usable` is false, and the caller says why. So a FIFO can't hang us and a tape is not rewound.
  */
 export class BackingFile {
+  readonly identity: ExaminedFile;
+  readonly fd: number;
+  readonly usable: boolean;
+  readonly writable: boolean;
+  /** Alignment in bytes that direct I/O needs of memory, position and length: a power of two, at least 512. */
+  readonly dioAlignment: number;
+  /** Its holes are what its file system says they are. */
+  readonly tellsHoles: boolean;
+  /** What is odd about it: sentences for the user. */
+  readonly warnings: readonly string[];
+  /** Keeps other daemons from writing it. */
+  readonly #lock: WriteLock | undefined;
+  readonly #openedAs: string;
   #closed = false;
 
-  private constructor(
-    readonly identity: FileIdentity,
-    readonly fd: number,
-    readonly usable: boolean,
-    readonly writable: boolean,
-    /** Alignment in bytes that direct I/O needs of memory, position and length: a power of two, at least 512. */
-    readonly dioAlignment: number,
-    /** Its holes are what its file system says they are. */
-    readonly tellsHoles: boolean,
-    /** Keeps other daemons from writing it. */
-    private readonly lock?: WriteLock,
-  ) {}
+  private constructor(facts: Facts, lock?: WriteLock) {
+    this.#openedAs = facts.name;
+    this.#lock = lock;
+    this.identity = facts.identity;
+    this.fd = facts.fd;
+    this.usable = facts.usable;
+    this.writable = facts.writable;
+    this.dioAlignment = facts.dioAlignment;
+    this.tellsHoles = facts.tellsHoles;
+    this.warnings = facts.warnings;
+  }
 
   /**
    * Opens a file for reading, and for writing where that is possible and wanted.
@@ -64,22 +80,27 @@ export class BackingFile {
    * Throws EBADF when there is no such file or it can't be read, EBUSY when another daemon has it for writing.
    */
   static async open(path: string, options: OpenOptions): Promise<BackingFile> {
-    const named = await guarded(path, () => openFile(path, O_PATH));
+    const { named, examined } = await nameMeant(path, options);
     let handedOver = false;
     try {
-      const identity = await guarded(path, () => identify(named));
-      if (identity.kind === 'other' || options.mayOpen?.(identity) === false) {
+      const name = nameOf(named) ?? path;
+      if (examined.kind === 'other' || options.mayOpen?.(examined) === false) {
         handedOver = true;
-        return new BackingFile(identity, named, false, false, 512, false);
+        return new BackingFile({ ...NAMED_ONLY, name, identity: examined, fd: named });
       }
-      const { fd, writable } = await guarded(identity.path, () => openNamed(named, options.readOnly));
-      const alignment = dioAlignmentOf(fd, identity.device);
-      // A block device's node lies on tmpfs, which says nothing of the disk.
-      const holes = identity.kind === 'regular' && (await tellsHoles(fd));
-      if (!writable) return new BackingFile(identity, fd, true, writable, alignment, holes);
+      const { fd, writable } = await guarded(name, () => openNamed(named, options.readOnly));
       try {
-        const lock = await lockForWriting(fd, identity);
-        return new BackingFile(identity, fd, true, writable, alignment, holes, lock);
+        // Anew: an open descriptor tells more, and overlayfs may just have made a copy that is written.
+        const identity = await guarded(name, () => examineFile(fd));
+        const facts = {
+          ...{ name, identity, fd, writable, usable: true },
+          dioAlignment: dioAlignmentOf(fd, identity.device),
+          // A block device's node lies on tmpfs, which says nothing of the disk.
+          tellsHoles: identity.kind === 'regular' && (await tellsHoles(fd)),
+          warnings: foreignLocks(name, fd, { writable, exclusive: options.exclusive === true }),
+        };
+        const lock = writable ? await lockForWriting(fd, { path: name, ...identity }) : undefined;
+        return new BackingFile(facts, lock);
       } catch (error) {
         await closeFile(fd);
         throw error;
@@ -89,8 +110,12 @@ export class BackingFile {
     }
   }
 
+  /**
+   * Its path as it is now: it follows a rename, and ends in ` (deleted)` when the name that was opened is gone. The kernel
+   * tells it without asking the file system.
+   */
   get path(): string {
-    return this.identity.path;
+    return (this.#closed ? undefined : nameOf(this.fd)) ?? this.#openedAs;
   }
 
   /** Present size in bytes. Throws the errno of fstat or ioctl. */
@@ -127,57 +152,20 @@ export class BackingFile {
     try {
       await closeFile(this.fd);
     } finally {
-      await this.lock?.release();
+      await this.#lock?.release();
     }
   }
 }
 
-async function identify(fd: number): Promise<FileIdentity> {
-  const stat = await statFile(fd, { bigint: true });
-  return {
-    path: await readLink(`/proc/self/fd/${fd}`),
-    kind: stat.isFile() ? 'regular' : stat.isBlockDevice() ? 'block' : 'other',
-    device: stat.dev,
-    inode: stat.ino,
-    rdev: stat.rdev,
-  };
-}
-
-/** Errors of an open for writing after which reading may still be possible. */
-const READ_ONLY_REASONS = new Set(['EACCES', 'EPERM', 'EROFS', 'ETXTBSY']);
-
-/** Opens the very file that an O_PATH descriptor names, whatever its name means by now. */
-async function openNamed(named: number, readOnly: boolean): Promise<{ fd: number; writable: boolean }> {
-  const path = `/proc/self/fd/${named}`;
-  if (!readOnly) {
-    try {
-      return { fd: await openFile(path, constants.O_RDWR | OPEN_FLAGS), writable: true };
-    } catch (error) {
-      if (!READ_ONLY_REASONS.has(codeOf(error))) throw error;
-    }
-  }
-  return { fd: await openFile(path, constants.O_RDONLY | OPEN_FLAGS), writable: false };
-}
-
-type ErrnoName = LoopError['errno'];
-
-/** The error is EBADF, as the kernel's; the sentence says what is behind it. */
-const WHY_NOT_OPEN: Readonly<Record<string, string>> = {
-  ENOENT: 'does not exist',
-  EACCES: "can't be opened: permission denied",
-  EPERM: "can't be opened: permission denied",
-};
-
-const codeOf = (error: unknown): ErrnoName =>
-  ((error as NodeJS.ErrnoException).code as ErrnoName | undefined) ?? 'EIO';
-
-/** Whatever keeps a file from being opened is EBADF: for the kernel there is no such descriptor. */
-async function guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    const code = codeOf(error);
-    const reason = WHY_NOT_OPEN[code] ?? `can't be opened (${code})`;
-    throw new LoopError('EBADF', `The file ${path} ${reason}.`);
-  }
+/** Warnings of the image locks that others hold. Throws EBUSY instead where the file is wanted exclusively. */
+function foreignLocks(
+  path: string,
+  fd: number,
+  { writable, exclusive }: { readonly writable: boolean; readonly exclusive: boolean },
+): string[] {
+  const held = imageLocks(fd, { writable });
+  if (held.length === 0) return [];
+  const sentence = `${path} is in use as a disk image: ${held.join(', ')}`;
+  if (exclusive) throw new LoopError('EBUSY', `${sentence}.`);
+  return [sentence];
 }

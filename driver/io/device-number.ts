@@ -7,6 +7,18 @@ export function blockDeviceOf(device: bigint): { major: number; minor: number } 
   return { major: Number(major & 0xffffffffn), minor: Number(minor & 0xffffffffn) };
 }
 
+/** The reverse, as gnu_dev_makedev: what st_dev and st_rdev are. */
+export function makeDevice(parts: { readonly major: number; readonly minor: number }): bigint {
+  const [major, minor] = [BigInt(parts.major), BigInt(parts.minor)];
+  return (minor & 0xffn) | ((major & 0xfffn) << 8n) | ((minor & ~0xffn) << 12n) | ((major & ~0xfffn) << 32n);
+}
+
+/** `major:minor`. */
+export function deviceText(device: bigint): string {
+  const { major, minor } = blockDeviceOf(device);
+  return `${major}:${minor}`;
+}
+
 /** Major number of /dev/nbdX (Documentation/admin-guide/devices.txt). */
 const NBD_MAJOR = 43;
 /** `max_part` of nbd.ko where nobody chose another. */

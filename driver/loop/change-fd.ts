@@ -3,15 +3,16 @@ import type { BackingFile } from '../io/backing-file.js';
 import { startDirectIo } from './direct-io.js';
 import type { Binding, LoopCore } from './loop-core.js';
 import { loopSize } from './parameters.js';
+import type { WantedFile } from './types.js';
 import { needsValidateMutex, openBacking, validateFile } from './validate-file.js';
 
 /**
  * LOOP_CHANGE_FD: swaps the file under a read-only device. Throws ENXIO when not bound, EINVAL when not read-only,
  * EBADF or EINVAL for the file, EINVAL when it makes another size.
  */
-export async function loopChangeFd(core: LoopCore, path: string): Promise<void> {
+export async function loopChangeFd(core: LoopCore, wanted: WantedFile): Promise<void> {
   // It is opened with no lock held, as an open may take long; a failure counts only after the device's own checks.
-  const opened = await openBacking(core.host, { file: path, readOnly: true }, core).catch(asLoopError);
+  const opened = await openBacking(core.host, { ...wanted, readOnly: true }, core).catch(asLoopError);
   const swap: Swap = { old: undefined };
   const change = () => changeUnder(core, opened, swap);
   try {

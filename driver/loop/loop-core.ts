@@ -199,10 +199,11 @@ export class LoopCore {
       autoclear: binding?.autoclear ?? false,
       partscan: binding?.partscan ?? false,
       directIo: binding?.directIo ?? false,
-      backingInode: binding === undefined ? null : Number(binding.file.identity.inode),
-      backingDevice: binding === undefined ? null : Number(binding.file.identity.device),
+      backingInode: binding?.file.identity.inode ?? null,
+      backingDevice: binding?.file.identity.device ?? null,
       dioAlignment: binding?.file.dioAlignment ?? SECTOR,
       generation: this.#generation,
+      warnings: binding?.file.warnings ?? [],
     };
   }
 }

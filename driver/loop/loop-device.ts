@@ -7,7 +7,7 @@ import type { LoopCore } from './loop-core.js';
 import { loOpen } from './open-release.js';
 import { loopResetDirty } from './reset-dirty.js';
 import { loopSetBlockSize, loopSetCapacity, loopSetStatus } from './set-status.js';
-import type { LoopConfig, LoopSettings, LoopState, LoopStatus } from './types.js';
+import type { LoopConfig, LoopSettings, LoopState, LoopStatus, WantedFile } from './types.js';
 
 /**
  * A loop device: the operations of drivers/block/loop.c, by their names, on one device of a `LoopControl`.
@@ -63,14 +63,14 @@ export class LoopDevice {
     return this.#core.idle();
   }
 
-  /** Binds a file. EBADF, EBUSY, EINVAL, EOVERFLOW. */
+  /** Binds a file. EBADF, ESTALE, EBUSY, EINVAL, EOVERFLOW. */
   loopConfigure(config: LoopConfig): Promise<void> {
     return this.#core.task('configure', () => loopConfigure(this.#core, config));
   }
 
-  /** Swaps the file of a read-only device for one of the same size. ENXIO, EINVAL, EBADF. */
-  loopChangeFd(file: string): Promise<void> {
-    return this.#core.task('change_fd', () => loopChangeFd(this.#core, file));
+  /** Swaps the file of a read-only device for one of the same size. ENXIO, EINVAL, EBADF, ESTALE. */
+  loopChangeFd(file: string, meant: Omit<WantedFile, 'file'> = {}): Promise<void> {
+    return this.#core.task('change_fd', () => loopChangeFd(this.#core, { ...meant, file }));
   }
 
   /** Lets the file go: now, or at the last close when somebody else has the device open. ENXIO. */

@@ -30,6 +30,9 @@ export interface Parameters extends Window {
 type Keys<T> = Readonly<Record<keyof T, true>>;
 const CONFIG_KEYS: Keys<LoopConfig> = {
   file: true,
+  identity: true,
+  through: true,
+  exclusive: true,
   offset: true,
   sizeLimit: true,
   blockSize: true,

@@ -1,14 +1,30 @@
 /** What the loop driver takes and tells. All sizes and positions are bytes. */
 
+import type { FileIdentity } from '../io/file-identity.js';
+
 /**
  * The kernel's Lo_unbound, Lo_bound, Lo_rundown, Lo_deleting: without a file; serving one; letting one go (new
  * requests fail, a new binding is refused); about to be removed.
  */
 export type LoopState = 'unbound' | 'bound' | 'rundown' | 'deleting';
 
-/** Arguments of `loopConfigure`, the kernel's LOOP_CONFIGURE. */
-export interface LoopConfig {
+/** Which file, and what the caller means by it. */
+export interface WantedFile {
+  /** A name; bytes that are no UTF-8 are U+DC80 to U+DCFF (driver/file-name.ts). */
   readonly file: string;
+  /** What the caller sees under that name. ESTALE where another file is there. */
+  readonly identity?: FileIdentity;
+  /**
+   * Another way to the same file, taken where it leads to it: `/proc/PID/fd/N`, for one that only the caller sees. Counts
+   * with `identity` only.
+   */
+  readonly through?: string;
+  /** EBUSY where another program holds an image lock against it (qemu's); else that is a warning. */
+  readonly exclusive?: boolean;
+}
+
+/** Arguments of `loopConfigure`, the kernel's LOOP_CONFIGURE. */
+export interface LoopConfig extends WantedFile {
   /** Where the device starts in the file: 0 to 2^63 - 1. */
   readonly offset?: number | bigint;
   /** Most bytes of the file that the device shows: 0 (no limit) to 2^63 - 1. */
@@ -38,7 +54,10 @@ export interface LoopStatus {
   readonly name: string;
   readonly state: LoopState;
   readonly openers: number;
-  /** Absolute path of the backing file, symbolic links resolved at the time of binding; null when there is none. */
+  /**
+   * Absolute path of the backing file as it is now: it follows a rename, and ends in ` (deleted)` when that name is gone.
+   * Null when there is no file.
+   */
   readonly file: string | null;
   readonly size: number;
   /** Exact up to 2^53; a larger one reads rounded. */
@@ -50,12 +69,14 @@ export interface LoopStatus {
   readonly partscan: boolean;
   readonly directIo: boolean;
   /** st_ino and st_dev of the backing file. */
-  readonly backingInode: number | null;
-  readonly backingDevice: number | null;
+  readonly backingInode: bigint | null;
+  readonly backingDevice: bigint | null;
   /** What direct I/O needs the offset and the block size to be multiples of; 512 when there is no file. */
   readonly dioAlignment: number;
   /** Grows with every change that the data path can see. */
   readonly generation: number;
+  /** What was odd about the file when it was bound: sentences for the user. */
+  readonly warnings: readonly string[];
 }
 
 /** Something that has happened to a device. */

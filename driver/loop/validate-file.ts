@@ -1,13 +1,15 @@
 import { LoopError } from '../errno.js';
-import { BackingFile, type FileIdentity } from '../io/backing-file.js';
+import { BackingFile } from '../io/backing-file.js';
+import type { FileIdentity } from '../io/file-identity.js';
 import type { LoopCore, LoopHost } from './loop-core.js';
+import type { WantedFile } from './types.js';
 
 /**
  * The device of ours that a file is (by whatever name: only the device number counts), or that the file lies on.
  * Either way its I/O would end in a thread of ours that waits for itself.
  */
 export const ownDeviceBehind = (host: LoopHost, file: FileIdentity): LoopCore | undefined =>
-  (file.kind === 'block' ? host.ownDevice(file.rdev) : undefined) ?? host.ownDevice(file.device);
+  (file.blockDevice === null ? undefined : host.ownDevice(file.blockDevice)) ?? host.ownDevice(file.device);
 
 /** True when a file needs validateMutex to be validated: its validity depends on another device's state. */
 export const needsValidateMutex = (core: LoopCore, file: BackingFile): boolean =>
@@ -44,12 +46,21 @@ export function validateFile(core: LoopCore, file: BackingFile): void {
 /** Opens a file for a device, if it is known which; one that we serve ourselves is only named. Throws EBADF. */
 export async function openBacking(
   host: LoopHost,
-  { file, readOnly = false }: { readonly file: string; readonly readOnly?: boolean },
+  {
+    file,
+    readOnly = false,
+    identity,
+    through,
+    exclusive = false,
+  }: WantedFile & { readonly readOnly?: boolean },
   core?: LoopCore,
 ): Promise<BackingFile> {
   try {
     return await BackingFile.open(file, {
       readOnly,
+      exclusive,
+      ...(identity === undefined ? {} : { identity }),
+      ...(through === undefined ? {} : { through }),
       mayOpen: (identity) => ownDeviceBehind(host, identity) === undefined,
     });
   } catch (error) {

@@ -8,7 +8,9 @@ export const STATE_VERSION = 1;
 
 export interface DeviceState {
   readonly number: number;
-  readonly config: Required<Omit<LoopConfig, 'offset' | 'sizeLimit'>> & {
+  readonly config: Required<
+    Omit<LoopConfig, 'offset' | 'sizeLimit' | 'identity' | 'through' | 'exclusive'>
+  > & {
     readonly offset: number;
     readonly sizeLimit: number;
   };

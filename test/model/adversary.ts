@@ -29,13 +29,22 @@ export class FakeFiles {
     const fd = ++this.#lastFd;
     this.open.set(fd, path);
     const file: Pick<BackingFile, keyof BackingFile> = {
-      identity: { path, kind: 'regular', device: 1n, inode: BigInt(fd), rdev: 0n },
+      identity: {
+        kind: 'regular',
+        device: 1n,
+        inode: BigInt(fd),
+        birthTime: null,
+        generation: null,
+        fileSystem: null,
+        blockDevice: null,
+      },
       path,
       fd,
       usable: true,
       writable: true,
       dioAlignment: 512,
       tellsHoles: false,
+      warnings: [],
       size: async () => {
         await this.pause(`size ${path}`);
         return FILE_BYTES;

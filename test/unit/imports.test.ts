@@ -20,9 +20,16 @@ const CLI_MAY_USE = [
   'driver/version.ts',
   'driver/processor.ts',
   'driver/io-flusher.ts',
+  'driver/exact-number.ts',
+  'driver/file-name.ts',
 ];
 /** Imported by anything of the driver's. */
-const DRIVER_FLOOR = ['driver/errno.ts', 'driver/processor.ts'];
+const DRIVER_FLOOR = [
+  'driver/errno.ts',
+  'driver/exact-number.ts',
+  'driver/file-name.ts',
+  'driver/processor.ts',
+];
 /** The types of one message that another module owns. */
 const LOCKDEP_MESSAGES = 'driver/locks/snapshot.ts';
 /** What a handshake agrees on is the third seam: negotiation ends with it, transmission begins with it. */

@@ -29,6 +29,7 @@ const UNBOUND = {
   backingDevice: null,
   dioAlignment: 512,
   generation: 0,
+  warnings: [],
 } as const satisfies Omit<LoopStatusFields, 'number' | 'name'>;
 
 /** Every file has a mebibyte, and the inode 7 on device 0xfe00 unless told. */
@@ -49,15 +50,22 @@ export class FakeDevice implements ControlledDevice {
       throw new LoopError('EBUSY', `${this.name} is bound to ${this.status.file}`);
     if (config.file.includes('missing'))
       throw new LoopError('EBADF', `${this.name}: ${config.file}: no such file`);
-    const { offset = 0, sizeLimit = 0, ...rest } = config;
+    const {
+      offset = 0,
+      sizeLimit = 0,
+      identity: _identity,
+      through: _through,
+      exclusive: _exclusive,
+      ...rest
+    } = config;
     this.#set({
       ...rest,
       state: 'bound',
       size: 1 << 20,
       offset: Number(offset),
       sizeLimit: Number(sizeLimit),
-      backingInode: 7,
-      backingDevice: 0xfe00,
+      backingInode: 7n,
+      backingDevice: 0xfe00n,
     });
   }
 

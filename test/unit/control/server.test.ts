@@ -131,7 +131,7 @@ t.test('sizes beyond what a JSON number holds travel as digits', async (t) => {
 t.test('with noOverlap a range of a file is served once', async (t) => {
   using dir = new TempDir();
   const file = makeSparseFile(dir.file('a.img'), 1 << 20);
-  const { ino, dev } = statSync(file);
+  const { ino, dev } = statSync(file, { bigint: true });
   const { call, context } = await setUp(t);
   const find = (body: object) => call('POST', '/devices/find', { file, noOverlap: true, ...body });
   await find({ offset: 4096, sizeLimit: 8192 });
