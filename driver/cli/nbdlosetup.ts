@@ -155,9 +155,11 @@ function ignoreExisting(error: unknown): void {
 
 /** The file as it is here, links resolved. Whoever can't see it does not have it bound: what the daemon sees may be another. */
 function openMeant(file: string): OpenMeantFile {
+  // An empty name is no file, not this directory.
+  if (file === '')
+    throw new CliError('ENOENT', `${file}: failed to use backing file: No such file or directory`);
   try {
-    // An empty name is no file, not this directory.
-    return OpenMeantFile.open(file === '' ? '' : absolutePath(file));
+    return OpenMeantFile.open(absolutePath(file));
   } catch (error) {
     // As the daemon says it of a name that it can't open.
     throw new CliError('EBADF', `${file}: failed to set up loop device: ${reasonOf(error)}`);
