@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { run } from './helpers/process.js';
 import { requireAll } from './helpers/tools.js';
+import { prefetchNodes, runsOnOtherNodes } from './runner/node-runs.js';
 import { installPackages, missingPackages, refreshPackageLists } from './runner/packages.js';
 import { SUITES, type Suite } from './runner/suites.js';
 import { type Counts, exitStatus, total } from './runner/tap-report.js';
@@ -16,6 +17,9 @@ import { KERNEL_VARIABLE, KERNELS, kernelImage, runKernel } from './vm/kernel-im
 
 /** A hang limit for everything (a run takes well below 25 minutes on two idle cores); what still runs then has failed. */
 const DEADLINE = Date.now() + 40 * 60_000;
+
+/** Those that have no suite's `jobs`: none of them needs the machine for itself. */
+const JOBS_OF_OTHERS = 2;
 
 const say = (text: string): void => console.log(`# ${text}`);
 
@@ -28,8 +32,8 @@ function chosenSuites(names: readonly string[]): readonly Suite[] {
 }
 
 /** Compiled test files of a suite whose source still exists: dist/ may hold older ones. */
-function testFiles(suite: Suite): string[] {
-  const directory = join('test', suite.name);
+function testFiles(suite: string): string[] {
+  const directory = join('test', suite);
   if (!existsSync(directory)) return [];
   return readdirSync(directory, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.test.ts'))
@@ -47,20 +51,22 @@ async function lint(): Promise<Counts> {
 
 /** Runs a suite's files, says how they did, and counts. */
 async function runSuite(suite: Suite): Promise<Counts> {
-  const files = testFiles(suite);
+  const limits = { fileTimeout: suite.fileTimeout, deadline: DEADLINE };
+  const files = testFiles(suite.name);
   say(`${suite.name}: ${files.length} files`);
-  return await runFiles(
-    files,
-    suite.jobs,
-    { fileTimeout: suite.fileTimeout, deadline: DEADLINE },
-    console.log,
-  );
+  const own = files.map((file) => ({ file }));
+  const counts = await runFiles(own, suite.jobs, limits, console.log);
+  if (suite.name !== 'nodes') return counts;
+  const others = await runsOnOtherNodes(testFiles('unit'), say);
+  say(`${suite.name}: ${others.length} files of other suites, on other releases`);
+  return total([counts, await runFiles(others, JOBS_OF_OTHERS, limits, console.log)]);
 }
 
 /** Installs what is missing, and fetches the kernels of the guests ahead of the tests that boot them. */
 async function prepare(suites: readonly Suite[]): Promise<void> {
   await installPackages(missingPackages(suites));
-  if (!suites.some((suite) => suite.name === 'vm')) return;
+  if (suites.some((suite) => suite.name === 'nodes')) prefetchNodes();
+  if (!suites.some((suite) => ['vm', 'nodes'].includes(suite.name))) return;
   const fetchAll = async (): Promise<void> => {
     for (const version of KERNELS) await kernelImage({ version });
   };

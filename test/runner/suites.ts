@@ -60,6 +60,7 @@ export const SUITES: readonly Suite[] = [
   { name: 'stress', jobs: 1, fileTimeout: 300, tools: { fio: 'fio' } },
   { name: 'fuzz', jobs: 1, fileTimeout: 300, tools: { openssl: 'openssl' } },
   { name: 'vm', jobs: 1, fileTimeout: 600, tools: MACHINES },
+  { name: 'nodes', jobs: 1, fileTimeout: 600, tools: { ...UNIT, ...CLIENTS, ...MACHINES } },
 ];
 
 /** Packages that bring no program of their own to look for, by suite. */
