@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { edgesOf, type ImportEdge, importEdges } from '../helpers/imports.js';
 
@@ -77,6 +78,10 @@ const RULES: readonly Rule[] = [
       !under(to, 'server/stream/', 'server/reactor/', ...BELOW_REACTOR, ...SEAMS),
   },
   {
+    title: 'the seams import each other only',
+    breaks: ({ from, to }) => under(from, ...SEAMS) && !under(to, ...SEAMS),
+  },
+  {
     title: 'server never imports driver, not even types',
     breaks: ({ from, to }) => under(from, 'server/') && !under(to, 'server/'),
   },
@@ -135,8 +140,23 @@ for (const rule of RULES) {
   });
 }
 
-t.test('no two modules import each other, by values, over any number of steps', async (t) => {
-  t.strictSame(findCycle(edges.filter((edge) => !edge.typeOnly)), undefined);
+t.test('no two modules import each other, not even types, over any number of steps', async (t) => {
+  t.strictSame(findCycle(edges), undefined);
+});
+
+t.test('every room has a rule, and the page of the rooms names it', async (t) => {
+  const rooms = new Set(
+    edges.flatMap(({ from }) => (from.split('/').length > 2 ? [from.split('/').slice(0, 2).join('/')] : [])),
+  );
+  const page = readFileSync('docs/architecture.md', 'utf8');
+  for (const room of [...rooms].filter((name) => name.startsWith('server/'))) {
+    const title = room.replace('server/', '');
+    t.ok(
+      RULES.some((rule) => rule.title.startsWith(title)),
+      `a rule for ${room}`,
+    );
+  }
+  for (const room of rooms) t.match(page, `| \`${room}\` |`, room);
 });
 
 t.test('imports are read with the difference between types and values', async (t) => {
