@@ -28,7 +28,6 @@ import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
 import { lockMemory, OomShield } from './memory.js';
 import { DATA_PATH } from './queue/data-path.js';
-import { MAIN_LANE } from './queue/slots.js';
 import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
 
@@ -234,9 +233,12 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   };
 }
 
+/** As many as `--reactors` takes. */
+const MOST_REACTORS = 16;
+
 /** Two share two cores with their clients better than one does; beyond, clients need cores too. */
 const defaultReactors = (processors: number): number =>
-  Math.max(Math.min(2, processors), Math.min(MAIN_LANE, Math.floor(processors / 2)));
+  Math.max(Math.min(2, processors), Math.min(MOST_REACTORS, Math.floor(processors / 2)));
 
 /** Waits for work, but no longer than `timeoutMs`. */
 async function within(timeoutMs: number, work: Promise<void>): Promise<void> {

@@ -130,7 +130,7 @@ export interface DataPath {
   close?(): void;
 }
 
-/** The shape of the module whose URL a reactor is given. `lane`: this thread's number, 0 to 16. */
+/** The shape of the module whose URL a reactor is given. `lane`: this thread's number, 0 to 64. */
 export interface DataPathModule {
   openDataPath(lane: number): DataPath;
 }

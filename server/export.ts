@@ -27,6 +27,11 @@ export interface OpenedExport {
   readonly device: number;
   /** The device's state and counters; see the driver's `queue/slots.ts` for the layout. Opaque to the server. */
   readonly shared: SharedArrayBuffer;
+  /**
+   * Names what requests may wait for at this moment: a file system, a disk; '' is nothing. Exports of different domains
+   * never share a thread. It may change with every thaw.
+   */
+  domain(): string;
   /** loRelease. Idempotent, never rejects. */
   release(): Promise<void>;
 }

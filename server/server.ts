@@ -8,7 +8,7 @@ import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
-import { ReactorPool } from './reactor/reactor-pool.js';
+import { MAX_THREADS, ReactorPool } from './reactor/reactor-pool.js';
 import { CONTEXTS } from './session/contexts.js';
 import { DISCONNECTED, isFault } from './session/link.js';
 import type { StreamHost } from './stream/stream-host.js';
@@ -94,7 +94,14 @@ export class NbdServer {
     this.#options = options;
     this.#limits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
     this.#peers = new Peers({ ...this.#limits, allow: options.allow ?? [] });
-    this.#reactors = new ReactorPool(options);
+    this.#reactors = new ReactorPool({
+      ...options,
+      onCrowded: (domain) =>
+        options.log.warn(
+          { domain, threads: MAX_THREADS },
+          'a connection shares a thread with other file systems',
+        ),
+    });
     this.#streams = options.tls && loadStreamHost(options.dataPath);
   }
 
@@ -196,7 +203,13 @@ export class NbdServer {
   async drain(timeout: number): Promise<void> {
     this.turnAway();
     const streams = await this.#streams;
-    await Promise.all([this.#reactors.close(timeout), streams?.close(timeout)]);
+    const [hanging] = await Promise.all([this.#reactors.close(timeout), streams?.close(timeout)]);
+    for (const domain of hanging) {
+      this.#options.log.warn(
+        { domain },
+        'a thread still waits for it: it ends when that does, or with the process',
+      );
+    }
     for (const handshake of this.#handshakes) handshake.abort('the server is draining');
   }
 

@@ -1,6 +1,7 @@
 import fs, { type BigIntStats } from 'node:fs';
 import { promisify } from 'node:util';
 import { errnoName, LoopError } from '../errno.js';
+import { blockDeviceOf } from './device-number.js';
 import { dioAlignmentOf } from './dio-alignment.js';
 import { tellsHoles } from './exact-holes.js';
 import { type ExaminedFile, examineFile, type FileIdentity } from './file-identity.js';
@@ -48,6 +49,8 @@ const NAMED_ONLY = {
  */
 export class BackingFile {
   readonly identity: ExaminedFile;
+  /** What I/O on it may wait for: its file system, or the disk that it is. */
+  readonly domain: string;
   readonly fd: number;
   readonly usable: boolean;
   readonly writable: boolean;
@@ -66,6 +69,7 @@ export class BackingFile {
     this.#openedAs = facts.name;
     this.#lock = lock;
     this.identity = facts.identity;
+    this.domain = domainOf(facts.identity);
     this.fd = facts.fd;
     this.usable = facts.usable;
     this.writable = facts.writable;
@@ -168,4 +172,9 @@ function foreignLocks(
   const sentence = `${path} is in use as a disk image: ${held.join(', ')}`;
   if (exclusive) throw new LoopError('EBUSY', `${sentence}.`);
   return [sentence];
+}
+
+function domainOf({ kind, device, rdev }: FileIdentity): string {
+  const { major, minor } = blockDeviceOf(kind === 'block' ? rdev : device);
+  return `${kind === 'block' ? 'disk' : 'file system'} ${major}:${minor}`;
 }

@@ -51,6 +51,7 @@ export class LoopExports implements ExportTable {
       info: exportInfo(device),
       device: device.number,
       shared: device.queue.shared,
+      domain: () => device.domain,
       release: () => {
         released ??= device.loRelease().catch((error: unknown) => {
           this.log?.error({ err: error, device: device.name }, 'A close failed.');

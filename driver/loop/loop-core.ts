@@ -89,6 +89,11 @@ export class LoopCore {
     return this.#binding;
   }
 
+  /** What its requests may wait for; '' while nothing is bound. */
+  get domain(): string {
+    return this.#binding?.file.domain ?? '';
+  }
+
   /** The binding of a bound device. Throws ENXIO otherwise. */
   bound(): Binding {
     if (this.#state === 'bound' && this.#binding !== undefined) return this.#binding;

@@ -45,6 +45,11 @@ export class LoopDevice {
     return this.#core.queue;
   }
 
+  /** What its requests may wait for: a file system, a disk; '' while nothing is bound. */
+  get domain(): string {
+    return this.#core.domain;
+  }
+
   /** Counts an opener in. ENXIO when the device is being removed. `deferred: false` does not wait for a clear. */
   loOpen(options: { readonly deferred?: boolean } = {}): Promise<void> {
     return this.#core.task('open', () => loOpen(this.#core, { deferred: options.deferred ?? true }));

@@ -51,9 +51,9 @@ export const LoFlag = {
 } as const;
 
 /** Threads of the data path a device can have: reactors, and one for the main thread (TLS). */
-export const MAX_LANES = 17;
+export const MAX_LANES = 65;
 /** The lane of Node's main event loop. */
-export const MAIN_LANE = 16;
+export const MAIN_LANE = 64;
 
 const LANE_BASE = 256;
 /** Bytes of a lane. */

@@ -1,14 +1,15 @@
-import { Worker } from 'node:worker_threads';
 import type { OpenedExport } from '../export.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
-import { addressOf, close, eventfd, setSendBuffer, write } from '../system/sockets.js';
-import type { FromReactor, ReactorData, ToReactor } from './messages.js';
+import { close, setSendBuffer } from '../system/sockets.js';
+import type { FromReactor } from './messages.js';
+import { ReactorThread } from './reactor-thread.js';
 
 /** Bytes of replies the kernel may hold for a peer; what zero-copy reads need to be fast. */
 const SEND_BUFFER = 2 << 20;
-
-/** What a reactor's short-lived objects take at most, MiB: requests make none. */
-const YOUNG_MIB = 2;
+/** Threads at most; each is a lane of every device. */
+export const MAX_THREADS = 64;
+/** Milliseconds for which a thread beyond the usual ones stays when it has nothing to do. */
+const IDLE = 10_000;
 
 /** A connection that has finished its handshake. */
 export interface Adopted {
@@ -27,28 +28,21 @@ export interface Adopted {
   readonly leftover: Uint8Array;
 }
 
-interface Thread {
-  readonly worker: Worker;
-  readonly wakeFd: number;
-  readonly wakeWord: Int32Array;
-  readonly ready: Promise<void>;
-  readonly exited: Promise<void>;
-  connections: number;
-}
-
 /** A connection that a thread has. */
 interface Open {
-  readonly thread: Thread;
+  readonly adopted: Adopted;
   readonly onClose: (reason: string) => void;
+  thread: ReactorThread;
+  /** What it waited for when it was given to its thread. */
+  domain: string;
+  /** Why it is to end. */
+  dropped?: string;
   /** Whoever asked for it to be given up. */
   onParted?: (leftover: Uint8Array | undefined) => void;
 }
 
-/** What a wake writes. Its address is taken at each use: nothing else would keep it from being collected. */
-const ONE = new BigUint64Array([1n]);
-
 export interface ReactorPoolOptions {
-  /** Threads, 1 to 16; each is a lane of every device. */
+  /** Threads there are from the start, and at most for what waits for the same: 1 to 16. */
   readonly reactors: number;
   /** URL of the driver's data path module. */
   readonly dataPath: URL;
@@ -56,21 +50,31 @@ export interface ReactorPoolOptions {
   readonly cpuLatencyFile?: string | undefined;
   /** A reactor died of a bug of ours: its connections are lost. */
   readonly onFailure: (error: Error) => void;
+  /** No thread was left: a connection shares one with others that wait for something else. */
+  readonly onCrowded?: (domain: string) => void;
 }
 
-/** The reactors, seen from the main thread. */
+/**
+ * The reactors, seen from the main thread.
+ *
+ * Whatever a request may wait for, a reactor waits for it with all its connections. So connections whose devices stand
+ * on different file systems (`OpenedExport.domain`) never share a thread: one that hangs stops those that wait for it
+ * anyway. Threads are started as domains come, and one that has no connection left serves the next domain.
+ */
 export class ReactorPool {
   readonly #options: ReactorPoolOptions;
-  readonly #threads: Thread[];
+  readonly #threads: ReactorThread[] = [];
   readonly #open = new Map<number, Open>();
   #lastId = 0;
+  #isClosing = false;
+  #trim: NodeJS.Timeout | undefined;
 
   constructor(options: ReactorPoolOptions) {
     this.#options = options;
-    this.#threads = Array.from({ length: options.reactors }, (_, lane) => this.#start(lane));
+    for (let i = 0; i < options.reactors; i++) this.#start();
   }
 
-  /** Resolves when every thread takes connections. */
+  /** Resolves when the threads that there are take connections. */
   async ready(): Promise<void> {
     await Promise.all(this.#threads.map(({ ready }) => ready));
   }
@@ -79,17 +83,19 @@ export class ReactorPool {
     return this.#open.size;
   }
 
-  /** Hands a connection to the reactor that has the fewest. `onClose` is called once, when it is gone. */
+  /** Threads there are at this moment. */
+  get threads(): number {
+    return this.#threads.length;
+  }
+
+  /** Gives a connection to a reactor. `onClose` is called once, when it is gone. */
   adopt(adopted: Adopted, onClose: (reason: string) => void): number {
-    const { opened, ...connection } = adopted;
-    const { fd } = connection;
-    setSendBuffer(fd, SEND_BUFFER);
-    const thread = this.#threads.reduce((a, b) => (b.connections < a.connections ? b : a));
     const id = ++this.#lastId;
-    this.#open.set(id, { thread, onClose });
-    thread.connections++;
-    const { device, shared } = opened;
-    this.#tell(thread, { kind: 'adopt', id, device, shared, ...connection });
+    const domain = adopted.opened.domain();
+    const open: Open = { adopted, onClose, thread: this.#threadFor(domain), domain };
+    setSendBuffer(adopted.fd, SEND_BUFFER);
+    this.#open.set(id, open);
+    this.#hand(id, open, adopted.leftover);
     return id;
   }
 
@@ -105,69 +111,98 @@ export class ReactorPool {
         return;
       }
       open.onParted = resolve;
-      this.#tell(open.thread, { kind: 'part', id });
+      open.thread.tell({ kind: 'part', id });
     });
   }
 
   /** Ends one connection. */
   drop(id: number, reason: string): void {
     const open = this.#open.get(id);
-    if (open !== undefined) this.#tell(open.thread, { kind: 'drop', id, reason });
+    if (open === undefined) return;
+    open.dropped = reason;
+    open.thread.tell({ kind: 'drop', id, reason });
   }
 
-  /** Lets connections that wait for a thaw look again. */
+  /** Lets connections that wait for a thaw look again; those whose device stands on something else now change threads. */
   wake(): void {
-    for (const thread of this.#threads) this.#wake(thread);
+    for (const thread of this.#threads) thread.wake();
+    for (const [id, open] of this.#open) {
+      const domain = open.adopted.opened.domain();
+      if (domain === open.domain || domain === '' || this.#isClosing) continue;
+      open.domain = domain;
+      open.thread.tell({ kind: 'part', id });
+    }
   }
 
-  /** Serves what was received, closes every connection, then ends the threads; by force after `timeout` ms. */
-  async close(timeout: number): Promise<void> {
-    for (const thread of this.#threads) this.#tell(thread, { kind: 'drain' });
+  /**
+   * Serves what was received, closes every connection, then ends the threads; by force after `timeout` ms. Resolves
+   * with what those wait for that hang: they end when that does, or with the process.
+   */
+  async close(timeout: number): Promise<string[]> {
+    this.#isClosing = true;
+    clearTimeout(this.#trim);
+    for (const thread of this.#threads) thread.tell({ kind: 'drain' });
     const deadline = performance.now() + timeout;
     while (this.#open.size > 0 && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    await Promise.all(this.#threads.map((thread) => this.#stop(thread)));
+    const threads = this.#threads.splice(0);
+    const ended = await Promise.all(threads.map((thread) => thread.stop()));
+    return threads.filter((_, index) => ended[index] === false).map(({ domain }) => domain);
   }
 
-  /** A thread is never cut short while it loads: an exception of a native module would end the process then. */
-  async #stop(thread: Thread): Promise<void> {
-    const { exited } = thread;
-    await Promise.race([thread.ready, exited]);
-    this.#tell(thread, { kind: 'stop' });
-    const last = setTimeout(() => void thread.worker.terminate(), 1000);
-    await exited;
-    clearTimeout(last);
-    close(thread.wakeFd);
-  }
-
-  #start(lane: number): Thread {
+  #start(): ReactorThread {
     const { dataPath, cpuLatencyFile, onFailure } = this.#options;
-    const wakeWord = new SharedArrayBuffer(4);
-    const wakeFd = eventfd();
-    const data: ReactorData = { lane, dataPath: dataPath.href, wakeFd, wakeWord, cpuLatencyFile };
-    const worker = new Worker(new URL('./reactor-worker.js', import.meta.url), {
-      workerData: data,
-      name: `reactor ${lane}`,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
-    });
-    const ready = new Promise<void>((resolve) => {
-      worker.on('message', (message: FromReactor) => {
-        if (message.kind === 'ready') resolve();
-        else if (message.kind === 'closed') this.#closed(message.id, message.reason);
-        else if (message.kind === 'parted') this.#parted(message.id, message.leftover);
-      });
-    });
-    worker.on('error', onFailure);
-    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    return { worker, wakeFd, wakeWord: new Int32Array(wakeWord), ready, exited, connections: 0 };
+    const taken = new Set(this.#threads.map(({ lane }) => lane));
+    let lane = 0;
+    while (taken.has(lane)) lane++;
+    const onMessage = (message: FromReactor): void => this.#heard(message);
+    const thread = new ReactorThread({ lane, dataPath, cpuLatencyFile, onMessage, onFailure });
+    this.#threads.push(thread);
+    return thread;
+  }
+
+  /** The one with the fewest connections among those of the domain, of which there are no more than `reactors`. */
+  #threadFor(domain: string): ReactorThread {
+    const busy = this.#threads.filter(({ connections }) => connections > 0);
+    const own = busy.filter((thread) => thread.domain === domain);
+    if (own.length >= this.#options.reactors) return leastOf(own);
+    const thread = this.#threads.find(({ connections }) => connections === 0) ?? this.#another();
+    if (thread !== undefined) {
+      thread.domain = domain;
+      return thread;
+    }
+    if (own.length === 0) this.#options.onCrowded?.(domain);
+    return leastOf(own.length > 0 ? own : busy);
+  }
+
+  /** The next domain had better not wait for a thread to start. */
+  #keepSpare(): void {
+    if (this.#threads.every(({ connections }) => connections > 0)) this.#another();
+  }
+
+  #another(): ReactorThread | undefined {
+    return this.#threads.length < MAX_THREADS ? this.#start() : undefined;
+  }
+
+  #hand(id: number, { thread, adopted }: Open, leftover: Uint8Array): void {
+    const { opened, ...connection } = adopted;
+    const { device, shared } = opened;
+    thread.connections++;
+    thread.tell({ kind: 'adopt', id, device, shared, ...connection, leftover });
+    this.#keepSpare();
+  }
+
+  #heard(message: FromReactor): void {
+    if (message.kind === 'closed') this.#closed(message.id, message.reason);
+    else if (message.kind === 'parted') this.#parted(message.id, message.leftover);
   }
 
   #closed(id: number, reason: string): void {
     const open = this.#open.get(id);
     if (open === undefined) return;
     this.#open.delete(id);
-    open.thread.connections--;
+    this.#left(open.thread);
     open.onClose(reason);
     open.onParted?.(undefined);
   }
@@ -175,17 +210,50 @@ export class ReactorPool {
   #parted(id: number, leftover: Uint8Array): void {
     const open = this.#open.get(id);
     if (open === undefined) return;
+    this.#left(open.thread);
+    if (open.onParted === undefined && open.dropped === undefined && !this.#isClosing) {
+      this.#move(id, open, leftover);
+      return;
+    }
     this.#open.delete(id);
-    open.thread.connections--;
-    open.onParted?.(leftover);
+    if (open.onParted !== undefined) {
+      open.onParted(leftover);
+      return;
+    }
+    close(open.adopted.fd);
+    open.onClose(open.dropped ?? 'the server is draining');
   }
 
-  #tell(thread: Thread, message: ToReactor): void {
-    thread.worker.postMessage(message);
-    this.#wake(thread);
+  /** From what its device stood on to what it stands on now. */
+  #move(id: number, open: Open, leftover: Uint8Array): void {
+    open.thread = this.#threadFor(open.domain);
+    this.#hand(id, open, leftover);
   }
 
-  #wake(thread: Thread): void {
-    if (Atomics.exchange(thread.wakeWord, 0, 1) === 0) write(thread.wakeFd, addressOf(ONE), 8);
+  /** A connection of the thread is gone. */
+  #left(thread: ReactorThread): void {
+    thread.connections--;
+    if (thread.connections === 0 && !this.#isClosing) this.#trim ??= this.#endIdleLater();
+  }
+
+  #endIdleLater(): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#trim = undefined;
+      this.#endIdle();
+    }, IDLE).unref();
+  }
+
+  /** Ends threads that have nothing to do, but for the usual ones and a spare. */
+  #endIdle(): void {
+    const idle = this.#threads.filter(({ connections }) => connections === 0);
+    const busy = this.#threads.length - idle.length;
+    const kept = Math.max(this.#options.reactors - busy, 1);
+    for (const thread of idle.slice(kept)) {
+      this.#threads.splice(this.#threads.indexOf(thread), 1);
+      void thread.stop();
+    }
   }
 }
+
+const leastOf = (threads: readonly ReactorThread[]): ReactorThread =>
+  threads.reduce((a, b) => (b.connections < a.connections ? b : a));

@@ -1,14 +1,14 @@
 import type { Duplex } from 'node:stream';
 import type { DataPath, DataPathModule } from '../backend.js';
-import type { Adopted } from '../reactor/reactor-pool.js';
+import { type Adopted, MAX_THREADS } from '../reactor/reactor-pool.js';
 import { Input } from '../session/input.js';
 import { LONG_READ } from '../session/long-read.js';
 import { Output } from '../session/output.js';
 import { Pieces } from './piece-sender.js';
 import { StreamConnection, type StreamMemory } from './stream-connection.js';
 
-/** The lane of every device that belongs to the main thread; reactors have 0 to 15. */
-const MAIN_LANE = 16;
+/** The lane of every device that belongs to the main thread; reactors have those below. */
+const MAIN_LANE = MAX_THREADS;
 /** Bytes received at most in one turn. */
 const INPUT_BYTES = 256 << 10;
 /** Bytes of replies collected before they are handed to the stream: the longest READ that is answered in one piece. */

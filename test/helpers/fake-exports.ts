@@ -37,6 +37,7 @@ export class FakeExport implements Export {
       info: this.#info,
       device: 0,
       shared: new SharedArrayBuffer(8),
+      domain: () => '',
       release: async () => {
         this.released++;
       },

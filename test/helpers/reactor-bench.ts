@@ -20,6 +20,8 @@ export class TestDevice {
   static #made = 0;
   readonly number = TestDevice.#made++;
   readonly queue: RequestQueue;
+  /** What it stands on, as its clients are told apart by. */
+  domain = 'file system 0:1';
   readonly #fd: number;
   #generation = 0;
 
@@ -77,7 +79,13 @@ export class TestDevice {
       fastZero: true,
       blockSizes,
     };
-    return { info, device: this.number, shared: this.queue.shared, release: async () => {} };
+    return {
+      info,
+      device: this.number,
+      shared: this.queue.shared,
+      domain: () => this.domain,
+      release: async () => {},
+    };
   }
 }
 
@@ -238,6 +246,12 @@ export class ReactorBench implements AsyncDisposable {
     if (held === undefined || leftover === undefined) return false;
     held.id = held.adopt(leftover);
     return true;
+  }
+
+  /** Has the pool end a connection. */
+  drop(client: BlockClient, reason: string): void {
+    const held = this.#adopted.get(client);
+    if (held !== undefined) this.pool.drop(held.id, reason);
   }
 
   /** Both ends of a new connection. */

@@ -39,6 +39,7 @@ export class FakeFiles {
         blockDevice: null,
       },
       path,
+      domain: 'file system 0:1',
       fd,
       usable: true,
       writable: true,

@@ -1,0 +1,82 @@
+import { Worker } from 'node:worker_threads';
+import { addressOf, close, eventfd, write } from '../system/sockets.js';
+import type { FromReactor, ReactorData, ToReactor } from './messages.js';
+
+/** What a reactor's short-lived objects take at most, MiB: requests make none. */
+const YOUNG_MIB = 2;
+/** Milliseconds that a thread has to end in when it was told to. */
+const PATIENCE = 1000;
+
+/** What a wake writes. Its address is taken at each use: nothing else would keep it from being collected. */
+const ONE = new BigUint64Array([1n]);
+
+export interface ReactorThreadOptions {
+  /** Its number on every device. */
+  readonly lane: number;
+  /** URL of the driver's data path module. */
+  readonly dataPath: URL;
+  readonly cpuLatencyFile: string | undefined;
+  readonly onMessage: (message: FromReactor) => void;
+  readonly onFailure: (error: Error) => void;
+}
+
+/** A reactor, seen from the main thread. Nothing here waits for it: it may hang in a system call. */
+export class ReactorThread {
+  readonly lane: number;
+  /** Resolves when it takes connections. */
+  readonly ready: Promise<void>;
+  connections = 0;
+  /** What its connections may wait for; of use while it has some. */
+  domain = '';
+  readonly #worker: Worker;
+  readonly #wakeFd: number;
+  readonly #wakeWord: Int32Array;
+  readonly #exited: Promise<true>;
+
+  constructor({ lane, dataPath, cpuLatencyFile, onMessage, onFailure }: ReactorThreadOptions) {
+    const wakeWord = new SharedArrayBuffer(4);
+    const wakeFd = eventfd();
+    const data: ReactorData = { lane, dataPath: dataPath.href, wakeFd, wakeWord, cpuLatencyFile };
+    const worker = new Worker(new URL('./reactor-worker.js', import.meta.url), {
+      workerData: data,
+      name: `reactor ${lane}`,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
+    });
+    this.lane = lane;
+    this.#worker = worker;
+    this.#wakeFd = wakeFd;
+    this.#wakeWord = new Int32Array(wakeWord);
+    this.ready = new Promise((resolve) => {
+      worker.on('message', (message: FromReactor) => {
+        if (message.kind === 'ready') resolve();
+        else onMessage(message);
+      });
+    });
+    worker.on('error', onFailure);
+    this.#exited = new Promise((resolve) => worker.once('exit', () => resolve(true)));
+  }
+
+  tell(message: ToReactor): void {
+    this.#worker.postMessage(message);
+    this.wake();
+  }
+
+  /** Has it look at its messages, and again at what waits for a thaw. */
+  wake(): void {
+    if (Atomics.exchange(this.#wakeWord, 0, 1) === 0) write(this.#wakeFd, addressOf(ONE), 8);
+  }
+
+  /** Ends it, with whatever connections it has. False when it hangs: it goes when what it waits for does. */
+  async stop(): Promise<boolean> {
+    // It is never cut short while it loads: an exception of a native module would end the process then.
+    await Promise.race([this.ready, this.#exited]);
+    this.tell({ kind: 'stop' });
+    const hasEnded = await Promise.race([this.#exited, pause(PATIENCE)]);
+    if (hasEnded) close(this.#wakeFd);
+    else void this.#worker.terminate();
+    return hasEnded;
+  }
+}
+
+const pause = (milliseconds: number): Promise<false> =>
+  new Promise((resolve) => setTimeout(() => resolve(false), milliseconds).unref());
