@@ -75,7 +75,7 @@ export function nbdloopdProgram(): Command {
     .option('--handover', 'when ended, leave every device attached for the next daemon')
     .option(
       '--reactors <n>',
-      'threads that serve connections (default: one for two processors, at least two of several)',
+      'threads that serve the connections of one file system (default: one for two processors, at least two of several)',
       between(1, 16),
     )
     .option('--keep-awake', 'keep idle processors awake while a lone client is busy: faster, and dearer')
