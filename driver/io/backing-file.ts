@@ -1,7 +1,7 @@
 import fs, { type BigIntStats } from 'node:fs';
 import { promisify } from 'node:util';
 import { errnoName, LoopError } from '../errno.js';
-import { blockDeviceOf } from './device-number.js';
+import { deviceText } from './device-number.js';
 import { dioAlignmentOf } from './dio-alignment.js';
 import { tellsHoles } from './exact-holes.js';
 import { type ExaminedFile, examineFile, type FileIdentity } from './file-identity.js';
@@ -174,7 +174,6 @@ function foreignLocks(
   return [sentence];
 }
 
-function domainOf({ kind, device, rdev }: FileIdentity): string {
-  const { major, minor } = blockDeviceOf(kind === 'block' ? rdev : device);
-  return `${kind === 'block' ? 'disk' : 'file system'} ${major}:${minor}`;
+function domainOf({ device, blockDevice }: FileIdentity): string {
+  return blockDevice === null ? `file system ${deviceText(device)}` : `disk ${deviceText(blockDevice)}`;
 }

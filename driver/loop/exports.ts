@@ -65,7 +65,7 @@ export class LoopExports implements ExportTable {
 /** An export under another's name that has no file behind it for good: whatever is asked of it is EIO. */
 export function refusing(info: ExportInfo): OpenedExport {
   const queue = new RequestQueue({ order: new LockOrder(), name: info.name, onThaw: () => {} });
-  return { info, device: REFUSING_DEVICE, shared: queue.shared, release: async () => {} };
+  return { info, device: REFUSING_DEVICE, shared: queue.shared, domain: () => '', release: async () => {} };
 }
 
 /**
