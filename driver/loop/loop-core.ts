@@ -170,11 +170,21 @@ export class LoopCore {
     await this.#announcing([held], change);
   }
 
-  /** `exclusive` with validateMutex around it: what it looks at in other devices stays as it is. */
+  /**
+   * `exclusive` with validateMutex around it: what it looks at in other devices stays as it is. Who has loMutex may wait
+   * for a file system that hangs, and all devices share validateMutex: it is never held while loMutex is waited for.
+   */
   async globallyExclusive(change: Change, waiting: Waiting = {}): Promise<void> {
-    using validate = await this.host.validateMutex.acquire(waiting);
-    const held = await this.loMutex.acquire(waiting);
-    await this.#announcing([held, validate], change);
+    for (;;) {
+      using validate = await this.host.validateMutex.acquire(waiting);
+      if (!this.loMutex.locked) {
+        const held = await this.loMutex.acquire(waiting);
+        await this.#announcing([held, validate], change);
+        return;
+      }
+      validate.release();
+      (await this.loMutex.acquire(waiting)).release();
+    }
   }
 
   async #announcing(locks: readonly Held[], change: Change): Promise<void> {

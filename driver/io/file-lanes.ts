@@ -1,0 +1,166 @@
+/**
+ * Who may wait for a file system, and how many at a time.
+ *
+ * What is asked of a user's file (open, stat, lock, fsync, close) may hang for as long as its file system does: a dead
+ * server, a frozen disk. It is asked on threads of libuv's pool, which the daemon makes large; each file system has a lane
+ * of few, so that one that hangs takes its own lane and neither the pool nor another's.
+ *
+ * Which file system a name is on can't be asked, since the answer may hang. The table of mounts tells it from the name, and
+ * costs nothing to read; a symbolic link may lie, and takes a place in the lane that it is in.
+ */
+import { readFileSync } from 'node:fs';
+import { LoopError } from '../errno.js';
+
+/** Operations of one file system at a time; each takes two threads at most. */
+const A_LANE = 4;
+/** What the pool is for besides: the daemon's own files, names of hosts. */
+const KEPT_THREADS = 16;
+const THREADS_OF_EACH = 2;
+/** What the daemon's pool has (its program sees to it): eight file systems may hang and fill their lanes. */
+export const POOL_THREADS = 8 * A_LANE * THREADS_OF_EACH + KEPT_THREADS;
+/** So long an operation waits for its turn, milliseconds. */
+const FULL_AFTER_MS = 5000;
+
+/** The pool of a program that did not see to it has four threads (libuv). */
+function mostOperations(): number {
+  const threads = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
+  return Math.max(A_LANE, Math.floor((threads - KEPT_THREADS) / THREADS_OF_EACH));
+}
+
+interface Turn {
+  begin(): void;
+}
+
+/** Operations on the files of one file system: those under way, and those that wait for their turn. */
+export class FileLane {
+  static readonly #lanes = new Map<string, FileLane>();
+  static readonly #most = mostOperations();
+  static #all = 0;
+  #underWay = 0;
+  #since = 0;
+  readonly #turns = new Set<Turn>();
+
+  private constructor(
+    /** Where the file system is mounted. */
+    readonly mount: string,
+  ) {}
+
+  /** The lane of an absolute path. */
+  static of(path: string): FileLane {
+    const mount = mountOf(path, mountPoints());
+    let lane = FileLane.#lanes.get(mount);
+    if (lane === undefined) {
+      lane = new FileLane(mount);
+      FileLane.#lanes.set(mount, lane);
+    }
+    return lane;
+  }
+
+  /** Where something has been under way for so many milliseconds, and how much of it. */
+  static hanging(milliseconds: number): { readonly mount: string; readonly operations: number }[] {
+    const before = performance.now() - milliseconds;
+    return [...FileLane.#lanes.values()]
+      .filter((lane) => lane.#underWay > 0 && lane.#since <= before)
+      .map((lane) => ({ mount: lane.mount, operations: lane.#underWay }));
+  }
+
+  /** Carries out an operation in its turn. Throws EAGAIN when no turn comes, since what has one hangs. */
+  async run<T>(operation: () => Promise<T>): Promise<T> {
+    let turn: Turn | undefined;
+    const began = await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => resolve(false), FULL_AFTER_MS);
+      turn = this.#take(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
+    if (!began && turn !== undefined && this.#turns.delete(turn)) throw this.#full();
+    return this.#carryOut(operation);
+  }
+
+  /** The same for what must be done sometime, however long its turn takes to come. */
+  async runLater<T>(operation: () => Promise<T>): Promise<T> {
+    await new Promise<void>((resolve) => void this.#take(resolve));
+    return this.#carryOut(operation);
+  }
+
+  /** `begin` is called when its turn has come, perhaps at once; it counts as under way from then on. */
+  #take(begin: () => void): Turn {
+    const turn = { begin };
+    this.#turns.add(turn);
+    this.#next();
+    return turn;
+  }
+
+  #next(): void {
+    for (const turn of this.#turns) {
+      if (this.#underWay >= A_LANE || FileLane.#all >= FileLane.#most) return;
+      this.#turns.delete(turn);
+      if (this.#underWay++ === 0) this.#since = performance.now();
+      FileLane.#all++;
+      turn.begin();
+    }
+  }
+
+  async #carryOut<T>(operation: () => Promise<T>): Promise<T> {
+    try {
+      return await operation();
+    } finally {
+      const wasFull = FileLane.#all >= FileLane.#most;
+      this.#underWay--;
+      this.#since = performance.now();
+      FileLane.#all--;
+      this.#next();
+      if (wasFull) for (const lane of FileLane.#lanes.values()) lane.#next();
+    }
+  }
+
+  #full(): LoopError {
+    const [count, where] =
+      this.#underWay >= A_LANE ? [A_LANE, `on ${this.mount}`] : [FileLane.#most, 'on several file systems'];
+    return new LoopError(
+      'EAGAIN',
+      `${count} operations on files ${where} have not come to an end for ${FULL_AFTER_MS / 1000} s, and no more are begun`,
+    );
+  }
+}
+
+const MOUNTINFO = '/proc/self/mountinfo';
+/** The table is read anew after so long, milliseconds. */
+const FRESH_MS = 500;
+let known: { readonly points: readonly string[]; readonly at: number } | undefined;
+
+/** Reading it waits for no file system. */
+function mountPoints(): readonly string[] {
+  const now = performance.now();
+  if (known === undefined || now - known.at > FRESH_MS) {
+    let text = '';
+    try {
+      text = readFileSync(MOUNTINFO, 'utf8');
+    } catch {
+      // Without /proc all is one file system.
+    }
+    known = { points: mountPointsIn(text), at: now };
+  }
+  return known.points;
+}
+
+/** The fifth field, in which blanks, tabs, newlines and backslashes are three octal digits (proc_pid_mountinfo(5)). */
+export const mountPointsIn = (mountinfo: string): string[] =>
+  mountinfo.split('\n').flatMap((line) => {
+    const point = line.split(' ', 5)[4];
+    if (point === undefined) return [];
+    return [
+      point.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
+    ];
+  });
+
+/** The longest mount point that a path is below. */
+export function mountOf(path: string, points: readonly string[]): string {
+  let found = '/';
+  for (const point of points) {
+    const isAbove = path === point || path.startsWith(point.endsWith('/') ? point : `${point}/`);
+    if (isAbove && point.length > found.length) found = point;
+  }
+  return found;
+}
