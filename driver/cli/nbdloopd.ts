@@ -1,10 +1,10 @@
 #!/usr/bin/env -S -u NODE_OPTIONS -u NODE_EXTRA_CA_CERTS -u NODE_PATH -u NODE_V8_COVERAGE -u NODE_COMPILE_CACHE -u NODE_REDIRECT_WARNINGS -u NODE_ICU_DATA -u NODE_DEBUG -u OPENSSL_CONF node
 /** nbdloopd: the daemon's program. */
 
-import { becomeIoFlusher } from '../io-flusher.js';
+import { startPrepared } from '../process-start.js';
 
 // The first step, before anything else loads or starts a thread.
-becomeIoFlusher();
+startPrepared();
 const [{ runProgram }, { runDaemon }, { commandLine }] = await Promise.all([
   import('./fail.js'),
   import('./run-daemon.js'),

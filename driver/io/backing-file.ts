@@ -1,10 +1,12 @@
 import fs, { type BigIntStats } from 'node:fs';
+import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { errnoName, LoopError } from '../errno.js';
 import { deviceText } from './device-number.js';
 import { dioAlignmentOf } from './dio-alignment.js';
 import { tellsHoles } from './exact-holes.js';
 import { type ExaminedFile, examineFile, type FileIdentity } from './file-identity.js';
+import { FileLane } from './file-lanes.js';
 import { lockForWriting, type WriteLock } from './file-lock.js';
 import { imageLocks } from './image-locks.js';
 import { codeOf, guarded, nameMeant, nameOf, openNamed } from './named-file.js';
@@ -64,6 +66,8 @@ export class BackingFile {
   readonly #lock: WriteLock | undefined;
   readonly #openedAs: string;
   #closed = false;
+  /** Where it takes its turn with whatever may wait for its file system. */
+  #lane = FileLane.of('/');
 
   private constructor(facts: Facts, lock?: WriteLock) {
     this.#openedAs = facts.name;
@@ -81,9 +85,17 @@ export class BackingFile {
   /**
    * Opens a file for reading, and for writing where that is possible and wanted.
    *
-   * Throws EBADF when there is no such file or it can't be read, EBUSY when another daemon has it for writing.
+   * Throws EBADF when there is no such file or it can't be read, EBUSY when another daemon has it for writing, EAGAIN
+   * when too much hangs on its file system already.
    */
   static async open(path: string, options: OpenOptions): Promise<BackingFile> {
+    const file = await FileLane.of(resolve(path)).run(() => BackingFile.#openInTurn(path, options));
+    // Where it really is: a symbolic link may have led elsewhere.
+    file.#lane = FileLane.of(file.path);
+    return file;
+  }
+
+  static async #openInTurn(path: string, options: OpenOptions): Promise<BackingFile> {
     const { named, examined } = await nameMeant(path, options);
     let handedOver = false;
     try {
@@ -98,10 +110,10 @@ export class BackingFile {
         const identity = await guarded(name, () => examineFile(fd));
         const facts = {
           ...{ name, identity, fd, writable, usable: true },
-          dioAlignment: dioAlignmentOf(fd, identity.device),
+          dioAlignment: await dioAlignmentOf(fd, identity.device),
           // A block device's node lies on tmpfs, which says nothing of the disk.
           tellsHoles: identity.kind === 'regular' && (await tellsHoles(fd)),
-          warnings: foreignLocks(name, fd, { writable, exclusive: options.exclusive === true }),
+          warnings: await foreignLocks(name, fd, { writable, exclusive: options.exclusive === true }),
         };
         const lock = writable ? await lockForWriting(fd, { path: name, ...identity }) : undefined;
         return new BackingFile(facts, lock);
@@ -123,9 +135,13 @@ export class BackingFile {
   }
 
   /** Present size in bytes. Throws the errno of fstat or ioctl. */
-  async size(): Promise<bigint> {
+  size(): Promise<bigint> {
+    return this.#lane.run(() => this.#sizeInTurn());
+  }
+
+  async #sizeInTurn(): Promise<bigint> {
     if (this.identity.kind !== 'block') return (await statFile(this.fd, { bigint: true })).size;
-    const size = blockDeviceSize(this.fd);
+    const size = await blockDeviceSize(this.fd);
     if (size >= 0n) return size;
     const errno = errnoName(-Number(size));
     throw new LoopError(errno, `The size of ${this.path} can't be read (${errno}).`);
@@ -134,16 +150,17 @@ export class BackingFile {
   /** fsync. Throws its errno: data that was written may be lost. */
   async sync(): Promise<void> {
     try {
-      await syncFile(this.fd);
+      await this.#lane.run(() => syncFile(this.fd));
     } catch (error) {
+      if (error instanceof LoopError) throw error;
       const errno = codeOf(error);
       throw new LoopError(errno, `${this.path} can't be synchronised (${errno}).`);
     }
   }
 
   /** Turns direct I/O on or off. No request may be in flight. Throws EINVAL where the file system refuses. */
-  setDirect(on: boolean): void {
-    const result = setDirect(this.fd, on);
+  async setDirect(on: boolean): Promise<void> {
+    const result = await this.#lane.run(() => setDirect(this.fd, on));
     if (result >= 0) return;
     const errno = errnoName(-result);
     throw new LoopError('EINVAL', `${this.path} does not take direct I/O (${errno}).`);
@@ -153,21 +170,23 @@ export class BackingFile {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    try {
-      await closeFile(this.fd);
-    } finally {
-      await this.#lock?.release();
-    }
+    await this.#lane.runLater(async () => {
+      try {
+        await closeFile(this.fd);
+      } finally {
+        await this.#lock?.release();
+      }
+    });
   }
 }
 
 /** Warnings of the image locks that others hold. Throws EBUSY instead where the file is wanted exclusively. */
-function foreignLocks(
+async function foreignLocks(
   path: string,
   fd: number,
   { writable, exclusive }: { readonly writable: boolean; readonly exclusive: boolean },
-): string[] {
-  const held = imageLocks(fd, { writable });
+): Promise<string[]> {
+  const held = await imageLocks(fd, { writable });
   if (held.length === 0) return [];
   const sentence = `${path} is in use as a disk image: ${held.join(', ')}`;
   if (exclusive) throw new LoopError('EBUSY', `${sentence}.`);

@@ -11,8 +11,8 @@ const SECTOR = 512;
  *
  * Never below a sector, the least block size of a device.
  */
-export function dioAlignmentOf(fd: number, fileSystem: bigint): number {
-  return Math.max(SECTOR, statxDioAlignment(fd) ?? diskBlockSize(fileSystem) ?? SECTOR);
+export async function dioAlignmentOf(fd: number, fileSystem: bigint): Promise<number> {
+  return Math.max(SECTOR, (await statxDioAlignment(fd)) ?? diskBlockSize(fileSystem) ?? SECTOR);
 }
 
 /** Logical block size of the disk (or the disk of the partition) with this device number, from sysfs. */

@@ -10,21 +10,21 @@
  */
 import { readFileSync } from 'node:fs';
 import { LoopError } from '../errno.js';
+import { POOL_THREADS } from './pool-size.js';
 
 /** Operations of one file system at a time; each takes two threads at most. */
 const A_LANE = 4;
 /** What the pool is for besides: the daemon's own files, names of hosts. */
 const KEPT_THREADS = 16;
 const THREADS_OF_EACH = 2;
-/** What the daemon's pool has (its program sees to it): eight file systems may hang and fill their lanes. */
-export const POOL_THREADS = 8 * A_LANE * THREADS_OF_EACH + KEPT_THREADS;
+const LIBUV_DEFAULT = 4;
 /** So long an operation waits for its turn, milliseconds. */
 const FULL_AFTER_MS = 5000;
 
-/** The pool of a program that did not see to it has four threads (libuv). */
+/** Eight file systems may hang and fill their lanes, where the program saw to the size of the pool. */
 function mostOperations(): number {
-  const threads = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
-  return Math.max(A_LANE, Math.floor((threads - KEPT_THREADS) / THREADS_OF_EACH));
+  const threads = Number(process.env.UV_THREADPOOL_SIZE) || LIBUV_DEFAULT;
+  return Math.max(A_LANE, Math.floor((Math.min(threads, POOL_THREADS) - KEPT_THREADS) / THREADS_OF_EACH));
 }
 
 interface Turn {

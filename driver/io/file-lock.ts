@@ -8,12 +8,9 @@ import { promisify } from 'node:util';
 import koffi from 'koffi';
 import { errnoName, LoopError } from '../errno.js';
 
-const fcntl = koffi.load('libc.so.6').func('int fcntl(int fd, int command, ...)') as (
-  fd: number,
-  command: number,
-  type: 'void *',
-  lock: Buffer,
-) => number;
+const fcntl = koffi.load('libc.so.6').func('int fcntl(int fd, int command, void *lock)');
+const fcntlCall = fcntl as (fd: number, command: number, lock: Buffer) => number;
+const fcntlPooled = promisify(fcntl.async) as (fd: number, command: number, lock: Buffer) => Promise<number>;
 const openFile = promisify(fs.open);
 const closeFile = promisify(fs.close);
 
@@ -31,13 +28,20 @@ const LOCKED_BYTE = 0x6e62646c6f6f70n;
 /** File systems that know no such locks: one daemon is then as good as it gets. */
 const NO_LOCKS: ReadonlySet<string> = new Set(['EINVAL', 'ENOLCK', 'ENOSYS', 'EOPNOTSUPP']);
 
-/** Locks an open file for this process. 0, or an errno: EAGAIN when somebody else has it. */
-export function lockDescriptor(fd: number): number {
+function writeLock(): Buffer {
   const lock = Buffer.alloc(FLOCK.BYTES);
   new Int16Array(lock.buffer, lock.byteOffset, 2).set([F_WRLCK, SEEK_SET]);
   new BigInt64Array(lock.buffer, lock.byteOffset + FLOCK.START, 2).set([LOCKED_BYTE, 1n]);
-  return fcntl(fd, F_OFD_SETLK, 'void *', lock) === 0 ? 0 : koffi.errno();
+  return lock;
 }
+
+/** Locks an open file for this process. 0, or an errno: EAGAIN when somebody else has it. */
+export const lockDescriptor = (fd: number): number =>
+  fcntlCall(fd, F_OFD_SETLK, writeLock()) === 0 ? 0 : koffi.errno();
+
+/** The same in libuv's pool, where no errno is left: a server may be asked, and one that refused is asked again. */
+const lockInPool = async (fd: number): Promise<number> =>
+  (await fcntlPooled(fd, F_OFD_SETLK, writeLock())) === 0 ? 0 : lockDescriptor(fd);
 
 /** Locks of this process: a file that several devices write is locked once, by a descriptor of its own. */
 interface HeldLock {
@@ -92,7 +96,7 @@ export async function lockForWriting(fd: number, file: LockableFile): Promise<Wr
 
 async function takeLock(fd: number, file: LockableFile): Promise<number> {
   const own = await openFile(`/proc/self/fd/${fd}`, constants.O_RDWR);
-  const error = lockDescriptor(own);
+  const error = await lockInPool(own);
   if (error === 0 || NO_LOCKS.has(errnoName(error))) return own;
   await closeFile(own);
   const holder = await lockHolder(file.inode);

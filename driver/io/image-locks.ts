@@ -4,14 +4,11 @@
  * look, and take none.
  */
 
+import { promisify } from 'node:util';
 import koffi from 'koffi';
 
-const fcntl = koffi.load('libc.so.6').func('int fcntl(int fd, int command, ...)') as (
-  fd: number,
-  command: number,
-  type: 'void *',
-  lock: Buffer,
-) => number;
+const fcntl = koffi.load('libc.so.6').func('int fcntl(int fd, int command, void *lock)');
+const fcntlPooled = promisify(fcntl.async) as (fd: number, command: number, lock: Buffer) => Promise<number>;
 
 const F_OFD_GETLK = 36;
 const F_WRLCK = 1;
@@ -40,18 +37,23 @@ const LOCKS: readonly ImageLock[] = [
 ];
 
 /** What is locked by others against one who reads, or also writes, the file; empty: nothing, or it can't be told. */
-export function imageLocks(fd: number, { writable }: { readonly writable: boolean }): string[] {
-  if (!isLocked(fd, FIRST, COUNT)) return [];
-  return LOCKS.filter(
-    ({ byte, toWriters }) => (writable || toWriters !== true) && isLocked(fd, BigInt(byte), 1n),
-  ).map(({ means }) => means);
+export async function imageLocks(
+  fd: number,
+  { writable }: { readonly writable: boolean },
+): Promise<string[]> {
+  if (!(await isLocked(fd, FIRST, COUNT))) return [];
+  const found: string[] = [];
+  for (const { byte, means, toWriters } of LOCKS) {
+    if ((writable || toWriters !== true) && (await isLocked(fd, BigInt(byte), 1n))) found.push(means);
+  }
+  return found;
 }
 
-/** True when another open file description has a lock there, shared or not. May wait for the file system. */
-function isLocked(fd: number, start: bigint, length: bigint): boolean {
+/** True when another open file description has a lock there, shared or not. In libuv's pool: a server may be asked. */
+async function isLocked(fd: number, start: bigint, length: bigint): Promise<boolean> {
   const lock = Buffer.alloc(FLOCK.BYTES);
   const type = new Int16Array(lock.buffer, lock.byteOffset, 1);
   type[0] = F_WRLCK;
   new BigInt64Array(lock.buffer, lock.byteOffset + FLOCK.START, 2).set([start, length]);
-  return fcntl(fd, F_OFD_GETLK, 'void *', lock) === 0 && type[0] !== F_UNLCK;
+  return (await fcntlPooled(fd, F_OFD_GETLK, lock)) === 0 && type[0] !== F_UNLCK;
 }

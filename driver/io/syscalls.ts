@@ -1,17 +1,31 @@
 /**
- * System calls of the control path on a backing file, through koffi. Each returns its result, or a negative errno;
- * none of them waits for I/O.
+ * System calls of the control path on a backing file, through koffi. Each resolves with its result, or a negative errno.
+ * They may wait for a file system, so they run in libuv's pool. No errno is left there: a call that failed, and so does
+ * not wait, is made once more for it.
  */
 import { constants as fs } from 'node:fs';
+import { promisify } from 'node:util';
 import koffi from 'koffi';
 
 const libc = koffi.load('libc.so.6');
 
-const fcntlCall = libc.func('int fcntl(int fd, int command, ...)');
-const ioctlCall = libc.func('int ioctl(int fd, unsigned long request, ...)');
-const statxCall = libc.func(
+type Call<A extends unknown[]> = (...args: A) => number;
+type PooledCall<A extends unknown[]> = (...args: A) => Promise<number>;
+
+const fcntl = libc.func('int fcntl(int fd, int command, long argument)');
+const ioctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
+const statx = libc.func(
   'int statx(int directory, const char *path, int flags, unsigned int mask, void *result)',
-) as (directory: number, path: string, flags: number, mask: number, result: Buffer) => number;
+);
+type FcntlArguments = [fd: number, command: number, argument: number];
+const fcntlCall = fcntl as Call<FcntlArguments>;
+const fcntlPooled = promisify(fcntl.async) as PooledCall<FcntlArguments>;
+type IoctlArguments = [fd: number, request: number, argument: Buffer];
+const ioctlCall = ioctl as Call<IoctlArguments>;
+const ioctlPooled = promisify(ioctl.async) as PooledCall<IoctlArguments>;
+const statxPooled = promisify(statx.async) as PooledCall<
+  [directory: number, path: string, flags: number, mask: number, result: Buffer]
+>;
 
 const F_GETFL = 3;
 const F_SETFL = 4;
@@ -25,17 +39,19 @@ const StatxField = { SIZE: 256, MASK: 0, DIO_MEMORY_ALIGN: 152, DIO_OFFSET_ALIGN
 const orErrno = (result: number): number => (result < 0 ? -koffi.errno() : result);
 
 /** Turns O_DIRECT of an open file description on or off. 0, or a negative errno: EINVAL where it can't be had. */
-export function setDirect(fd: number, on: boolean): number {
-  const flags = orErrno(fcntlCall(fd, F_GETFL));
+export async function setDirect(fd: number, on: boolean): Promise<number> {
+  const flags = orErrno(fcntlCall(fd, F_GETFL, 0));
   if (flags < 0) return flags;
   const wanted = on ? flags | fs.O_DIRECT : flags & ~fs.O_DIRECT;
-  return orErrno(fcntlCall(fd, F_SETFL, 'int', wanted));
+  if ((await fcntlPooled(fd, F_SETFL, wanted)) === 0) return 0;
+  return orErrno(fcntlCall(fd, F_SETFL, wanted));
 }
 
 /** Bytes of a block device (ioctl BLKGETSIZE64), or a negative errno. */
-export function blockDeviceSize(fd: number): bigint {
+export async function blockDeviceSize(fd: number): Promise<bigint> {
   const bytes = Buffer.alloc(8);
-  const result = orErrno(ioctlCall(fd, BLKGETSIZE64, 'void *', bytes));
+  const isTold = (await ioctlPooled(fd, BLKGETSIZE64, bytes)) === 0;
+  const result = isTold ? 0 : orErrno(ioctlCall(fd, BLKGETSIZE64, bytes));
   return result < 0 ? BigInt(result) : bytes.readBigUInt64LE(0);
 }
 
@@ -43,9 +59,9 @@ export function blockDeviceSize(fd: number): bigint {
  * Alignment in bytes that direct I/O on a file needs of memory, position and length, as statx tells since Linux 6.1;
  * undefined where the kernel or the file system does not tell.
  */
-export function statxDioAlignment(fd: number): number | undefined {
+export async function statxDioAlignment(fd: number): Promise<number | undefined> {
   const result = Buffer.alloc(StatxField.SIZE);
-  if (orErrno(statxCall(fd, '', AT_EMPTY_PATH, STATX_DIOALIGN, result)) < 0) return undefined;
+  if ((await statxPooled(fd, '', AT_EMPTY_PATH, STATX_DIOALIGN, result)) !== 0) return undefined;
   if ((result.readUInt32LE(StatxField.MASK) & STATX_DIOALIGN) === 0) return undefined;
   const memory = result.readUInt32LE(StatxField.DIO_MEMORY_ALIGN);
   const offset = result.readUInt32LE(StatxField.DIO_OFFSET_ALIGN);

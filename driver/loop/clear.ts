@@ -3,6 +3,9 @@ import type { BackingFile } from '../io/backing-file.js';
 import type { Binding, LoopCore, Waiting } from './loop-core.js';
 import { closeClearer, closeOpener, loOpen } from './open-release.js';
 
+/** The close of a file is waited for so long, milliseconds. */
+const CLOSE_MS = 2000;
+
 /** What became of a clear: done, or left to the last close. */
 export type ClearOutcome = 'cleared' | 'deferred';
 
@@ -118,10 +121,25 @@ async function rundown(core: LoopCore, { settle }: Rundown, { onWait }: Waiting)
   }
 }
 
-/** No request holds the descriptor, no lock is held and nobody counts as an opener: its data may be written back. */
+/**
+ * No request holds the descriptor, no lock is held and nobody counts as an opener: its data may be written back. A file
+ * system that hangs keeps the file, not whoever cleared the device.
+ */
 async function closeFile(core: LoopCore, file: BackingFile, { onWait }: Waiting): Promise<void> {
   onWait?.();
-  await file.close().catch((error: unknown) => core.host.report(core, error));
+  const { path } = file;
+  const closed = core.goingOn(file.close().catch((error: unknown) => core.host.report(core, error)));
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      core.host.report(
+        core,
+        new LoopError('ETIMEDOUT', `${path} is not closed yet: its file system does not answer.`),
+      );
+      resolve();
+    }, CLOSE_MS);
+  });
+  await Promise.race([closed, late]).finally(() => clearTimeout(timer));
 }
 
 const noLonger = (core: LoopCore): LoopError =>

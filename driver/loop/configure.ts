@@ -46,7 +46,7 @@ async function bindUnder(core: LoopCore, file: BackingFile, config: LoopConfig):
     readOnly: wanted.readOnly || !file.writable,
     file,
     size: loopSize(await file.size(), wanted),
-    directIo: startDirectIo(file, wanted),
+    directIo: await startDirectIo(file, wanted),
   };
   // Sessions may have the unbound device open: their requests see all of the binding or nothing of it.
   await using frozen = await core.queue.freeze();

@@ -17,10 +17,13 @@ function obstacle(file: BackingFile, { offset, blockSize }: Layout): string | un
  * Direct I/O as a new binding will have it: on where it was asked for and can be had, else silently off. The file
  * is not in use yet. loop.c: `loop_update_dio`.
  */
-export function startDirectIo(file: BackingFile, wanted: Layout & { readonly directIo: boolean }): boolean {
+export async function startDirectIo(
+  file: BackingFile,
+  wanted: Layout & { readonly directIo: boolean },
+): Promise<boolean> {
   if (!wanted.directIo || obstacle(file, wanted) !== undefined) return false;
   try {
-    file.setDirect(true);
+    await file.setDirect(true);
     return true;
   } catch {
     return false;
@@ -46,7 +49,7 @@ export const loopSetDio = (core: LoopCore, on: boolean): Promise<void> =>
     // The long wait, for the data in the page cache, comes before the freeze: requests run on meanwhile.
     await binding.file.sync();
     await using frozen = await core.queue.freeze();
-    binding.file.setDirect(on);
+    await binding.file.setDirect(on);
     core.publish(frozen, { ...binding, directIo: on });
     return 'change';
   });

@@ -154,6 +154,11 @@ export class LoopCore {
     while (this.#operations.size > 0) await Promise.allSettled(this.#operations);
   }
 
+  /** Work that nobody waits for but `idle`. */
+  goingOn<T>(work: Promise<T>): Promise<T> {
+    return this.#underWay(work);
+  }
+
   #underWay<T>(operation: Promise<T>): Promise<T> {
     this.#operations.add(operation);
     const ended = (): void => void this.#operations.delete(operation);

@@ -40,7 +40,7 @@ async function replace(core: LoopCore, present: Binding, wanted: Binding): Promi
   const dropsDirectIo = losesDirectIo(present, wanted);
   if (dropsDirectIo) await present.file.sync();
   await using frozen = await core.queue.freeze();
-  if (dropsDirectIo) present.file.setDirect(false);
+  if (dropsDirectIo) await present.file.setDirect(false);
   core.publish(frozen, { ...wanted, directIo: present.directIo && !dropsDirectIo });
   return sameOutside(present, wanted) && !dropsDirectIo ? undefined : 'change';
 }

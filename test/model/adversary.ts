@@ -51,7 +51,8 @@ export class FakeFiles {
         return FILE_BYTES;
       },
       sync: () => this.pause(`sync ${path}`),
-      setDirect: (on) => {
+      setDirect: async (on) => {
+        await this.pause(`setDirect ${path}`);
         if (on) this.direct.add(fd);
         else this.direct.delete(fd);
         if ((this.inUse.get(fd) ?? 0) > 0) this.mistakes.push(`direct I/O of ${path} flips under a request`);

@@ -20,7 +20,7 @@ const CLI_MAY_USE = [
   'driver/control/messages.ts',
   'driver/version.ts',
   'driver/processor.ts',
-  'driver/io-flusher.ts',
+  'driver/process-start.ts',
   'driver/exact-number.ts',
   'driver/file-name.ts',
 ];

@@ -144,7 +144,7 @@ t.test('a block device has its size from the driver', { skip }, async (t) => {
   t.match(file, { usable: true, writable: true, identity: { kind: 'block' } });
   t.equal(await file.size(), BigInt(3 * MIB));
   await file.sync();
-  file.setDirect(true);
-  file.setDirect(false);
+  await file.setDirect(true);
+  await file.setDirect(false);
   await file.close();
 });

@@ -26,9 +26,9 @@ function lockBytes(path: string, ...bytes: readonly number[]): OpenFile {
 }
 
 /** The bytes that are named. */
-const seen = (path: string, writable: boolean): number[] => {
+const seen = async (path: string, writable: boolean): Promise<number[]> => {
   using file = OpenFile.open(path, 'r+');
-  return imageLocks(file.fd, { writable }).map((text) => Number(/byte (\d+)/.exec(text)?.[1]));
+  return (await imageLocks(file.fd, { writable })).map((text) => Number(/byte (\d+)/.exec(text)?.[1]));
 };
 
 t.test('locks that are in the way of a writer, and of a reader', async (t) => {
@@ -49,8 +49,8 @@ t.test('locks that are in the way of a writer, and of a reader', async (t) => {
   ];
   for (const [locked, toWriter, toReader] of cases) {
     using _holder = lockBytes(path, ...locked);
-    t.strictSame(seen(path, true), toWriter, `${locked}: for a writer`);
-    t.strictSame(seen(path, false), toReader, `${locked}: for a reader`);
+    t.strictSame(await seen(path, true), toWriter, `${locked}: for a writer`);
+    t.strictSame(await seen(path, false), toReader, `${locked}: for a reader`);
   }
 });
 

@@ -76,7 +76,7 @@ t.test('a direct I/O toggle that the file system refuses thaws the device', asyn
   const device = await bench.bound();
   const before = device.snapshot();
   await device.loopSetBlockSize(4096);
-  replace(t, 'setDirect', () => {
+  replace(t, 'setDirect', async () => {
     throw new LoopError('EINVAL', 'This file does not take direct I/O (EINVAL).');
   });
   t.equal(await errnoOf(device.loopSetDio(true)), 'EINVAL');
@@ -92,7 +92,7 @@ t.test(
     const device = await bench.bound();
     await device.loopSetBlockSize(4096);
     const depths: number[] = [];
-    replace(t, 'setDirect', () => {});
+    replace(t, 'setDirect', async () => {});
     replace(t, 'sync', async () => {
       depths.push(device.queue.freezeDepth);
       await nextTurn();

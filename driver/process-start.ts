@@ -1,12 +1,16 @@
 /**
- * The mark of a process that memory is written back through: PR_SET_IO_FLUSHER, Linux 5.6. Without it a thread that
- * needs memory may be made to wait until dirty pages are written, pages of a device that only it can write.
+ * What has to hold of the process before Node begins, for which the program starts itself once more, in the same process.
  *
- * The mark is a thread's, handed down to the threads that it starts, and kept by execve. Node has threads before it runs
- * the first line of a program; so the program marks its main thread and starts itself once more, in the same process.
+ * - The mark of a process that memory is written back through: PR_SET_IO_FLUSHER, Linux 5.6. Without it a thread that
+ *   needs memory may be made to wait until dirty pages are written, pages of a device that only it can write. The mark is a
+ *   thread's, handed down to the threads that it starts, and kept by execve; Node has threads before the first line of a
+ *   program runs.
+ * - The size of libuv's pool, whose threads are there before that line, too: file systems that hang must not fill it
+ *   (`io/file-lanes.ts`).
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { POOL_THREADS } from './io/pool-size.js';
 
 const PR_SET_IO_FLUSHER = 57;
 /** Bits of field 9 of /proc/PID/stat (include/linux/sched.h): PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE. */
@@ -17,6 +21,7 @@ const F_SETFD = 2;
 /** Standard input, output and error; what a service manager hands over follows. */
 const STANDARD_FDS = 3;
 
+type Library = ReturnType<typeof import('koffi').load>;
 type Call<A extends unknown[]> = (...args: A) => number;
 
 /** Whether the main thread, and so every thread of this program, is marked. */
@@ -28,36 +33,44 @@ export function isIoFlusher(): boolean {
 }
 
 /**
- * Where the mark can be had, starts the program again with it and does not return: same process, same descriptors. Returns
- * where it is there already, and where it can't be had.
+ * Starts the program again where something of it is missing, and does not return then: same process, same descriptors.
+ * Returns where all is there, or can't be had.
  */
-export function becomeIoFlusher(): void {
-  if (isIoFlusher() || !mayBecomeOne()) return;
+export function startPrepared(): void {
+  const isPoolSmall = !(Number(process.env.UV_THREADPOOL_SIZE) >= POOL_THREADS);
+  const wantsMark = !isIoFlusher() && mayBecomeIoFlusher();
+  if (!isPoolSmall && !wantsMark) return;
+  process.env.UV_THREADPOOL_SIZE = String(
+    Math.max(POOL_THREADS, Number(process.env.UV_THREADPOOL_SIZE) || 0),
+  );
   try {
-    restartMarked();
+    const libc = (createRequire(import.meta.url)('koffi') as typeof import('koffi')).load('libc.so.6');
+    const isMarked = wantsMark && markThread(libc);
+    if (isPoolSmall || isMarked) startAgain(libc);
   } catch {
     // Whoever needs koffi more than this says what is the matter with it.
   }
 }
 
-/** Read, not tried: most who may not need not load koffi first. */
-function mayBecomeOne(): boolean {
+/** Read, not tried: a process of a user namespace has the capability and is refused. */
+function mayBecomeIoFlusher(): boolean {
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0';
   return ((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
 }
 
-function restartMarked(): void {
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-  const libc = koffi.load('libc.so.6');
+/** Looked at as well: a kernel that takes the call and leaves no mark would have us start for ever. */
+function markThread(libc: Library): boolean {
   const prctl = libc.func('int prctl(int option, long a, long b, long c, long d)') as Call<number[]>;
-  // Looked at again: a kernel that takes the call and leaves no mark would have us start for ever.
-  if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) !== 0 || !isIoFlusher()) return;
+  return prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) === 0 && isIoFlusher();
+}
+
+/** Returns where it failed. */
+function startAgain(libc: Library): void {
   const fcntl = libc.func('int fcntl(int fd, int command, int argument)') as Call<number[]>;
   for (const fd of inheritedDescriptors()) fcntl(fd, F_SETFD, 0);
   const execv = libc.func('int execv(const char *path, const char **words)') as Call<
     [string, (string | null)[]]
   >;
-  // Returns where it failed: marked is then the main thread, and what it starts from here on.
   execv(process.execPath, [process.argv0, ...process.execArgv, ...process.argv.slice(1), null]);
 }
 

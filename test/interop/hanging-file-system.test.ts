@@ -1,0 +1,101 @@
+/** A file system whose server hangs takes what is on it, and nothing else. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { Daemon } from '../helpers/daemon.js';
+import { FuseMount, skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
+import { run } from '../helpers/process.js';
+import { makeSparseFile, TempDir } from '../helpers/temp.js';
+import { skipUnless, tool } from '../helpers/tools.js';
+
+t.setTimeout(200_000);
+const MIB = 1 << 20;
+/** Far more than anything here takes, and far less than what hangs, milliseconds. */
+const AT_ONCE = 5000;
+
+const skip = skipWithoutFuse() || skipUnless('nbdinfo');
+
+/** What the answer is, or 'late'. */
+const soon = <T>(answer: Promise<T>): Promise<T | 'late'> =>
+  Promise.race([answer, sleep(AT_ONCE, 'late' as const, { ref: false })]);
+
+/** Everything that does not touch the file system that hangs; loop0 is elsewhere. */
+async function othersAnswer(t: Test, daemon: Daemon, files: TempDir): Promise<void> {
+  t.not(await soon(daemon.client.daemon()), 'late', 'the daemon tells of itself');
+  t.not(await soon(daemon.client.list()), 'late', 'devices are listed');
+  const bound = await soon(daemon.client.find({ file: makeSparseFile(files.file('other'), MIB) }));
+  if (bound === 'late') throw new Error('a bind elsewhere hangs');
+  t.equal(
+    await soon(daemon.client.clear(bound.number)).then((answer) => answer !== 'late'),
+    true,
+    'and cleared',
+  );
+  const info = await run(tool('nbdinfo'), ['--size', daemon.uri('loop0')], { timeoutMs: AT_ONCE });
+  t.equal(info.stdout.trim(), String(MIB), 'a client is greeted and served');
+}
+
+t.test('binds that wait for a stopped server keep nothing else from being done', { skip }, async (t) => {
+  using files = new TempDir();
+  await using mount = await FuseMount.mount();
+  const names = Array.from({ length: 9 }, (_, i) => `x${i}`);
+  for (const name of names) makeSparseFile(mount.real(name), MIB);
+  await using daemon = await Daemon.start({ devices: [makeSparseFile(files.file('a'), MIB)] });
+  mount.hang();
+  const binds = names.map((name) =>
+    daemon.client.find({ file: mount.file(name) }).then(
+      ({ file }) => file,
+      (error: Error) => error.message,
+    ),
+  );
+  await othersAnswer(t, daemon, files);
+  const refused = await Promise.all(binds.slice(4));
+  for (const message of refused)
+    t.match(message, /^4 operations on files on .* have not come to an end for 5 s/);
+  mount.goOn();
+  t.strictSame(
+    await Promise.all(binds.slice(0, 4)),
+    names.slice(0, 4).map((name) => mount.file(name)),
+  );
+});
+
+for (const operation of ['lock', 'getattr'] as const) {
+  t.test(`a server that takes long over ${operation} is waited for by nobody else`, { skip }, async (t) => {
+    using files = new TempDir();
+    await using mount = await FuseMount.mount({ locks: true });
+    makeSparseFile(mount.real('x'), MIB);
+    await using daemon = await Daemon.start({ devices: [makeSparseFile(files.file('a'), MIB)] });
+    mount.set({ delay: { [operation]: 20_000 } });
+    const bind = daemon.client.find({ file: mount.file('x') }).catch((error: Error) => error);
+    await sleep(300);
+    await othersAnswer(t, daemon, files);
+    mount.hang();
+    mount.set({});
+    await mount[Symbol.asyncDispose]();
+    await bind;
+  });
+}
+
+t.test(
+  'a device whose file system hangs is listed, cleared by force, and no reason not to end',
+  { skip },
+  async (t) => {
+    using files = new TempDir();
+    await using mount = await FuseMount.mount();
+    makeSparseFile(mount.real('x'), MIB);
+    await using daemon = await Daemon.start({ devices: [makeSparseFile(files.file('a'), MIB)] });
+    const { number } = await daemon.client.find({ file: mount.file('x') });
+    mount.hang();
+    const toggle = daemon.client.capacity(number).catch((error: Error) => error);
+    await othersAnswer(t, daemon, files);
+    t.not(await soon(daemon.client.list()), 'late');
+    mount.goOn();
+    await toggle;
+    mount.hang();
+    t.strictSame(await soon(daemon.client.clear(number, { force: true })), { outcome: 'cleared' });
+    await othersAnswer(t, daemon, files);
+    daemon.process.signal('SIGTERM');
+    await sleep(AT_ONCE);
+    mount.goOn();
+    await daemon.process.wait(30_000);
+    t.match(daemon.process.stderr, /is not closed yet: its file system does not answer/);
+  },
+);
