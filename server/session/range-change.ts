@@ -6,8 +6,8 @@ import type { Request } from '../wire/request.js';
 
 const { EINVAL, ENOSPC } = constants.errno;
 
-/** Bytes of a TRIM or WRITE_ZEROES that are done in one turn: as many as a WRITE can carry. */
-export const CHANGE_BYTES = 32 << 20;
+/** Bytes of a TRIM or WRITE_ZEROES that are done in one turn: what takes long holds up the others no longer than that. */
+export const CHANGE_BYTES = 4 << 20;
 
 const ZERO_MODES: readonly ZeroMode[] = [
   { punch: true, fast: false },
