@@ -20,6 +20,7 @@ import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
 import { groupNumber } from './kernel/group.js';
 import type { ActivatedSocket } from './kernel/service-manager.js';
+import { isConnected } from './kernel/sysfs.js';
 import { KernelParts } from './kernel-parts.js';
 import { type Guard, listen, type TcpAddress, type UnixListener } from './listen.js';
 import { LockOrder } from './locks/lock-order.js';
@@ -130,7 +131,12 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   if (!isIoFlusher()) log.warn({}, NO_FLUSHER);
   const paths = await socketPaths(options);
   const order = new LockOrder({ onReport: (report) => log.error({ lockdep: report.text }, report.message) });
-  const loops: LoopControl = new LoopControl({ order, log, onThaw: () => server.wake() });
+  const loops: LoopControl = new LoopControl({
+    order,
+    log,
+    onThaw: () => server.wake(),
+    isTaken: (number) => isConnected(number) && kernel?.attachments.node(number) === null,
+  });
   shieldFromOom(loops);
   const reactors = options.reactors ?? defaultReactors(availableParallelism());
   const exports = new LoopExports(loops, log);
@@ -140,7 +146,8 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
 
   let addresses: Addresses = { unix: [], tcp: [], tls: options.tls?.isRequired === true };
   const endpoint = (): Endpoint | undefined => endpointOf(addresses);
-  const kernel =
+  let kernel: KernelParts | undefined;
+  kernel =
     paths.state === null
       ? undefined
       : await KernelParts.start({

@@ -54,7 +54,7 @@ export class KernelParts {
     const attachments: Attachments = new Attachments({
       attachers: [
         new NetlinkAttacher({ link, log, daemonId: state.daemonId, ...kernelServing(server, exports) }),
-        new NbdClientAttacher(endpoint),
+        new NbdClientAttacher(endpoint, link),
       ],
       describe: (device) => loops.device(device).describe(),
       onChange: () => keeper.save(),

@@ -11,7 +11,7 @@ const PROGRAMS = ['driver/cli/nbdloopd.js', 'driver/cli/nbdlosetup.js', 'driver/
 /** Started or loaded by URL. */
 const PARTS = [
   'driver/kernel/netlink/kernel-thread.js',
-  'driver/kernel/rescan.js',
+  'driver/helper/helper-process.js',
   'driver/queue/queue-rq.js',
   'server/reactor/reactor-worker.js',
 ];

@@ -9,6 +9,7 @@ import { type ControlClient, OpenMeantFile } from '../control/client.js';
 import type { ConfigureRequest, DeviceStatus } from '../control/messages.js';
 import { absolutePath, readableName } from '../file-name.js';
 import { CliError, errnoOf, reasonOf } from './fail.js';
+import { makeMissingNodes } from './node.js';
 import { passNames } from './pass-name.js';
 import { parseSize } from './size.js';
 
@@ -62,6 +63,7 @@ export async function mountFile(client: ControlClient, request: MountRequest): P
   if (node === null) throw new CliError('ENODEV', `${device.name}: it is not attached to the kernel`);
   let held: Awaited<ReturnType<typeof open>>;
   try {
+    makeMissingNodes(node);
     held = await open(node, 'r');
   } catch (error) {
     await client.clear(number).catch(() => undefined);

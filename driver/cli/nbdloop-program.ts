@@ -7,6 +7,7 @@ import { packageVersion } from '../version.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { mountFile } from './mount.js';
+import { makeMissingNodes } from './node.js';
 import { print } from './print.js';
 import { serve } from './serve.js';
 import { daemonText, devicesText, eventText } from './status.js';
@@ -88,7 +89,9 @@ function addAttach(program: Command): void {
     .option('--dead-timeout <seconds>', 'how long the kernel waits for a new daemon', wholeNumber)
     .action(async (device: string, { control, ...options }: Options) => {
       const request: AttachRequest = options;
-      print(`${shownName(await connectDaemon(control).attach(deviceNumber(device), request))}\n`);
+      const attached = await connectDaemon(control).attach(deviceNumber(device), request);
+      if (attached.node !== null) makeMissingNodes(attached.node);
+      print(`${shownName(attached)}\n`);
     });
 }
 

@@ -12,6 +12,7 @@ import { CliError, printError, reasonOf, runProgram, sentenceOf } from './fail.j
 import { UsageError } from './getopt.js';
 import { losetupHelp } from './losetup-help.js';
 import { type Action, type Plan, planLosetup, type SetupPlan, type TablePlan } from './losetup-plan.js';
+import { makeMissingNodes } from './node.js';
 import { print } from './print.js';
 import { formatTable } from './table.js';
 
@@ -182,30 +183,36 @@ interface Creation {
 }
 
 /**
- * Into the kernel where there is one to attach to. Where another NBD client has /dev/nbdN, a device that was found,
- * not named, gives way to a new one. An attach that should work and fails takes the binding back.
+ * Into the kernel where there is one to attach to. Where another NBD client was quicker to take /dev/nbdN, a device that
+ * was found, not named, gives way to a new one. An attach that should work and fails takes the binding back.
  */
-async function attach(
-  first: DeviceStatus,
-  { plan, action, config, daemon }: Creation,
-): Promise<DeviceStatus> {
+async function attach(first: DeviceStatus, creation: Creation): Promise<DeviceStatus> {
+  const { plan, action, config, daemon } = creation;
+  const givenUp: number[] = [];
   let device = first;
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await daemon.attach(device.number);
-    } catch (error) {
-      if (!(error instanceof ControlError)) throw error;
-      if (NO_KERNEL.has(error.errno)) {
-        if (plan.verbose) printError(PROGRAM, new CliError(error.errno, `not attached: ${error.message}`));
-        return device;
+  try {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const attached = await daemon.attach(device.number);
+        if (attached.node !== null) makeMissingNodes(attached.node);
+        return attached;
+      } catch (error) {
+        if (error instanceof ControlError && NO_KERNEL.has(error.errno)) {
+          if (plan.verbose) printError(PROGRAM, new CliError(error.errno, `not attached: ${error.message}`));
+          return device;
+        }
+        // With --nooverlap the binding may be somebody else's.
+        if (action.noOverlap) throw error;
+        await daemon.clear(device.number).catch(() => undefined);
+        const isTaken = error instanceof ControlError && error.errno === 'EBUSY';
+        if (!isTaken || action.device !== undefined || attempt === ATTACH_ATTEMPTS) throw error;
+        givenUp.push(device.number);
       }
-      // With --nooverlap the binding may be somebody else's.
-      if (action.noOverlap) throw error;
-      await daemon.clear(device.number).catch(() => undefined);
-      if (error.errno !== 'EBUSY' || action.device !== undefined || attempt === ATTACH_ATTEMPTS) throw error;
+      const { number } = await daemon.add();
+      device = await daemon.configure(number, config);
     }
-    const { number } = await daemon.add();
-    device = await daemon.configure(number, config);
+  } finally {
+    for (const number of givenUp) await daemon.remove(number).catch(() => undefined);
   }
 }
 

@@ -75,9 +75,13 @@ export interface ControlledAttachments {
   attach(device: number, request: AttachRequest): Promise<string>;
   /** ENXIO not attached; EBUSY in use, unless `force`. */
   detach(device: number, options?: { force?: boolean }): Promise<void>;
-  /** True while something besides ourselves uses the node: a mount, a holder, swap, an open descriptor. */
+  /** The kernel lets go at the last close of the node: true when it has already, because nobody had it open. */
+  detachAtLastClose(device: number): Promise<boolean>;
+  /** True while anybody has the node open, in whatever way: a mount, a device built on it, a program. */
   inUse(device: number): Promise<boolean>;
-  /** The backing file changed size: tells the kernel. */
+  /** Who that is, to end a sentence with. */
+  users(device: number): Promise<string>;
+  /** The backing file changed size: tells the kernel. EBUSY when partitions in use are not of the new size. */
   resized(device: number, size: number): Promise<void>;
   /** Another file, or another part of it, is behind the device. */
   contentChanged(device: number): Promise<void>;

@@ -9,7 +9,8 @@ import type { ControlContext, ControlledDevice, LoopSettingsFields, LoopStatusFi
 const GOODBYE_MS = 2000;
 
 /**
- * losetup -d. An attached device that nobody uses is detached first; one in use is cleared by its last close.
+ * losetup -d, which is never refused for the sake of users: the kernel lets an attached device go when the last of them
+ * closes it, and that clears the device; at once when there are none.
  * With `force` the file goes now and the kernel stays attached: its I/O gets EIO until the device is bound again.
  */
 export async function clearBacking(
@@ -19,16 +20,12 @@ export async function clearBacking(
 ): Promise<'cleared' | 'deferred'> {
   const { attachments } = context;
   if (options.force || attachments.node(device.number) === null) return device.loopClrFd(options);
-  await device.loopGetStatus();
-  if (await attachments.inUse(device.number)) {
-    const outcome = await device.loopClrFd();
-    await attachments.disconnectOnClose(device.number, true);
-    return outcome;
-  }
-  await attachments.detach(device.number);
+  // The kernel's session is an opener, so this leaves the clear to its close.
+  const outcome = await device.loopClrFd();
+  if (!(await attachments.detachAtLastClose(device.number))) return outcome;
   await sessionsEnd(device);
   const { state } = await device.describe();
-  return state === 'bound' ? device.loopClrFd() : 'cleared';
+  return state === 'bound' ? 'deferred' : 'cleared';
 }
 
 /**
@@ -58,7 +55,8 @@ export async function resize(
   if (attached && !options.force && (await wouldShrink(before)) && (await attachments.inUse(device.number))) {
     throw new LoopError(
       'EBUSY',
-      `${before.name}: ${before.file} shrank and ${attachments.node(device.number)} is in use; use force to cut it`,
+      `${before.name}: ${before.file} shrank and ${attachments.node(device.number)} is in use ` +
+        `(${await attachments.users(device.number)}); use force to cut it`,
     );
   }
   await device.loopSetCapacity();

@@ -7,6 +7,7 @@ import fs, { constants } from 'node:fs';
 import { promisify } from 'node:util';
 import koffi from 'koffi';
 import { errnoName, LoopError } from '../errno.js';
+import { askHelper } from '../helper/helper.js';
 
 const fcntl = koffi.load('libc.so.6').func('int fcntl(int fd, int command, void *lock)');
 const fcntlCall = fcntl as (fd: number, command: number, lock: Buffer) => number;
@@ -99,31 +100,24 @@ async function takeLock(fd: number, file: LockableFile): Promise<number> {
   const error = await lockInPool(own);
   if (error === 0 || NO_LOCKS.has(errnoName(error))) return own;
   await closeFile(own);
-  const holder = await lockHolder(file.inode);
+  const holder = await lockHolder(file);
   throw new LoopError('EBUSY', `The file ${file.path} is served for writing by ${holder}.`);
 }
 
-/** Who has a file locked, as far as this machine's /proc can tell. */
-export async function lockHolder(inode: bigint): Promise<string> {
-  const processes = (await fs.promises.readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  for (const pid of processes) {
-    if (Number(pid) !== process.pid && (await holdsLock(pid, inode))) {
-      return `another daemon (process ${pid}, ${await commandOf(pid)})`;
-    }
-  }
-  return 'another daemon that this process can not see, perhaps on another host';
-}
+/** Looked for no longer than this, milliseconds. */
+const HOLDER_MS = 500;
+/** Who tries a lock again and again is told what was found the first time, for so long. */
+const HOLDER_KEPT_MS = 10_000;
+const holders = new Map<string, Promise<string>>();
 
-/** fdinfo shows the locks of an open file: `lock: 1: OFDLCK  ADVISORY  WRITE -1 08:01:1234 start end`. */
-async function holdsLock(pid: string, inode: bigint): Promise<boolean> {
-  const directory = `/proc/${pid}/fdinfo`;
-  const descriptors = await fs.promises.readdir(directory).catch(() => []);
-  const texts = await Promise.all(
-    descriptors.map((fd) => fs.promises.readFile(`${directory}/${fd}`, 'utf8').catch(() => '')),
-  );
-  const pattern = new RegExp(`^lock:.*OFDLCK.*:${inode} `, 'm');
-  return texts.some((text) => pattern.test(text));
+/** Who has a file locked, as far as this machine's /proc can tell in time: what ends 'it is in use by'. */
+export function lockHolder({ device, inode }: Pick<LockableFile, 'device' | 'inode'>): Promise<string> {
+  const key = `${device}:${inode}`;
+  const known = holders.get(key);
+  if (known !== undefined) return known;
+  const question = { device, inode, except: [process.pid], withinMs: HOLDER_MS };
+  const answer = askHelper('lockHolder', question, 4 * HOLDER_MS).catch(() => 'another daemon');
+  holders.set(key, answer);
+  setTimeout(() => holders.delete(key), HOLDER_KEPT_MS).unref();
+  return answer;
 }
-
-const commandOf = async (pid: string): Promise<string> =>
-  (await fs.promises.readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'unknown')).trim();

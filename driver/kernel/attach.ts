@@ -38,13 +38,18 @@ export interface Attacher {
   /** As `abandon`, and gives up the sockets that are served, for a daemon that comes at once. */
   part(): Promise<PartedDevice[]>;
   /**
-   * Disconnects at once, whoever uses the node: callers look for users first. With `force` it is enough that the kernel
-   * sends no more requests: a node that is in use is free again when its last user closes it.
+   * Disconnects at once, whoever uses the node: what is under way in the kernel fails, and so does what comes. It is
+   * enough that the kernel sends no more requests: a node that is in use is free again when its last user closes it.
    */
-  detach(device: number, force: boolean): Promise<void>;
+  disconnect(device: number): Promise<void>;
+  /** The kernel has let go of the device: it is not looked after any more. */
+  forget(device: number): void;
   /** True when the kernel's device now has `size` bytes; false where this way cannot tell the kernel. */
   resize(device: number, size: number): Promise<boolean>;
-  /** False where this way cannot change it on an attached device. */
+  /**
+   * The kernel disconnects when the last of those who have the device open closes it, or does not. False where this way
+   * cannot change it on an attached device. ENXIO when the kernel has let go.
+   */
   disconnectOnClose(device: number, on: boolean): Promise<boolean>;
 }
 

@@ -1,15 +1,20 @@
 /** Which devices are attached to the kernel, by which way; one operation at a time for each device. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
+import { startHelper } from '../helper/helper.js';
 import type { Attacher, AttachTarget, PartedDevice, PartedSocket } from './attach.js';
 import { LastClose } from './last-close.js';
-import { rescanPartitions } from './partitions.js';
-import { inUse, isConnected, nodePath, usersOf } from './sysfs.js';
+import { dropPartitions, isUsed, partitionsOf, readPartitions, touch, usersPhrase } from './node.js';
+import { isConnected, nodePath } from './sysfs.js';
 
 /** Seconds; none: what is only slow is waited for. That the daemon is gone shows by its sockets, which are closed then. */
 const DEFAULT_TIMEOUT = 0;
 /** Seconds that one that is gone may take to come back. */
 const DEFAULT_DEAD_TIMEOUT = 30;
+/** Who looks at a node for a moment, as udev does at every new one, does not keep it from being detached, milliseconds. */
+const PROBER_MS = 1000;
+const LOOK_MS = 5;
 
 export interface AttachOptions {
   readonly by?: Attacher['method'];
@@ -35,7 +40,10 @@ export interface AttachmentsOptions {
   readonly describe: (device: number) => Promise<AttachableDevice>;
   /** A device was attached or detached: resolves when that is noted for a daemon that comes after this one. */
   readonly onChange: () => Promise<void>;
-  readonly log: { error(fields: object, message: string): void };
+  readonly log: {
+    info(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
 }
 
 interface Attached {
@@ -50,7 +58,8 @@ export class Attachments {
 
   constructor(readonly options: AttachmentsOptions) {
     this.#lastClose = new LastClose({
-      disconnectOnClose: (device, on) => this.#of(device).attacher.disconnectOnClose(device, on),
+      leave: (device) => this.#leave(device),
+      keep: async (device) => void (await this.#of(device).attacher.disconnectOnClose(device, false)),
       detach: (device) => this.detach(device),
       onError: (device, err) => options.log.error({ err, device }, 'autoclear: the kernel side failed'),
     });
@@ -84,6 +93,7 @@ export class Attachments {
         timeout: options.timeout ?? DEFAULT_TIMEOUT,
         deadTimeout: options.deadTimeout ?? DEFAULT_DEAD_TIMEOUT,
       };
+      startHelper();
       const described = await this.options.describe(device);
       await attacher.attach(target(device, record, described));
       this.#attached.set(device, { attacher, record });
@@ -104,32 +114,58 @@ export class Attachments {
     return true;
   }
 
-  /** ENXIO when not attached; EBUSY while somebody uses the node, unless `force`. */
+  /**
+   * ENXIO when not attached; EBUSY while somebody uses the node, in whatever way: everything works on then. With `force`
+   * at once, from under its users.
+   */
   async detach(device: number, options: { force?: boolean } = {}): Promise<void> {
     return this.#alone(device, async () => {
       const { attacher } = this.#of(device);
-      if (options.force !== true) await this.#refuseUsed(device);
-      await attacher.detach(device, options.force === true);
+      if (options.force === true) await attacher.disconnect(device);
+      else if (!(await this.#endUnused(device, PROBER_MS))) {
+        const users = await usersPhrase(device);
+        throw new LoopError(
+          'EBUSY',
+          `loop${device}: ${nodePath(device)} is in use (${users}); use force to disconnect it`,
+        );
+      }
       this.#forget(device);
       await this.options.onChange();
     });
   }
 
+  /**
+   * losetup's lazy detach: the kernel lets go when the last of those who have the device open closes it, whoever that
+   * is. True when it has let go already, because nobody had.
+   */
+  async detachAtLastClose(device: number): Promise<boolean> {
+    this.#of(device);
+    await this.#lastClose.hand(device);
+    if (this.node(device) !== null) return false;
+    await this.options.onChange();
+    return true;
+  }
+
+  /** True while anybody has the node open, in whatever way; who just looks at it for a moment does not count. */
   inUse(device: number): Promise<boolean> {
-    return inUse(device);
+    return isUsed(device, PROBER_MS);
+  }
+
+  /** Who that is, to end a sentence with. */
+  users(device: number): Promise<string> {
+    return usersPhrase(device);
   }
 
   /** Best effort where the way of attaching cannot tell the kernel: it sees the size at the next attach. */
   async resized(device: number, size: number): Promise<void> {
+    const before = await partitionsOf(device);
     await this.#of(device).attacher.resize(device, size);
-    await this.contentChanged(device);
+    await this.#settlePartitions(device, before);
   }
 
-  /** Another file or another part of it is behind the device: where partitions are wanted, they are read again. */
+  /** Another file or another part of it is behind the device. Throws EBUSY when its partitions can't be read again. */
   async contentChanged(device: number): Promise<void> {
-    if (this.node(device) === null) return;
-    const { partscan } = await this.options.describe(device);
-    if (partscan) await this.#rescan(device);
+    if (this.node(device) !== null) await this.#settlePartitions(device, await partitionsOf(device));
   }
 
   /** Autoclear was set or taken away. False when the device is not attached. */
@@ -148,12 +184,18 @@ export class Attachments {
   /** Ends: idle devices are detached, those in use stay for the next daemon. */
   async close(): Promise<void> {
     this.#lastClose.close();
-    for (const device of [...this.#attached.keys()]) {
-      if (this.node(device) === null) continue;
-      await this.detach(device).catch((err: unknown) => {
-        this.options.log.error({ err, device }, 'the device stays attached for the next daemon');
-      });
-    }
+    const left = [...this.#attached.keys()].filter((device) => this.node(device) !== null);
+    await Promise.all(
+      left.map(async (device) => {
+        const isGone = await this.#endUnused(device, 0).catch((err: unknown) => {
+          this.options.log.error({ err, device }, 'whether the device is in use was not found out');
+          return false;
+        });
+        if (isGone) this.#forget(device);
+        else this.options.log.info({ device }, 'the device is in use and stays for the next daemon');
+      }),
+    );
+    await this.options.onChange();
     for (const attacher of this.options.attachers) attacher.abandon();
   }
 
@@ -164,10 +206,32 @@ export class Attachments {
     return parted.flat();
   }
 
-  /** What a fresh attachment still needs; its failure leaves the device attached. */
+  /** What a fresh attachment still needs. Without the partitions that were asked for there is none. */
   async #settle(device: number, { autoclear, partscan }: AttachableDevice): Promise<void> {
-    if (partscan) await this.#rescan(device);
+    try {
+      if (partscan) await readPartitions(device, 'once');
+      else await this.#dropPartitions(device, []);
+    } catch (error) {
+      if (await this.#endUnused(device, PROBER_MS).catch(() => false)) this.#forget(device);
+      await this.options.onChange();
+      throw error;
+    }
     if (autoclear) await this.#armed(device);
+  }
+
+  /** The kernel reads the table by itself when it hears of a size. Partitions that somebody made by hand stay. */
+  async #settlePartitions(device: number, before: readonly number[]): Promise<void> {
+    const { partscan } = await this.options.describe(device);
+    if (partscan) await readPartitions(device, 'again');
+    else await this.#dropPartitions(device, before);
+  }
+
+  async #dropPartitions(device: number, keep: readonly number[]): Promise<void> {
+    const stay = await dropPartitions(device, keep);
+    if (stay.length > 0) {
+      const names = stay.map((number) => `${nodePath(device)}p${number}`);
+      this.options.log.error({ device }, `nobody asked for ${names.join(', ')}, but somebody uses it`);
+    }
   }
 
   #armed(device: number): Promise<void> {
@@ -176,14 +240,51 @@ export class Attachments {
       .catch((err: unknown) => this.options.log.error({ err, device }, 'autoclear: the kernel side failed'));
   }
 
-  async #rescan(device: number): Promise<void> {
-    const failure = await rescanPartitions(device).catch((error: Error) => error.message);
-    if (failure !== undefined) {
-      this.options.log.error({ device, failure }, `${nodePath(device)}: partitions could not be read`);
+  /**
+   * From here on the kernel lets go at the last close: that may be ours, which looks whether anybody else has the device
+   * open in the one way that no user escapes. False where the way of attaching can't tell the kernel.
+   */
+  async #leave(device: number): Promise<boolean> {
+    try {
+      if (!(await this.#of(device).attacher.disconnectOnClose(device, true))) return false;
+      await touch(device);
+    } catch (error) {
+      if (!hasLetGoOf(error)) throw error;
     }
+    return true;
+  }
+
+  /** True when the kernel has let go, which it does only if nobody has the device open. */
+  async #endUnused(device: number, patienceMs: number): Promise<boolean> {
+    const { attacher } = this.#of(device);
+    try {
+      if (!(await this.#leave(device))) {
+        if (await isUsed(device, patienceMs)) return false;
+        await attacher.disconnect(device);
+        return true;
+      }
+      if (await hasLetGo(device, patienceMs)) return true;
+    } catch (error) {
+      await this.#takeBack(device);
+      throw error;
+    }
+    await this.#takeBack(device);
+    return !isConnected(device);
+  }
+
+  /** It is in use and stays; where autoclear is wanted, until its last close. */
+  async #takeBack(device: number): Promise<void> {
+    const { autoclear } = await this.options.describe(device);
+    if (autoclear) return;
+    await this.#of(device)
+      .attacher.disconnectOnClose(device, false)
+      .catch((error: unknown) => {
+        if (!hasLetGoOf(error)) throw error;
+      });
   }
 
   #forget(device: number): void {
+    this.#attached.get(device)?.attacher.forget(device);
     this.#attached.delete(device);
     this.#lastClose.forget(device);
   }
@@ -207,16 +308,6 @@ export class Attachments {
     );
   }
 
-  async #refuseUsed(device: number): Promise<void> {
-    const [user] = await usersOf(device, process.pid);
-    if (user !== undefined) {
-      throw new LoopError(
-        'EBUSY',
-        `loop${device}: ${nodePath(device)} is in use (${user}); use force to disconnect it`,
-      );
-    }
-  }
-
   /** A second operation on a device is refused, not queued: its outcome would depend on the first. */
   async #alone<T>(device: number, work: () => Promise<T>): Promise<T> {
     if (this.#busy.has(device)) {
@@ -229,6 +320,17 @@ export class Attachments {
       this.#busy.delete(device);
     }
   }
+}
+
+const hasLetGoOf = (error: unknown): boolean => error instanceof LoopError && error.errno === 'ENXIO';
+
+async function hasLetGo(device: number, patienceMs: number): Promise<boolean> {
+  const deadline = Date.now() + patienceMs;
+  while (isConnected(device)) {
+    if (Date.now() >= deadline) return false;
+    await sleep(LOOK_MS);
+  }
+  return true;
 }
 
 const target = (device: number, record: AttachRecord, described: AttachableDevice): AttachTarget => ({

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import type { Obstacle } from './attach.js';
 import { lastLine, runCommand } from './command.js';
-import { nodeExists } from './sysfs.js';
+import { deviceExists } from './sysfs.js';
 
 /** modprobe is killed after this, milliseconds. */
 const MODPROBE_TIMEOUT_MS = 30_000;
@@ -17,7 +17,7 @@ export function moduleObstacle(): Promise<Obstacle | null> {
   return tried;
 }
 
-const isPresent = (): boolean => existsSync('/sys/module/nbd') || nodeExists(0);
+const isPresent = (): boolean => existsSync('/sys/module/nbd') || deviceExists(0);
 
 async function loadModule(): Promise<Obstacle | null> {
   const missing = (why: string): Obstacle => ({

@@ -7,19 +7,23 @@ import { LoopError } from '../errno.js';
 import type { Attacher, AttachTarget, Endpoint, Obstacle } from './attach.js';
 import { lastLine, runCommand } from './command.js';
 import { moduleObstacle } from './module.js';
+import { type KernelLink, KernelRefusal } from './netlink/kernel-link.js';
 import { isConnected, nodePath } from './sysfs.js';
 
 const PROGRAM = 'nbd-client';
 /** nbd-client is killed after this, milliseconds. */
 const PROGRAM_TIMEOUT_MS = 30_000;
 /** How long the kernel may take to let go after a disconnect, milliseconds. */
-const RELEASE_TIMEOUT_MS = 5000;
+const RELEASE_TIMEOUT_MS = 500;
 
 export class NbdClientAttacher implements Attacher {
   readonly method = 'nbd-client';
 
   /** `endpoint` is where nbd-client finds this daemon; undefined when it listens nowhere. */
-  constructor(readonly endpoint: () => Endpoint | undefined) {}
+  constructor(
+    readonly endpoint: () => Endpoint | undefined,
+    readonly link: KernelLink,
+  ) {}
 
   async obstacle(): Promise<Obstacle | null> {
     if (process.geteuid?.() !== 0)
@@ -77,28 +81,32 @@ export class NbdClientAttacher implements Attacher {
     return [];
   }
 
-  async detach(device: number, force: boolean): Promise<void> {
+  async disconnect(device: number): Promise<void> {
     const node = nodePath(device);
     const { status, output } = await runCommand(PROGRAM, ['-d', node], PROGRAM_TIMEOUT_MS);
     if (status !== 0)
       throw new LoopError('EIO', `${node}: nbd-client did not detach it: ${lastLine(output)}`);
+    // It may stay for those who have it open.
     const deadline = Date.now() + RELEASE_TIMEOUT_MS;
-    while (isConnected(device)) {
-      if (Date.now() > deadline) {
-        if (force) return;
-        throw new LoopError('EBUSY', `${node}: the kernel does not let go of it`);
-      }
-      await sleep(5);
-    }
+    while (isConnected(device) && Date.now() < deadline) await sleep(5);
   }
+
+  forget(): void {}
 
   /** The size that a client negotiated stays. */
   async resize(): Promise<boolean> {
     return false;
   }
 
-  async disconnectOnClose(): Promise<boolean> {
-    return false;
+  /** nbd-client sets devices up by netlink where it can, and those can be changed. */
+  async disconnectOnClose(device: number, on: boolean): Promise<boolean> {
+    try {
+      await this.link.reconfigure({ index: device, disconnectOnClose: on });
+      return true;
+    } catch (error) {
+      if (!(error instanceof KernelRefusal)) throw error;
+      return false;
+    }
   }
 }
 

@@ -54,8 +54,12 @@ export class NetlinkAttacher implements Attacher {
     return true;
   }
 
-  async detach(device: number, force: boolean): Promise<void> {
-    await this.#of(device).disconnect(force);
+  async disconnect(device: number): Promise<void> {
+    await this.#of(device).disconnect();
+  }
+
+  forget(device: number): void {
+    this.#devices.get(device)?.abandon();
     this.#devices.delete(device);
   }
 
@@ -84,6 +88,8 @@ export class NetlinkAttacher implements Attacher {
       await this.#of(device).reconfigure(change);
     } catch (error) {
       if (!(error instanceof KernelRefusal)) throw error;
+      if (!isConnected(device))
+        throw new LoopError('ENXIO', `${nodePath(device)}: the kernel has let go of it`);
       throw new LoopError(error.errno, `${nodePath(device)}: the kernel refused to change it`);
     }
   }

@@ -40,7 +40,7 @@ export interface NetlinkHost {
 const BUSY_MS = 3000;
 /** A kernel that disconnects has this long to let go before its lost sockets count as accidents, milliseconds. */
 const GOODBYE_MS = 2000;
-/** The same where it may keep the device for its users: all that is to be seen is that it closes the sockets. */
+/** The same by force, where it may keep the device for its users: all that is to be seen is that it closes the sockets. */
 const FORCED_MS = 500;
 /** Between two attempts to replace dead sockets, milliseconds. */
 const RETRY_MS = 100;
@@ -134,21 +134,18 @@ export class NetlinkDevice {
     ];
   }
 
-  /**
-   * DISCONNECT, and until the kernel has let go. Throws EBUSY when it does not; with `force` it may keep the device,
-   * without sockets, for those who have it open.
-   */
-  async disconnect(force: boolean): Promise<void> {
+  /** DISCONNECT, whoever uses the device: the kernel may keep it, without sockets, for those who have it open. */
+  async disconnect(): Promise<void> {
     const { device } = this.target;
     this.#isEnding = true;
     await this.host.link.disconnect(device).catch((error: unknown) => {
       // It had let go already.
       if (!(error instanceof KernelRefusal && error.errno === 'EINVAL')) throw error;
     });
-    const isGone = await this.#letGo(force ? FORCED_MS : GOODBYE_MS);
+    const isGone = await this.#letGo(FORCED_MS);
     this.#retire();
     // An operation that hangs keeps our end; the kernel has closed its own.
-    if (isGone || (force && this.#sockets === 0)) return;
+    if (isGone || this.#sockets === 0) return;
     this.#isEnding = false;
     throw new LoopError('EBUSY', `${nodePath(device)}: the kernel does not let go of it`);
   }
@@ -311,7 +308,7 @@ export class NetlinkDevice {
       this.#retire();
       if (this.#sockets < connections) await sleep(RETRY_MS);
     }
-    if (this.#sockets >= connections && lost > 0) {
+    if (this.#sockets >= connections && lost > 0 && this.#isOurs()) {
       this.host.log.info({ device: exportName, sockets: lost }, `${nodePath(device)}: dead sockets replaced`);
     }
   }
@@ -324,6 +321,8 @@ export class NetlinkDevice {
       await this.host.link.reconfigure({ ...this.#settings(), sockets });
     } catch (error) {
       if (!(error instanceof KernelRefusal)) throw error;
+      // Somebody had it disconnected: the kernel keeps it, for those who have it open, but takes no socket any more.
+      if (error.errno === 'EINVAL') this.#isEnding = true;
     } finally {
       sockets.forEach(closeDescriptor);
     }

@@ -23,6 +23,11 @@ export interface LoopControlOptions {
    * its own backing file, so a wrong `true` refuses a file, and a wrong `false` may hang.
    */
   readonly isAttached?: (number: number) => boolean;
+  /**
+   * True when somebody else has /dev/nbdN, so that device N could not be attached. It is passed by wherever a number is
+   * not asked for. Default: never.
+   */
+  readonly isTaken?: (number: number) => boolean;
 }
 
 /** A device, and what the registry alone knows of it. */
@@ -46,6 +51,7 @@ export class LoopControl {
   readonly #ctlMutex: OrderedMutex;
   readonly #log: Logger | undefined;
   readonly #host: LoopHost;
+  readonly #isTaken: (number: number) => boolean;
   #sequence = 0;
 
   constructor(options: LoopControlOptions = {}) {
@@ -55,6 +61,7 @@ export class LoopControl {
     this.#log = options.log;
     this.#ctlMutex = new OrderedMutex(this.order, 'ctlMutex', 'loop-control');
     const isAttached = options.isAttached ?? (() => true);
+    this.#isTaken = options.isTaken ?? (() => false);
     this.#host = {
       order: this.order,
       validateMutex: new OrderedMutex(this.order, 'validateMutex', 'loop-control'),
@@ -87,7 +94,8 @@ export class LoopControl {
   }
 
   /**
-   * LOOP_CTL_ADD. Adds an unbound device: of this number, or (-1, or none given) of the lowest that is not in use.
+   * LOOP_CTL_ADD. Adds an unbound device: of this number, or (-1, or none given) of the lowest that is not in use
+   * here or by another NBD client.
    * Throws EEXIST, and EINVAL for what can't be a number of a device.
    */
   ctlAdd(number = -1): Promise<number> {
@@ -168,7 +176,9 @@ export class LoopControl {
     let entry: Entry | undefined;
     let added = false;
     try {
-      entry = this.#sorted().find(({ core, claimed }) => core.state === 'unbound' && !claimed);
+      entry = this.#sorted().find(
+        ({ core, claimed }) => core.state === 'unbound' && !claimed && !this.#isTaken(core.number),
+      );
       added = entry === undefined;
       entry ??= this.#add(-1);
       take(entry);
@@ -182,7 +192,7 @@ export class LoopControl {
   /** Caller holds ctlMutex. */
   #add(wanted: number): Entry {
     let number = wanted;
-    if (number < 0) for (number = 0; this.#entries.has(number); ) number++;
+    if (number < 0) for (number = 0; this.#entries.has(number) || this.#isTaken(number); ) number++;
     if (this.#entries.has(number)) throw new LoopError('EEXIST', `The device loop${number} exists already.`);
     const core = new LoopCore(number, this.#host);
     const entry = { core, device: new LoopDevice(core), claimed: false };

@@ -102,7 +102,8 @@ async function lockFile(path: string, directory: string): Promise<FileHandle> {
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
   const file = await open(path, flags, 0o600);
   if (lockDescriptor(file.fd) === 0) return file;
-  const inode = fstatSync(file.fd, { bigint: true }).ino;
+  const { dev, ino } = fstatSync(file.fd, { bigint: true });
   await file.close();
-  throw new LoopError('EBUSY', `The state directory ${directory} is in use by ${await lockHolder(inode)}.`);
+  const holder = await lockHolder({ device: dev, inode: ino });
+  throw new LoopError('EBUSY', `The state directory ${directory} is in use by ${holder}.`);
 }

@@ -24,12 +24,13 @@ const CLI_MAY_USE = [
   'driver/exact-number.ts',
   'driver/file-name.ts',
 ];
-/** Imported by anything of the driver's. */
+/** Imported by anything of the driver's, and what goes to the helper process. */
 const DRIVER_FLOOR = [
   'driver/errno.ts',
   'driver/exact-number.ts',
   'driver/file-name.ts',
   'driver/processor.ts',
+  'driver/helper/',
 ];
 /** The types of one message that another module owns. */
 const LOCKDEP_MESSAGES = 'driver/locks/snapshot.ts';
@@ -99,6 +100,10 @@ const RULES: readonly Rule[] = [
     title: 'io imports neither store nor queue nor locks',
     breaks: ({ from, to }) =>
       under(from, 'driver/io/') && under(to, 'driver/store/', 'driver/queue/', 'driver/locks/'),
+  },
+  {
+    title: 'what the helper process runs imports nothing of the project but errors',
+    breaks: ({ from, to }) => under(from, 'driver/helper/') && !under(to, ...DRIVER_FLOOR),
   },
   {
     title: 'loop imports locks, queue, store and io, and nothing above itself',

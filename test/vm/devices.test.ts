@@ -2,6 +2,7 @@ import t from 'tap';
 import * as scripts from './device-scripts.js';
 import { skipUnlessQemu } from './guest-available.js';
 import { type GuestTest, guestTests } from './guest-tests.js';
+import * as inUse from './in-use-scripts.js';
 
 t.setTimeout(1_000_000);
 
@@ -38,21 +39,49 @@ const TESTS: readonly GuestTest[] = [
       'every thread is an I/O flusher, and the daemon is the last to be killed for memory while a device is bound',
     script: scripts.IO_FLUSHER,
   },
+  {
+    title: 'whoever uses a device, and by whatever name: it is not detached, and -d waits for the last close',
+    script: inUse.USED_IN_ANY_WAY,
+  },
+  {
+    title: 'a btrfs that is mounted in another mount namespace only is a user',
+    script: inUse.BTRFS_ELSEWHERE,
+  },
+  {
+    title: 'an autoclear device that a loop device of the kernel is built on waits for its end',
+    script: inUse.AUTOCLEAR_FOR_ANY_USER,
+  },
+  { title: '-d of a device that is probed without end succeeds, and it is gone', script: inUse.PROBED },
+  {
+    title: 'partitions are there when they were asked for, else not, and a failure is told',
+    script: inUse.PARTITIONS_ASKED_FOR,
+  },
+  { title: 'devices that other NBD clients have are passed by', script: inUse.OTHERS_HAVE_SOME },
+  { title: 'a node that is missing is made', script: inUse.NODE_MISSING },
   { title: 'a second daemon gets neither the state nor the file', script: scripts.TWO_DAEMONS },
   { title: 'an idle device is detached when its daemon ends', script: scripts.ENDS },
 ];
 
+/** Besides file systems: what btrfs asks for by algorithm, not by dependency. */
+const MODULES = ['btrfs', 'dm_mod', 'xxhash_generic', 'blake2b_generic'];
+
 const noQemu = await skipUnlessQemu(
-  'nbd-client',
-  'mkfs.ext4',
-  'fio',
-  'sfdisk',
-  'curl',
-  'resize2fs',
-  'nbdinfo',
-  'systemd-socket-activate',
+  ...[
+    'nbd-client',
+    'nbdkit',
+    'mkfs.ext4',
+    'mkfs.btrfs',
+    'fio',
+    'sfdisk',
+    'curl',
+    'resize2fs',
+    'dmsetup',
+    'partx',
+    'nbdinfo',
+    'systemd-socket-activate',
+  ],
 );
 
 t.test('devices of one daemon, in a kernel with two processors', { skip: noQemu }, (t) =>
-  guestTests(t, TESTS, { before: 'start_daemon', after: 'wait $daemon' }),
+  guestTests(t, TESTS, { before: `${inUse.API}\nstart_daemon`, after: 'wait $daemon', modules: MODULES }),
 );

@@ -41,8 +41,8 @@ const CFLAG_DISCONNECT_ON_CLOSE = 2;
 /** What may be set when a device is connected, and later; what is absent stays as it is. */
 export interface NbdSettings {
   readonly index: number;
-  /** Must be repeated in every RECONFIGURE. */
-  readonly backend: string;
+  /** Where there is one, it must be repeated in every RECONFIGURE. */
+  readonly backend?: string;
   /** Bytes. */
   readonly size?: number;
   /** Bytes, 512 to 4096. Heeded by CONNECT, and by RECONFIGURE with a size. */
@@ -76,7 +76,7 @@ export function encodeSettings(settings: NbdSettings): Buffer {
   return Buffer.concat([
     encodeIndex(index),
     ...numbers.flatMap(([type, value]) => (value === undefined ? [] : [u64Attribute(type, value)])),
-    textAttribute(Attribute.BACKEND_IDENTIFIER, backend),
+    ...(backend === undefined ? [] : [textAttribute(Attribute.BACKEND_IDENTIFIER, backend)]),
     ...(items.length === 0 ? [] : [nestedAttribute(Attribute.SOCKETS, items)]),
   ]);
 }

@@ -200,6 +200,17 @@ export class FakeAttachments implements ControlledAttachments {
     this.attached.delete(device);
   }
 
+  async detachAtLastClose(device: number): Promise<boolean> {
+    this.calls.push(['detachAtLastClose', device]);
+    if (this.used.has(device)) return false;
+    this.attached.delete(device);
+    return true;
+  }
+
+  async users(): Promise<string> {
+    return 'mounted on /mnt';
+  }
+
   async inUse(device: number): Promise<boolean> {
     return this.used.has(device);
   }

@@ -1,0 +1,29 @@
+/** The program of the helper process: does what it is asked, many things at a time, until the daemon is gone. */
+
+import { type ErrnoName, errnoName, LoopError } from '../errno.js';
+import type { Answer, Question } from './helper.js';
+import { TASKS } from './tasks.js';
+
+/** It ends with the daemon, not before. */
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+// An exit would wait for threads that wait in the kernel.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+process.on('message', (question: Question) => void carryOut(question));
+process.send?.('ready' satisfies Answer);
+
+async function carryOut({ id, task, argument }: Question): Promise<void> {
+  let answer: Answer;
+  try {
+    // The types of `askHelper` pair a task with its argument.
+    answer = { id, result: await TASKS[task](argument as never) };
+  } catch (error) {
+    answer = { id, ...explained(error) };
+  }
+  process.send?.(answer);
+}
+
+function explained(error: unknown): { errno: ErrnoName; message: string } {
+  if (error instanceof LoopError) return { errno: error.errno, message: error.message };
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return { errno: errno === undefined ? 'EIO' : errnoName(Math.abs(errno)), message };
+}
