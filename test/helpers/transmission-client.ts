@@ -224,7 +224,13 @@ export class ReplyReader {
     const ask = this.#next(header.readBigUInt64BE(8));
     if (isExtended && header.readBigUInt64BE(16) !== BigInt(ask.offset ?? 0)) fail('another offset');
     const cookie = ask.cookie ?? 0n;
-    const building = this.#building.get(cookie) ?? { ask, pieces: [], extents: new Map(), error: 0, text: '' };
+    const building = this.#building.get(cookie) ?? {
+      ask,
+      pieces: [],
+      extents: new Map(),
+      error: 0,
+      text: '',
+    };
     this.#building.set(cookie, building);
     this.#add(building, header.readUInt16BE(6), payload, flags);
     if (flags === 0) return 'more';

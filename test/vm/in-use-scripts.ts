@@ -75,7 +75,7 @@ begin_other_name() {
 }
 use_other_name() { read_anew /dev/fd/$other; }
 end_other_name() { exec {other}<&-; rm /run/xvda; }
-keeps_working other_name /run/used.img 'is open in process'
+keeps_working other_name /run/used.img 'is in use'
 
 begin_swap() { mkswap -q $node 2>/dev/null || mkswap $node; swapon $node; }
 use_swap() { grep -q nbd$number /proc/swaps; read_anew $node; }
