@@ -15,13 +15,13 @@ const ENOUGH = 3;
 /** Device number, as `43:0`, to the name of the disk or of its partition. */
 export type Names = ReadonlyMap<string, string>;
 
-/** Phrases that end a sentence: 'nbd0p1 is open in process 12 (dd)'. Within `withinMs`; empty when nobody was found. */
+/** Phrases that end a sentence: 'nbd0p1 is open in process 12 (dd)'. Processes are looked through for `withinMs` at most;
+ * empty when nobody was found. */
 export async function usersOf({
   disk,
   except,
   withinMs,
 }: Disk & { readonly except: readonly number[]; readonly withinMs: number }): Promise<string[]> {
-  const deadline = performance.now() + withinMs;
   const names = await namesOf(disk);
   const users = new Set([
     ...mountsIn('self', names),
@@ -31,6 +31,7 @@ export async function usersOf({
     ...swapsOn(names),
   ]);
   if (users.size === 0) {
+    const deadline = performance.now() + withinMs;
     for await (const user of usersAmongProcesses(names, deadline, [...except, process.pid])) {
       users.add(user);
       if (users.size >= ENOUGH) break;

@@ -9,7 +9,7 @@ const OPEN_MS = 10_000;
 /** A scan of partitions reads a few blocks, of a disk that may be slow. */
 const SCAN_MS = 60_000;
 /** A message is worded with what was found by then. */
-const NAMES_MS = 1000;
+const NAMES_MS = 2000;
 
 /** Opens and closes the node: the kernel lets go of a device that waits for its last close, unless others have it open. */
 export const touch = (device: number): Promise<void> =>
