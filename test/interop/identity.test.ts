@@ -264,7 +264,7 @@ t.test(
     await using daemon = await Daemon.start();
     const script = (list: string, device: (n: number) => string, bind: string): string => `
     cd '${dir.path}'; show() { echo "== $1"; ${list} -n -l -O BACK-FILE ${device(0)}; }
-    associated() { ${list} -j "$1" | sed 's/^[^ ]* //' | grep -F '${dir.path}' || echo none; }
+    associated() { ${list} -j "$1" | sed 's/^[^(]*//' | grep -F '${dir.path}' || echo none; }
     printf old > a.img; truncate -s 1M a.img; ${bind} a.img; show bound
     mv a.img b.img; show renamed; associated b.img; associated a.img
     rm b.img; show removed; associated b.img; associated '${dir.path}/b.img (deleted)'

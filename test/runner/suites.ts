@@ -32,6 +32,8 @@ const CLIENTS = {
   strace: 'strace',
   certtool: 'gnutls-bin',
   setpriv: 'util-linux',
+  unshare: 'util-linux',
+  losetup: 'mount',
   buildah: 'buildah',
   gcc: 'gcc',
 };
