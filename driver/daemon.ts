@@ -4,6 +4,7 @@ import { mkdir, open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { descriptorLimit } from '../server/descriptors.js';
 import { loadTls, type TlsFiles } from '../server/negotiation/tls-settings.js';
 import { NbdServer, type ServerLimits, type ServerTls } from '../server/server.js';
 import { type Claim, claimSocket } from './control/claim.js';
@@ -186,6 +187,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const uris = (name: string): readonly string[] => exportUris(addresses, name);
   const startedAt = new Date().toISOString();
   const successor = new Successor(options.handover === true);
+  const descriptors = descriptorLimit();
   const info = (): DaemonInfo => ({
     version: packageVersion(),
     pid: process.pid,
@@ -193,6 +195,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     listeners: uris(''),
     connections: server.connections().length,
     reactors,
+    descriptorLimit: Number.isFinite(descriptors) ? descriptors : null,
   });
   const control =
     paths.control === null || kernel === undefined

@@ -1,6 +1,7 @@
 /** Listens, accepts, and sees a connection through its handshake to the thread that serves it. */
 import { chmod, chown } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { descriptorLimit, lacksDescriptors } from './descriptors.js';
 import type { ExportTable, OpenedExport } from './export.js';
 import { type Handshake, hangUp, type ServerTls, shakeHands } from './handshake.js';
 import { DEFAULT_SERVER_LIMITS, negotiationLimits, type ServerLimits } from './limits.js';
@@ -9,6 +10,7 @@ import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
 import { MAX_THREADS, ReactorPool } from './reactor/reactor-pool.js';
+import { Refusals } from './refusals.js';
 import { CONTEXTS } from './session/contexts.js';
 import { DISCONNECTED, isFault } from './session/link.js';
 import type { StreamHost } from './stream/stream-host.js';
@@ -87,6 +89,8 @@ export class NbdServer {
   readonly #listeners = new Set<Server>();
   readonly #peers: Peers;
   readonly #handshakes = new Set<AbortController>();
+  readonly #refusals: Refusals;
+  readonly #descriptors = descriptorLimit();
   #isDraining = false;
 
   /** Throws RangeError for an entry of `allow` that is neither an address nor a network. */
@@ -94,6 +98,9 @@ export class NbdServer {
     this.#options = options;
     this.#limits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
     this.#peers = new Peers({ ...this.#limits, allow: options.allow ?? [] });
+    this.#refusals = new Refusals((reason, count) =>
+      options.log.warn({ reason, count }, 'refused a connection'),
+    );
     this.#reactors = new ReactorPool({
       ...options,
       onCrowded: (domain) =>
@@ -235,9 +242,10 @@ export class NbdServer {
   async #accept({ socket, transport, access }: Accepted): Promise<void> {
     const { log } = this.#options;
     socket.on('error', () => {}); // what it means is told by the handshake's outcome
-    const peer = this.#peers.enter(socket, transport);
+    const lack = lacksDescriptors(descriptorOf(socket), this.#descriptors);
+    const peer = lack === undefined ? this.#peers.enter(socket, transport) : { refused: lack };
     if ('refused' in peer) {
-      log.warn({ reason: peer.refused }, 'refused a connection');
+      this.#refusals.add(peer.refused);
       socket.destroy();
       return;
     }

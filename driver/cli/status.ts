@@ -11,6 +11,7 @@ export function daemonText(daemon: DaemonInfo, now: Date): string {
   const reactors = `${daemon.reactors} reactor${daemon.reactors === 1 ? '' : 's'}`;
   return [
     `nbdloopd ${daemon.version}, process ${daemon.pid}, up ${humanSeconds(age)}, ${connections}, ${reactors}`,
+    `open files and sockets: at most ${daemon.descriptorLimit ?? 'any number'}`,
     ...daemon.listeners.map((uri) => `listening on ${uri}`),
     '',
   ].join('\n');

@@ -193,6 +193,8 @@ export interface DaemonInfo {
   readonly listeners: readonly string[];
   readonly connections: number;
   readonly reactors: number;
+  /** Files and sockets it may have open; null: no limit. */
+  readonly descriptorLimit: number | null;
 }
 
 /** Body of every answer that is not 2xx. */

@@ -135,4 +135,5 @@ export const daemonInfo = answer({
   listeners: { type: 'array', items: text },
   connections: count,
   reactors: count,
+  descriptorLimit: { type: ['integer', 'null'] },
 });

@@ -38,6 +38,9 @@ export class FileLane {
   static #all = 0;
   #underWay = 0;
   #since = 0;
+  /** When an operation ended last, `performance.now()`. */
+  static #lastEndOfAll = 0;
+  #lastEnd = 0;
   readonly #turns = new Set<Turn>();
 
   private constructor(
@@ -64,16 +67,25 @@ export class FileLane {
       .map((lane) => ({ mount: lane.mount, operations: lane.#underWay }));
   }
 
-  /** Carries out an operation in its turn. Throws EAGAIN when no turn comes, since what has one hangs. */
+  /**
+   * Carries out an operation in its turn. Throws EAGAIN when no turn comes, since what has one hangs; a lane that moves is
+   * waited for, however many wait.
+   */
   async run<T>(operation: () => Promise<T>): Promise<T> {
     let turn: Turn | undefined;
+    let timer: NodeJS.Timeout | undefined;
     const began = await new Promise<boolean>((resolve) => {
-      const timer = setTimeout(() => resolve(false), FULL_AFTER_MS);
-      turn = this.#take(() => {
-        clearTimeout(timer);
-        resolve(true);
-      });
+      const look = (): void => {
+        const moved = this.#underWay >= A_LANE ? this.#lastEnd : FileLane.#lastEndOfAll;
+        const idle = performance.now() - Math.max(since, moved);
+        if (idle >= FULL_AFTER_MS) resolve(false);
+        else timer = setTimeout(look, FULL_AFTER_MS - idle);
+      };
+      const since = performance.now();
+      turn = this.#take(() => resolve(true));
+      timer = setTimeout(look, FULL_AFTER_MS);
     });
+    clearTimeout(timer);
     if (!began && turn !== undefined && this.#turns.delete(turn)) throw this.#full();
     return this.#carryOut(operation);
   }
@@ -108,7 +120,7 @@ export class FileLane {
     } finally {
       const wasFull = FileLane.#all >= FileLane.#most;
       this.#underWay--;
-      this.#since = performance.now();
+      this.#since = this.#lastEnd = FileLane.#lastEndOfAll = performance.now();
       FileLane.#all--;
       this.#next();
       if (wasFull) for (const lane of FileLane.#lanes.values()) lane.#next();

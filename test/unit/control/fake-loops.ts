@@ -248,6 +248,7 @@ export function fakeContext(): FakeContext {
     daemon: () => ({
       version: '1.2.3',
       pid: 42,
+      descriptorLimit: 1024,
       startedAt: '2026-01-01T00:00:00Z',
       listeners: [],
       connections: 3,

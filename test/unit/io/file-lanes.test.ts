@@ -1,0 +1,59 @@
+import t from 'tap';
+import { FileLane, mountOf, mountPointsIn } from '../../../driver/io/file-lanes.js';
+
+const MOUNTS = `22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+25 22 0:5 / /mnt/a rw - fuse.x x rw
+26 25 0:6 / /mnt/a/b\\040c rw - nfs x:/ rw
+`;
+
+t.test('a path belongs to the longest mount point that it is below', async (t) => {
+  const points = mountPointsIn(MOUNTS);
+  t.strictSame(points, ['/', '/mnt/a', '/mnt/a/b c']);
+  t.equal(mountOf('/mnt/a/x', points), '/mnt/a');
+  t.equal(mountOf('/mnt/a', points), '/mnt/a');
+  t.equal(mountOf('/mnt/ab', points), '/');
+  t.equal(mountOf('/mnt/a/b c/d', points), '/mnt/a/b c');
+  t.equal(mountOf('/elsewhere', []), '/');
+});
+
+t.test('four operations of a file system run at a time, the others in their turn', async (t) => {
+  const lane = FileLane.of('/');
+  let underWay = 0;
+  let most = 0;
+  const ends: (() => void)[] = [];
+  const operations = Array.from({ length: 6 }, (_, i) =>
+    lane.run(async () => {
+      most = Math.max(most, ++underWay);
+      await new Promise<void>((resolve) => ends.push(resolve));
+      underWay--;
+      return i;
+    }),
+  );
+  while (ends.length < 4) await new Promise(setImmediate);
+  t.equal(underWay, 4);
+  for (let i = 0; i < 6; i++) {
+    while (ends.length <= i) await new Promise(setImmediate);
+    ends[i]?.();
+  }
+  t.strictSame(await Promise.all(operations), [0, 1, 2, 3, 4, 5]);
+  t.equal(most, 4);
+});
+
+t.test(
+  'behind four that hang a fifth is refused with the name of the file system; a close waits',
+  async (t) => {
+    const lane = FileLane.of('/');
+    const ends: (() => void)[] = [];
+    const hanging = Array.from({ length: 4 }, () =>
+      lane.run(() => new Promise<void>((resolve) => ends.push(resolve))),
+    );
+    const close = lane.runLater(async () => 'closed');
+    t.match(await lane.run(async () => 'opened').catch((error: unknown) => error), {
+      errno: 'EAGAIN',
+      message: /^4 operations on files on \/ /,
+    });
+    for (const end of ends) end();
+    await Promise.all(hanging);
+    t.equal(await close, 'closed');
+  },
+);
