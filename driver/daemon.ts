@@ -5,8 +5,8 @@ import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import { descriptorLimit } from '../server/descriptors.js';
-import { loadTls, type TlsFiles } from '../server/negotiation/tls-settings.js';
-import { NbdServer, type ServerLimits, type ServerTls } from '../server/server.js';
+import { NbdServer, type ServerAccess } from '../server/server.js';
+import { type AccessSettings, serverAccess } from './access.js';
 import { type Claim, claimSocket } from './control/claim.js';
 import type { ControlContext } from './control/context.js';
 import type { DaemonInfo } from './control/messages.js';
@@ -14,7 +14,6 @@ import type { ControlServer } from './control/server.js';
 import { type SocketPaths, socketPaths } from './control/socket-paths.js';
 import { type Addresses, exportUris } from './control/uris.js';
 import { openableCpuLatency } from './cpu-latency.js';
-import { LoopError } from './errno.js';
 import { absolutePath } from './file-name.js';
 import { identityOfName } from './io/named-file.js';
 import type { Endpoint } from './kernel/attach.js';
@@ -30,16 +29,12 @@ import { LoopControl } from './loop/loop-control.js';
 import { lockMemory, OomShield } from './memory.js';
 import { isIoFlusher } from './process-start.js';
 import { DATA_PATH } from './queue/data-path.js';
+import { Reload } from './reload.js';
 import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
 
-/** Files, and whether clients may do without. */
-interface TlsSettings extends TlsFiles {
-  readonly isRequired: boolean;
-}
-
 /** What the daemon is asked to do; absent fields take the defaults of DESIGN section 7. */
-export interface DaemonOptions {
+export interface DaemonOptions extends AccessSettings {
   /** Files to bind at start, in order. */
   readonly devices: readonly string[];
   readonly listen: readonly TcpAddress[];
@@ -66,21 +61,12 @@ export interface DaemonOptions {
   readonly keepAwake?: boolean;
   /** The program's code and C heap stay in memory once they were used. */
   readonly mlock?: boolean;
-  readonly maxConnections?: number;
-  readonly maxConnectionsPerPeer?: number;
-  /** Seconds from accept to the end of the handshake. */
-  readonly handshakeTimeout?: number;
-  /** Bytes of an export's name, at most 4096; bytes of an option's data; options before an export is chosen. */
-  readonly maxName?: number;
-  readonly maxOption?: number;
-  readonly maxOptions?: number;
-  /** Bytes a READ or WRITE may carry: whole 64 KiB. */
-  readonly maxPayload?: number;
-  /** Networks whose clients are served over TCP; empty: all. */
-  readonly allow?: readonly string[];
+  /** What a reload reads in place of these options; absent: their files alone are read anew. */
+  readonly reread?: () => AccessSettings;
+  /** Files whose change is a reason for a reload, besides those of TLS. */
+  readonly settingsFiles?: readonly string[];
   /** Other machines may connect without TLS; absent: an address that they can reach is refused (EPERM). */
   readonly insecure?: boolean;
-  readonly tls?: TlsSettings;
   /** Listening sockets that a service manager opened for us. */
   readonly activated?: readonly ActivatedSocket[];
   readonly logLevel: string;
@@ -96,6 +82,8 @@ export interface Daemon {
   /** Resolves when another daemon asks to take over: `drain` then leaves it everything. */
   readonly successor: Promise<void>;
   uris(name: string): readonly string[];
+  /** Reads certificates, keys, permissions and limits anew. Throws why they cannot be used: then those before stay. */
+  reload(): Promise<void>;
   /** Refuses new work, lets requests in flight finish, closes everything. Within `timeoutMs`. Idempotent. */
   drain(timeoutMs: number): Promise<void>;
 }
@@ -144,6 +132,8 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const cpuLatencyFile = options.keepAwake === true ? await openableCpuLatency() : undefined;
   const server: NbdServer = nbdServer(options, { exports, log, reactors, cpuLatencyFile });
   undo.push(() => server.drain(0));
+  const reload = reloadOf(options, server, log);
+  undo.push(() => reload.close());
 
   let addresses: Addresses = { unix: [], tcp: [], tls: options.tls?.isRequired === true };
   const endpoint = (): Endpoint | undefined => endpointOf(addresses);
@@ -196,6 +186,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     connections: server.connections().length,
     reactors,
     descriptorLimit: Number.isFinite(descriptors) ? descriptors : null,
+    settings: reload.state,
   });
   const control =
     paths.control === null || kernel === undefined
@@ -208,10 +199,12 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
           lockdep: () => order.snapshot(),
           handOver: () => successor.appear(),
           daemon: info,
+          reload: () => reload.now(),
         });
 
   let drained: Promise<void> | undefined;
   const drain = async (timeoutMs: number): Promise<void> => {
+    reload.close();
     const handover = successor.isExpected;
     if (!handover) server.turnAway(); // devices may take their time to leave
     log.info({ connections: server.connections().length, handover }, 'draining');
@@ -236,6 +229,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     controlPath: paths.control,
     successor: successor.appeared,
     uris,
+    reload: () => reload.now(),
     drain: (timeoutMs) => {
       drained ??= drain(timeoutMs);
       return drained;
@@ -277,9 +271,7 @@ function nbdServer(options: DaemonOptions, parts: ServerParts): NbdServer {
   return new NbdServer({
     ...parts,
     dataPath: DATA_PATH,
-    limits: limitsOf(options),
-    allow: options.allow ?? [],
-    tls: tlsOf(options),
+    access: serverAccess(options),
     onFailure: (error) => {
       // Its connections are gone and no thread serves new ones: whoever supervises us starts afresh.
       parts.log.fatal({ err: error }, 'a reactor failed');
@@ -306,16 +298,19 @@ function endpointOf({ unix: [path], tcp: [address] }: Addresses): Endpoint | und
   return path === undefined ? address : { unix: path };
 }
 
-function tlsOf({ tls }: DaemonOptions): ServerTls | undefined {
-  const { isRequired = false, ...files } = tls ?? {};
-  const loaded = loadTls(files);
-  if (loaded !== undefined) return { options: loaded, isRequired };
-  if (isRequired) throw new LoopError('EINVAL', 'TLS cannot be required without a certificate or a key file');
-  return undefined;
-}
-
 const hasAttached = (loops: LoopControl, kernel: KernelParts | undefined): boolean =>
-  kernel !== undefined && loops.devices().some(({ number }) => kernel.attachments.record(number) !== null);
+  kernel !== undefined &&
+  loops.devices().some(({ number }) => kernel.attachments.record(number) !== undefined);
+
+function reloadOf(options: DaemonOptions, server: NbdServer, log: Logger): Reload {
+  const parts = {
+    reread: options.reread ?? (() => options),
+    apply: (access: ServerAccess, revoked: 'stay' | 'drop') => server.reconfigure(access, revoked),
+    files: options.settingsFiles ?? [],
+    log,
+  };
+  return new Reload(parts, options);
+}
 
 /** The Unix socket to make; null where there is none, or a service manager made it. */
 function unixListener(
@@ -329,21 +324,6 @@ function unixListener(
 function guardOf({ tls, allow = [], insecure = false }: DaemonOptions): Guard {
   const isOn = tls?.cert !== undefined || tls?.psk !== undefined;
   return { tls: tls?.isRequired === true ? 'required' : isOn ? 'optional' : 'off', allow, insecure };
-}
-
-/** What is given; the server has defaults for the rest. */
-function limitsOf(options: DaemonOptions): Partial<ServerLimits> {
-  const { maxConnections, maxConnectionsPerPeer, handshakeTimeout } = options;
-  const { maxName, maxOption, maxOptions, maxPayload } = options;
-  return {
-    ...(maxConnections !== undefined && { maxConnections }),
-    ...(maxConnectionsPerPeer !== undefined && { maxConnectionsPerPeer }),
-    ...(handshakeTimeout !== undefined && { handshakeTimeout: handshakeTimeout * 1000 }),
-    ...(maxName !== undefined && { maxName }),
-    ...(maxOption !== undefined && { maxOption }),
-    ...(maxOptions !== undefined && { maxOptions }),
-    ...(maxPayload !== undefined && { maxPayload }),
-  };
 }
 
 async function bindFiles(loops: LoopControl, options: DaemonOptions): Promise<void> {

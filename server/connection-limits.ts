@@ -10,7 +10,12 @@ export class ConnectionLimits {
   #total = 0;
   readonly #peers = new Map<string, number>();
 
-  constructor(private readonly options: ConnectionLimitOptions) {}
+  constructor(private options: ConnectionLimitOptions) {}
+
+  /** For newcomers; those who are there count and stay. */
+  change(options: ConnectionLimitOptions): void {
+    this.options = options;
+  }
 
   get total(): number {
     return this.#total;

@@ -1,9 +1,12 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket, TlsOptions } from 'node:tls';
+import type { ExportTable } from './export.js';
 import { acceptTls } from './negotiation/accept-tls.js';
 import { negotiate, negotiateOverTls } from './negotiation/negotiate.js';
 import type { NegotiationOptions } from './negotiation/options.js';
 import type { ClosedOutcome, NegotiationOutcome, StartTlsOutcome } from './negotiation/outcome.js';
+import type { Identity } from './negotiation/permissions.js';
+import { identityOf } from './negotiation/tls-settings.js';
 
 /** TLS on every listener. */
 export interface ServerTls {
@@ -19,11 +22,15 @@ export interface Handshake {
   readonly secure: TLSSocket | undefined;
 }
 
-/** The whole handshake of an accepted socket, through STARTTLS if the client asks. Rejects only for our own bugs. */
+/**
+ * The whole handshake of an accepted socket, through STARTTLS if the client asks. `exportsFor`: what a TLS client sees.
+ * Rejects only for our own bugs.
+ */
 export const shakeHands = async (
   socket: Socket,
   tls: TlsOptions | undefined,
   options: NegotiationOptions,
+  exportsFor: (identity: Identity) => ExportTable,
 ): Promise<Handshake> => {
   const outcome = await negotiate(socket, options);
   if (outcome.kind !== 'starttls') return { outcome, secure: undefined };
@@ -36,7 +43,8 @@ export const shakeHands = async (
     return { outcome: tlsFailure(error), secure: undefined };
   }
   secure.on('error', () => {}); // what it means is told by the outcome, or by the end of the stream
-  const resumed = await negotiateOverTls(secure, options, outcome);
+  const exports = exportsFor(identityOf(secure));
+  const resumed = await negotiateOverTls(secure, { ...options, exports }, outcome);
   if (resumed.kind === 'starttls') throw new Error('TLS was started in TLS');
   return { outcome: resumed, secure };
 };

@@ -32,13 +32,19 @@ export interface Peer {
 export class Peers {
   readonly #peers = new Map<number, Peer>();
   readonly #limits: ConnectionLimits;
-  readonly #allowList: AllowList;
+  #allowList: AllowList;
   #lastId = 0;
 
   /** Throws RangeError for an entry of `allow` that is neither an address nor a network. */
   constructor({ maxConnections, maxConnectionsPerPeer, allow }: PeerOptions) {
     this.#limits = new ConnectionLimits({ total: maxConnections, perPeer: maxConnectionsPerPeer });
     this.#allowList = new AllowList(allow);
+  }
+
+  /** For newcomers: who is connected stays. Throws as the constructor does, and changes nothing then. */
+  reconfigure({ maxConnections, maxConnectionsPerPeer, allow }: PeerOptions): void {
+    this.#allowList = new AllowList(allow);
+    this.#limits.change({ total: maxConnections, perPeer: maxConnectionsPerPeer });
   }
 
   /** Counts an accepted socket in, or says why it may not stay. */

@@ -1,19 +1,22 @@
 /** Listens, accepts, and sees a connection through its handshake to the thread that serves it. */
 import { chmod, chown } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { descriptorLimit, lacksDescriptors } from './descriptors.js';
 import type { ExportTable, OpenedExport } from './export.js';
 import { type Handshake, hangUp, type ServerTls, shakeHands } from './handshake.js';
 import { DEFAULT_SERVER_LIMITS, negotiationLimits, type ServerLimits } from './limits.js';
 import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
+import { accessOf, type Identity, type Permission, permittedExports } from './negotiation/permissions.js';
+import { hasPskUser, identityOf } from './negotiation/tls-settings.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
 import { MAX_THREADS, ReactorPool } from './reactor/reactor-pool.js';
 import { Refusals } from './refusals.js';
 import { CONTEXTS } from './session/contexts.js';
 import { DISCONNECTED, isFault } from './session/link.js';
-import type { StreamHost } from './stream/stream-host.js';
+import type { AdoptedStream, StreamHost } from './stream/stream-host.js';
 import { duplicate } from './system/sockets.js';
 import { TransmissionFlag } from './wire/constants.js';
 
@@ -38,12 +41,19 @@ export interface NbdServerOptions {
   readonly reactors: number;
   /** Where the kernel is told to keep idle processors awake, for a lone busy client; absent: it is not. */
   readonly cpuLatencyFile?: string | undefined;
+  readonly access: ServerAccess;
+  /** A reactor died of a bug of ours. */
+  readonly onFailure: (error: Error) => void;
+}
+
+/** Who may connect, to what, and how much of it: what `reconfigure` changes while the server runs. */
+export interface ServerAccess {
   readonly limits?: Partial<ServerLimits>;
   /** Addresses and networks that may connect over TCP; absent or empty: all. */
   readonly allow?: readonly string[];
   readonly tls?: ServerTls | undefined;
-  /** A reactor died of a bug of ours. */
-  readonly onFailure: (error: Error) => void;
+  /** What TLS clients may use; absent or empty: everything. Otherwise TCP clients without TLS may use nothing. */
+  readonly permissions?: readonly Permission[];
 }
 
 /** What clients of a listener may do with any export. */
@@ -82,10 +92,12 @@ interface Accepted {
 
 export class NbdServer {
   readonly #options: NbdServerOptions;
-  readonly #limits: ServerLimits;
+  #access: ServerAccess;
+  #limits: ServerLimits;
   readonly #reactors: ReactorPool;
   /** Serves TLS; there once a listener is. */
-  readonly #streams: Promise<StreamHost> | undefined;
+  #streams: Promise<StreamHost> | undefined;
+  readonly #secured = new Map<Peer, Secured>();
   readonly #listeners = new Set<Server>();
   readonly #peers: Peers;
   readonly #handshakes = new Set<AbortController>();
@@ -95,9 +107,11 @@ export class NbdServer {
 
   /** Throws RangeError for an entry of `allow` that is neither an address nor a network. */
   constructor(options: NbdServerOptions) {
+    const { access } = options;
     this.#options = options;
-    this.#limits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
-    this.#peers = new Peers({ ...this.#limits, allow: options.allow ?? [] });
+    this.#access = access;
+    this.#limits = { ...DEFAULT_SERVER_LIMITS, ...access.limits };
+    this.#peers = new Peers({ ...this.#limits, allow: access.allow ?? [] });
     this.#refusals = new Refusals((reason, count) =>
       options.log.warn({ reason, count }, 'refused a connection'),
     );
@@ -109,7 +123,32 @@ export class NbdServer {
           'a connection shares a thread with other file systems',
         ),
     });
-    this.#streams = options.tls && loadStreamHost(options.dataPath);
+    this.#streams = access.tls && loadStreamHost(options.dataPath);
+  }
+
+  /**
+   * Changes who may connect: newcomers meet the new rules, sessions go on as they began, unless `revoked` says that those are
+   * to end whose pre-shared key is gone or who may not use their export any more. Throws RangeError for an entry of `allow` that is none,
+   * and has changed nothing then.
+   */
+  async reconfigure(access: ServerAccess, revoked: 'stay' | 'drop'): Promise<void> {
+    const limits = { ...DEFAULT_SERVER_LIMITS, ...access.limits };
+    this.#peers.reconfigure({ ...limits, allow: access.allow ?? [] });
+    this.#limits = limits;
+    this.#access = access;
+    if (access.tls !== undefined) this.#streams ??= loadStreamHost(this.#options.dataPath);
+    await this.#streams;
+    if (revoked === 'stay') return;
+    for (const [peer, { identity, drop }] of this.#secured) {
+      if (!this.#isEntitled(identity, peer.exportName)) drop('its key or its permission was withdrawn');
+    }
+  }
+
+  #isEntitled(identity: Identity, name: string): boolean {
+    const { tls, permissions = [] } = this.#access;
+    if (identity.psk !== undefined && (tls === undefined || !hasPskUser(tls.options, identity.psk)))
+      return false;
+    return permissions.length === 0 || accessOf(permissions, identity, name) !== undefined;
   }
 
   /** Resolves when every thread serves. */
@@ -250,7 +289,7 @@ export class NbdServer {
       return;
     }
     try {
-      const handshake = await this.#shakeHands(socket, access);
+      const handshake = await this.#shakeHands({ socket, transport, access });
       if (handshake.outcome.kind === 'transmission') {
         await this.#handOver(socket, peer, handshake, handshake.outcome);
         return;
@@ -265,7 +304,7 @@ export class NbdServer {
   }
 
   /** At the deadline, and at the end of a drain, the socket goes, whatever the handshake waits for. */
-  async #shakeHands(socket: Socket, access: ListenerAccess): Promise<Handshake> {
+  async #shakeHands({ socket, transport, access }: Accepted): Promise<Handshake> {
     const controller = new AbortController();
     controller.signal.addEventListener('abort', () => socket.destroy());
     const deadline = setTimeout(
@@ -274,16 +313,26 @@ export class NbdServer {
     );
     this.#handshakes.add(controller);
     try {
-      const options = this.#negotiationOptions(access, controller.signal);
-      return await shakeHands(socket, this.#options.tls?.options, options);
+      // One handshake keeps to the rules it began with.
+      const { tls, permissions = [] } = this.#access;
+      const { exports } = this.#options;
+      const exportsFor = (identity: Identity): ExportTable =>
+        permissions.length === 0 ? exports : permittedExports(exports, permissions, identity);
+      // A Unix socket's own permissions say who comes in there.
+      const plain = transport === 'unix' ? exports : exportsFor({});
+      const options = this.#negotiationOptions({ access, exports: plain }, controller.signal);
+      return await shakeHands(socket, tls?.options, options, exportsFor);
     } finally {
       clearTimeout(deadline);
       this.#handshakes.delete(controller);
     }
   }
 
-  #negotiationOptions(access: ListenerAccess, signal: AbortSignal): NegotiationOptions {
-    const { exports, tls } = this.#options;
+  #negotiationOptions(
+    { access, exports }: { readonly access: ListenerAccess; readonly exports: ExportTable },
+    signal: AbortSignal,
+  ): NegotiationOptions {
+    const { tls } = this.#access;
     return {
       exports,
       tls: tls === undefined ? 'off' : tls.isRequired ? 'required' : 'optional',
@@ -293,6 +342,21 @@ export class NbdServer {
       draining: () => this.#isDraining,
       signal,
     };
+  }
+
+  async #adoptSecure(
+    peer: Peer,
+    adopted: AdoptedStream & { readonly stream: TLSSocket },
+    onClose: (reason: string) => void,
+  ): Promise<void> {
+    const streams = await this.#streams;
+    if (streams === undefined) throw new Error('TLS was accepted without what serves it');
+    const id = streams.adopt(adopted, (reason) => {
+      this.#secured.delete(peer);
+      onClose(reason);
+    });
+    const drop = (reason: string): void => streams.drop(id, reason);
+    this.#secured.set(peer, { identity: identityOf(adopted.stream), drop });
   }
 
   /** Nothing but settled promises is awaited since the outcome: no byte of a plain socket was read in between. */
@@ -325,7 +389,7 @@ export class NbdServer {
     const fastZero = has(TransmissionFlag.SEND_FAST_ZERO);
     const adopted = { opened, mode, contexts, minimumBlock, readOnly, maxPayload, fastZero, leftover };
     if (secure !== undefined) {
-      (await this.#streams)?.adopt({ ...adopted, stream: secure }, onClose);
+      await this.#adoptSecure(peer, { ...adopted, stream: secure }, onClose);
       return;
     }
     const fd = duplicate(descriptorOf(socket));
@@ -333,6 +397,12 @@ export class NbdServer {
     if (fd >= 0) this.#reactors.adopt({ ...adopted, fd }, onClose);
     else onClose('no descriptor could be had for it');
   }
+}
+
+/** A session over TLS. */
+interface Secured {
+  readonly identity: Identity;
+  readonly drop: (reason: string) => void;
 }
 
 /** The descriptor of an accepted socket, which Node's types do not show; -1 once it is closed. */

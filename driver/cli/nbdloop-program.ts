@@ -40,6 +40,7 @@ export function nbdloopProgram(): Command {
     addTop,
     addLockdep,
     addUri,
+    addReload,
   ])
     add(program);
   return program;
@@ -194,6 +195,16 @@ function addUri(program: Command): void {
       const { uris } = await connectDaemon(control).device(deviceNumber(device));
       print((all === true ? uris : uris.slice(0, 1)).map((uri) => `${uri}\n`).join(''));
     });
+}
+
+function addReload(program: Command): void {
+  daemonCommand(
+    program,
+    'reload',
+    'have the daemon read certificates, keys, permissions, limits and its --config file anew',
+  ).action(async ({ control }: Common) => {
+    await connectDaemon(control).reload();
+  });
 }
 
 function wholeNumber(text: string): number {

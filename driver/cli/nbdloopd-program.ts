@@ -1,7 +1,9 @@
 /** nbdloopd's options: a definition for commander, from which --help, man page and completions are made too. */
 
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { packageVersion } from '../version.js';
+import { CliError, errnoOf } from './fail.js';
 import { parseSize, SizeError } from './size.js';
 
 /** The options as given; what is absent takes the daemon's defaults. */
@@ -34,7 +36,12 @@ export interface DaemonFlags {
   readonly tlsKey?: string;
   readonly tlsCa?: string;
   readonly tlsPsk?: string;
+  readonly tlsCrl?: string;
   readonly tlsRequire?: true;
+  readonly tlsAllow: readonly string[];
+  readonly dropRevoked?: true;
+  /** More options, in a file. */
+  readonly config?: string;
   readonly logLevel: string;
 }
 
@@ -104,19 +111,73 @@ export function nbdloopdProgram(): Command {
     .option('--tls-cert <file>', 'certificate chain of the server, PEM')
     .option('--tls-key <file>', 'its private key, PEM')
     .option('--tls-ca <file>', 'ask clients for a certificate of these authorities, PEM')
+    .option('--tls-crl <file>', 'certificates that these authorities have revoked, PEM')
     .option('--tls-psk <file>', 'pre-shared keys, a line each: user:hexkey')
     .option('--tls-require', 'refuse clients that do not use TLS')
+    .option(
+      '--tls-allow <rule>',
+      'who may use which export, EXPORT[:ro]=psk:USER, =dn:SUBJECT or =san:NAME; repeatable',
+      collect,
+      [],
+    )
+    .option('--drop-revoked', 'a reload ends sessions whose key or permission is gone')
+    .option('--config <file>', 'more options, a line each without the dashes; a reload reads it anew')
     .addOption(
       new Option('--log-level <level>', 'least level that is logged').choices(LOG_LEVELS).default('info'),
     )
     .allowExcessArguments(false);
 }
 
-export function daemonFlags(program: Command, words: readonly string[]): DaemonFlags {
+/** Options of the command line, which count before those of the file that --config names. */
+export function daemonFlags(program: () => Command, words: readonly string[]): DaemonFlags {
+  const flags = flagsOf(program(), words);
+  return flags.config === undefined ? flags : flagsOf(program(), [...configWords(flags.config), ...words]);
+}
+
+/** The same once the daemon runs: what is wrong with the file is thrown. */
+export function rereadFlags(program: () => Command, words: readonly string[]): DaemonFlags {
+  const said: string[] = [];
+  try {
+    return daemonFlags(
+      () =>
+        program()
+          .exitOverride()
+          .configureOutput({ writeErr: (text) => said.push(text), outputError: (text) => said.push(text) }),
+      words,
+    );
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    throw new CliError(
+      'EINVAL',
+      said
+        .join(' ')
+        .trim()
+        .replace(/^error: /, '') || error.message,
+    );
+  }
+}
+
+function flagsOf(program: Command, words: readonly string[]): DaemonFlags {
   const { listen, ...rest } = program
     .parse(words, { from: 'user' })
     .opts<Omit<DaemonFlags, 'listen'> & { listen?: Listen }>();
   return { ...rest, listen: listen === undefined || listen === 'none' ? [] : listen };
+}
+
+/** `name value` a line, or a name alone; empty lines and those that begin with # count for nothing. */
+function configWords(file: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new CliError(errnoOf(error) ?? 'EIO', `${file} cannot be read`);
+  }
+  return text.split('\n').flatMap((line) => {
+    const [, name, value] = /^\s*([^\s#]\S*)(?:\s+(.*?))?\s*$/.exec(line) ?? [];
+    if (name === undefined) return [];
+    if (name === 'config') throw new CliError('EINVAL', `${file} names another file`);
+    return value === undefined ? [`--${name}`] : [`--${name}=${value}`];
+  });
 }
 
 type Listen = readonly ListenAddress[] | 'none';

@@ -5,7 +5,7 @@ import type { Daemon, DaemonOptions } from '../daemon.js';
 import { expectKnownProcessor } from '../processor.js';
 import { packageVersion } from '../version.js';
 import { CliError, outliveReader, printError } from './fail.js';
-import { type DaemonFlags, daemonFlags, nbdloopdProgram } from './nbdloopd-program.js';
+import { type DaemonFlags, daemonFlags, nbdloopdProgram, rereadFlags } from './nbdloopd-program.js';
 import { print } from './print.js';
 import { type DaemonSignals, daemonSignals } from './signals.js';
 import { humanBytes } from './units.js';
@@ -20,7 +20,7 @@ const SETTLED_MS = 1000;
 
 /** Runs until a signal ends it; `words` are the options. Does not return. Throws what is wrong with the options. */
 export async function runDaemon(words: readonly string[]): Promise<never> {
-  const flags = daemonFlags(nbdloopdProgram(), words);
+  const flags = daemonFlags(nbdloopdProgram, words);
   let endNow = (): void => process.exit(1);
   const signals = daemonSignals(() => endNow());
   outliveReader();
@@ -30,7 +30,7 @@ export async function runDaemon(words: readonly string[]): Promise<never> {
   endNow = () => library.endProcess(1);
   abortOnBug(library.endProcess);
   try {
-    await serve(flags, library, signals);
+    await serve(flags, { words, library, signals });
   } catch (error) {
     printError(PROGRAM, error);
     library.endProcess(1);
@@ -40,12 +40,25 @@ export async function runDaemon(words: readonly string[]): Promise<never> {
 
 type DaemonLibrary = typeof import('../daemon.js');
 
+interface Foreground {
+  /** The command line, to be read anew. */
+  readonly words: readonly string[];
+  readonly library: DaemonLibrary;
+  readonly signals: DaemonSignals;
+}
+
 /** From start to drain. */
-async function serve(flags: DaemonFlags, library: DaemonLibrary, signals: DaemonSignals): Promise<void> {
+async function serve(flags: DaemonFlags, { words, library, signals }: Foreground): Promise<void> {
   const { startDaemon, endProcess, takeActivatedSockets, ServiceNotifier } = library;
   const manager = new ServiceNotifier();
   const activated = takeActivatedSockets();
-  const daemon = await startDaemon({ ...optionsOf(flags), activated });
+  const daemon = await startDaemon({
+    ...optionsOf(flags),
+    activated,
+    reread: () => optionsOf(rereadFlags(nbdloopdProgram, words)),
+    settingsFiles: flags.config === undefined ? [] : [flags.config],
+  });
+  signals.onReload(() => void daemon.reload().catch(() => undefined)); // which has been logged
   print(greeting(daemon));
   manager.ready(`serving ${boundDevices(daemon).length} devices`);
   setTimeout(library.giveFreeMemoryBack, SETTLED_MS).unref();
@@ -94,8 +107,15 @@ function usesTls({ tlsCert, tlsPsk }: DaemonFlags): boolean {
 }
 
 function optionsOf(flags: DaemonFlags): DaemonOptions {
-  const { device, tlsCert, tlsKey, tlsCa, tlsPsk, tlsRequire, ...rest } = flags;
-  const tls = { cert: tlsCert, key: tlsKey, ca: tlsCa, psk: tlsPsk, isRequired: tlsRequire === true };
+  const { device, tlsCert, tlsKey, tlsCa, tlsCrl, tlsPsk, tlsRequire, config: _config, ...rest } = flags;
+  const tls = {
+    cert: tlsCert,
+    key: tlsKey,
+    ca: tlsCa,
+    crl: tlsCrl,
+    psk: tlsPsk,
+    isRequired: tlsRequire === true,
+  };
   const demonstrate = flags.control === undefined && flags.stateDir === undefined;
   return { ...rest, devices: device, tls, demonstrate };
 }

@@ -13,6 +13,9 @@ export function daemonText(daemon: DaemonInfo, now: Date): string {
     `nbdloopd ${daemon.version}, process ${daemon.pid}, up ${humanSeconds(age)}, ${connections}, ${reactors}`,
     `open files and sockets: at most ${daemon.descriptorLimit ?? 'any number'}`,
     ...daemon.listeners.map((uri) => `listening on ${uri}`),
+    ...(daemon.settings.error === null
+      ? []
+      : [`settings of ${daemon.settings.loadedAt}, newer ones cannot be used: ${daemon.settings.error}`]),
     '',
   ].join('\n');
 }

@@ -111,6 +111,11 @@ export class ControlClient {
     return this.#json('GET', '/lockdep');
   }
 
+  /** Settings are read anew; rejects with why they cannot be used. */
+  async reload(): Promise<void> {
+    await this.#text('POST', '/reload');
+  }
+
   /** The daemon leaves its devices to a successor, and ends. */
   async handOver(): Promise<void> {
     await this.#text('POST', '/handover');

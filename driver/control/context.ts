@@ -104,6 +104,8 @@ export interface ControlContext {
   /** How a client reaches an export, best first. */
   uris(name: string): readonly string[];
   daemon(): DaemonInfo;
+  /** Reads the daemon's settings anew. Rejects with why they cannot be used. */
+  reload(): Promise<void>;
   lockdep(): LockdepAnswer;
   /** Another daemon takes over: this one ends once the answer has left, and leaves everything in the kernel. */
   handOver(): void;

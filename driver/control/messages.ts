@@ -195,6 +195,13 @@ export interface DaemonInfo {
   readonly reactors: number;
   /** Files and sockets it may have open; null: no limit. */
   readonly descriptorLimit: number | null;
+  /** Those that a reload reads anew. */
+  readonly settings: {
+    /** When those in force were read, ISO 8601. */
+    readonly loadedAt: string;
+    /** Why newer ones cannot be used; null: there are none. */
+    readonly error: string | null;
+  };
 }
 
 /** Body of every answer that is not 2xx. */

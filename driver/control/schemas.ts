@@ -136,4 +136,9 @@ export const daemonInfo = answer({
   connections: count,
   reactors: count,
   descriptorLimit: { type: ['integer', 'null'] },
+  settings: {
+    type: 'object',
+    required: ['loadedAt', 'error'],
+    properties: { loadedAt: text, error: { type: ['string', 'null'] } },
+  },
 });

@@ -110,6 +110,18 @@ function observerRoutes(app: FastifyInstance, context: ControlContext, streams: 
       return reply.status(204).send();
     },
   );
+  app.post(
+    '/reload',
+    {
+      schema: {
+        summary: 'Reads certificates, keys, permissions and limits anew; those before stay where it cannot',
+      },
+    },
+    async (_request, reply) => {
+      await context.reload();
+      return reply.status(204).send();
+    },
+  );
   let metrics: Promise<() => Promise<string>> | undefined;
   app.get(
     '/metrics',

@@ -1,7 +1,8 @@
 /** What the server's side of TLS is made of, read once from files: certificates, pre-shared keys, or both. */
 
 import { readFileSync } from 'node:fs';
-import { createSecureContext, type TlsOptions } from 'node:tls';
+import { createSecureContext, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { Identity } from './permissions.js';
 import { type PskKeys, parsePskFile } from './psk-file.js';
 
 /** Paths, as the command line gives them. */
@@ -12,6 +13,8 @@ export interface TlsFiles {
   readonly key?: string | undefined;
   /** PEM; when given, a client must show a certificate that one of these authorities signed. */
   readonly ca?: string | undefined;
+  /** PEM, certificates that these authorities have revoked. */
+  readonly crl?: string | undefined;
   /** Pre-shared keys in GnuTLS's format, a `user:hexkey` a line. */
   readonly psk?: string | undefined;
 }
@@ -30,7 +33,7 @@ export class TlsSettingsError extends Error {
 
 /** Undefined when no file is named. Throws TlsSettingsError when the files are not there or do not fit. */
 export const loadTls = (files: TlsFiles): TlsOptions | undefined => {
-  const { cert, key, ca, psk } = files;
+  const { cert, key, ca, crl, psk } = files;
   if (cert === undefined && key === undefined && ca === undefined && psk === undefined) return undefined;
   if ((cert === undefined) !== (key === undefined)) {
     throw new TlsSettingsError('EINVAL', 'a TLS certificate and its private key must be given together');
@@ -38,19 +41,51 @@ export const loadTls = (files: TlsFiles): TlsOptions | undefined => {
   if (ca !== undefined && cert === undefined) {
     throw new TlsSettingsError('EINVAL', 'to verify TLS clients the server needs a certificate of its own');
   }
+  if (crl !== undefined && ca === undefined) {
+    throw new TlsSettingsError(
+      'EINVAL',
+      'a list of revoked certificates needs the authorities of clients beside it',
+    );
+  }
+  const keys = psk === undefined ? undefined : parsePsk(psk);
   const options: TlsOptions = {
     minVersion: 'TLSv1.2',
     ...(cert !== undefined && key !== undefined && { cert: read(cert), key: read(key) }),
     ...(ca !== undefined && { ca: read(ca), requestCert: true, rejectUnauthorized: true }),
-    ...(psk !== undefined && pskOptions(parsePsk(psk), cert === undefined ? 'only PSK' : 'also PSK')),
+    ...(crl !== undefined && { crl: read(crl) }),
+    ...(keys !== undefined && pskOptions(keys, cert === undefined ? 'only PSK' : 'also PSK')),
   };
   try {
     createSecureContext(options);
   } catch (error) {
-    const named = [cert, key, ca].filter((path) => path !== undefined).join(', ');
+    const named = [cert, key, ca, crl].filter((path) => path !== undefined).join(', ');
     throw new TlsSettingsError('EINVAL', `TLS cannot use ${named}: ${reason(error)}`);
   }
+  if (keys !== undefined) USERS.set(options, new Set(keys.keys()));
   return options;
+};
+
+/** Users of pre-shared keys by the settings that have them. */
+const USERS = new WeakMap<TlsOptions, ReadonlySet<string>>();
+
+/** True where a user's pre-shared key is among these settings. */
+export const hasPskUser = (options: TlsOptions, user: string): boolean =>
+  USERS.get(options)?.has(user) ?? false;
+
+/** Who the client of a pre-shared key said to be: OpenSSL goes on only with a client that has that key. */
+const PSK_CLIENTS = new WeakMap<TLSSocket, string>();
+
+/** What a client has shown in its TLS handshake, which is over: a certificate only where it was verified. */
+export const identityOf = (secure: TLSSocket): Identity => {
+  const psk = PSK_CLIENTS.get(secure);
+  const certificate = secure.authorized ? secure.getPeerX509Certificate() : undefined;
+  return {
+    ...(psk !== undefined && { psk }),
+    ...(certificate !== undefined && {
+      subject: certificate.subject.split('\n'),
+      names: (certificate.subjectAltName ?? '').split(', ').filter((name) => name !== ''),
+    }),
+  };
 };
 
 /** Suites with SHA-256 come first: in TLS 1.3 a pre-shared key without a hash of its own is bound to that one. */
@@ -58,7 +93,11 @@ const PSK_SUITES = 'TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE+PS
 const CERTIFICATE_SUITES = 'TLS_AES_256_GCM_SHA384:HIGH:!aNULL:!MD5:!RC4';
 
 const pskOptions = (keys: PskKeys, use: 'only PSK' | 'also PSK'): TlsOptions => ({
-  pskCallback: (_socket, identity) => keys.get(identity) ?? null,
+  pskCallback: (socket, identity) => {
+    const key = keys.get(identity);
+    if (key !== undefined) PSK_CLIENTS.set(socket, identity);
+    return key ?? null;
+  },
   ciphers: use === 'only PSK' ? PSK_SUITES : `${PSK_SUITES}:${CERTIFICATE_SUITES}`,
 });
 

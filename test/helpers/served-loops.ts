@@ -18,6 +18,7 @@ export class ServedLoops implements AsyncDisposable {
     this.bench = new LoopBench({ onThaw: () => this.server.wake() });
     const silent = (): void => {};
     this.server = new NbdServer({
+      access: {},
       exports: new LoopExports(this.bench.control),
       log: { debug: silent, info: silent, warn: silent, error: silent },
       dataPath: new URL(options.dataPath ?? '../../driver/queue/queue-rq.js', import.meta.url),

@@ -48,7 +48,7 @@ t.test('listen addresses', async (t) => {
   t.strictSame(listenAddress(':0'), { host: '::', port: 0 });
   for (const text of ['', 'a:b', '::1:5', 'a:70000', 'a b:1'])
     t.throws(() => listenAddress(text), { message: 'It is not HOST:PORT.' }, text);
-  const flags = (...words: string[]) => daemonFlags(nbdloopdProgram(), words);
+  const flags = (...words: string[]) => daemonFlags(nbdloopdProgram, words);
   t.equal(flags().listen, undefined);
   t.strictSame(flags('--listen', 'none').listen, []);
   t.equal(flags('--listen', 'a:1', '--listen', 'b:2').listen?.length, 2);

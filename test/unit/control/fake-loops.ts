@@ -253,8 +253,10 @@ export function fakeContext(): FakeContext {
       listeners: [],
       connections: 3,
       reactors: 1,
+      settings: { loadedAt: '2026-01-01T00:00:00.000Z', error: null },
     }),
     lockdep: () => order.snapshot(),
+    reload: async () => undefined,
     handOver: () => undefined,
   };
 }

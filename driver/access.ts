@@ -1,0 +1,72 @@
+/** Who may connect, as the user says it, and its change while the daemon runs. */
+
+import type { TlsOptions } from 'node:tls';
+import { type Permission, parsePermission } from '../server/negotiation/permissions.js';
+import { loadTls, type TlsFiles } from '../server/negotiation/tls-settings.js';
+import type { ServerAccess, ServerLimits, ServerTls } from '../server/server.js';
+import { LoopError } from './errno.js';
+
+/** Files, and whether clients may do without. */
+export interface TlsSettings extends TlsFiles {
+  readonly isRequired: boolean;
+}
+
+/** What a reload reads anew. Absent fields take the server's defaults. */
+export interface AccessSettings {
+  readonly tls?: TlsSettings;
+  /** What TLS clients may use, `EXPORT[:ro]=KIND:NAME` each (`parsePermission`); absent or empty: everything. */
+  readonly tlsAllow?: readonly string[];
+  /** A reload ends sessions whose pre-shared key is gone, or who may not use their export any more. */
+  readonly dropRevoked?: boolean;
+  /** Networks whose clients are served over TCP; empty: all. */
+  readonly allow?: readonly string[];
+  readonly maxConnections?: number;
+  readonly maxConnectionsPerPeer?: number;
+  /** Seconds from accept to the end of the handshake. */
+  readonly handshakeTimeout?: number;
+  /** Bytes of an export's name, at most 4096; bytes of an option's data; options before an export is chosen. */
+  readonly maxName?: number;
+  readonly maxOption?: number;
+  readonly maxOptions?: number;
+  /** Bytes a READ or WRITE may carry: whole 64 KiB. */
+  readonly maxPayload?: number;
+}
+
+/** Reads the files. Throws, with an errno and a sentence, where they cannot be used. */
+export function serverAccess(settings: AccessSettings): ServerAccess {
+  const { allow = [], tlsAllow = [] } = settings;
+  const tls = tlsOf(settings);
+  if (tls === undefined && tlsAllow.length > 0) {
+    throw new LoopError('EINVAL', '--tls-allow needs TLS: it goes by what a client shows there');
+  }
+  return { limits: limitsOf(settings), allow, tls, permissions: tlsAllow.map(permissionOf) };
+}
+
+function permissionOf(text: string): Permission {
+  const permission = parsePermission(text);
+  if (permission !== undefined) return permission;
+  throw new LoopError('EINVAL', `'${text}' is not EXPORT[:ro]=psk:USER, =dn:SUBJECT or =san:NAME`);
+}
+
+function tlsOf({ tls }: AccessSettings): ServerTls | undefined {
+  const { isRequired = false, ...files } = tls ?? {};
+  const options: TlsOptions | undefined = loadTls(files);
+  if (options !== undefined) return { options, isRequired };
+  if (isRequired) throw new LoopError('EINVAL', 'TLS cannot be required without a certificate or a key file');
+  return undefined;
+}
+
+/** What is given; the server has defaults for the rest. */
+function limitsOf(settings: AccessSettings): Partial<ServerLimits> {
+  const { maxConnections, maxConnectionsPerPeer, handshakeTimeout } = settings;
+  const { maxName, maxOption, maxOptions, maxPayload } = settings;
+  return {
+    ...(maxConnections !== undefined && { maxConnections }),
+    ...(maxConnectionsPerPeer !== undefined && { maxConnectionsPerPeer }),
+    ...(handshakeTimeout !== undefined && { handshakeTimeout: handshakeTimeout * 1000 }),
+    ...(maxName !== undefined && { maxName }),
+    ...(maxOption !== undefined && { maxOption }),
+    ...(maxOptions !== undefined && { maxOptions }),
+    ...(maxPayload !== undefined && { maxPayload }),
+  };
+}
