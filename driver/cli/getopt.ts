@@ -17,8 +17,6 @@ export interface ArgumentSpec {
   readonly name: string;
   /** Taken only when it is attached: `--option=value`, `-ovalue`. */
   readonly optional?: boolean;
-  /** Long flags may stand between the option and its value: `-d --force loop0`. getopt would take the flag. */
-  readonly afterFlags?: boolean;
   readonly completes?: Completion;
 }
 
@@ -76,7 +74,7 @@ function longOption<S extends OptionSpec>(word: string, rest: string[], specs: r
     return { spec, value: undefined };
   }
   if (attached !== undefined || spec.argument.optional === true) return { spec, value: attached };
-  const value = nextValue(spec.argument, rest, specs);
+  const value = rest.shift();
   if (value === undefined) throw new UsageError(`option '--${spec.long}' requires an argument`);
   return { spec, value };
 }
@@ -107,8 +105,7 @@ function shortOptions<S extends OptionSpec>(
       continue;
     }
     const attached = at + 1 < word.length ? word.slice(at + 1) : undefined;
-    const value =
-      attached ?? (spec.argument.optional === true ? undefined : nextValue(spec.argument, rest, specs));
+    const value = attached ?? (spec.argument.optional === true ? undefined : rest.shift());
     if (value === undefined && spec.argument.optional !== true) {
       throw new UsageError(`option requires an argument -- '${letter}'`);
     }
@@ -116,12 +113,4 @@ function shortOptions<S extends OptionSpec>(
     break;
   }
   return given;
-}
-
-/** Takes the value of an option out of the words that follow. */
-function nextValue(argument: ArgumentSpec, rest: string[], specs: readonly OptionSpec[]): string | undefined {
-  const isFlag = (word: string): boolean =>
-    specs.some((spec) => spec.argument === undefined && word === `--${spec.long}`);
-  const at = argument.afterFlags === true ? rest.findIndex((word) => !isFlag(word)) : 0;
-  return at < 0 ? undefined : rest.splice(at, 1)[0];
 }

@@ -1,15 +1,16 @@
 /** The columns of nbdlosetup's listing: losetup's names, order, alignment and JSON types. */
 
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { DeviceStatus } from '../control/messages.js';
 import type { ExactNumber } from '../exact-number.js';
-import { listedName } from './device-name.js';
+import { markedName } from './device-name.js';
 import { CliError } from './fail.js';
-import type { Cell, Column } from './table.js';
+import type { Cell, Column, TableOptions } from './table.js';
 
 export interface LosetupColumn extends Column {
   readonly help: string;
-  readonly cell: (device: DeviceStatus) => Cell;
+  readonly cell: (device: DeviceStatus, format: TableOptions['format']) => Cell;
 }
 
 /** All digits, in JSON too. */
@@ -21,9 +22,20 @@ const whenBound =
   (device: DeviceStatus): Cell =>
     device.file === null ? null : value(device);
 
+/** Of a device number that may be unknown. */
+function split<T extends Cell>(
+  number: (device: DeviceStatus) => DeviceParts | null,
+  value: (parts: DeviceParts, format: TableOptions['format']) => T,
+): LosetupColumn['cell'] {
+  return (device, format) => {
+    const parts = number(device);
+    return parts === null ? null : value(parts, format);
+  };
+}
+
 /** In the order of --output-all. */
 export const LOSETUP_COLUMNS: readonly LosetupColumn[] = [
-  { name: 'NAME', align: 'left', help: 'name of the device', cell: listedName },
+  { name: 'NAME', align: 'left', help: 'name of the device', cell: markedName },
   { name: 'AUTOCLEAR', align: 'right', help: 'the last close clears it', cell: (d) => d.autoclear },
   { name: 'BACK-FILE', align: 'left', help: 'path of the backing file', cell: (d) => d.file },
   { name: 'BACK-INO', align: 'right', help: 'inode of the backing file', cell: (d) => exact(d.backingInode) },
@@ -31,9 +43,28 @@ export const LOSETUP_COLUMNS: readonly LosetupColumn[] = [
     name: 'BACK-MAJ:MIN',
     align: 'left',
     help: 'device number under the backing file',
-    cell: (d) => (d.backingDevice === null ? null : majorMinor(BigInt(d.backingDevice), 8)),
+    cell: split(fileNumber, (parts, format) => majorMinor(parts, format, 8)),
   },
-  { name: 'MAJ:MIN', align: 'left', help: 'device number, while attached', cell: nodeNumber },
+  {
+    name: 'BACK-MAJ',
+    align: 'left',
+    help: 'its first part',
+    cell: split(fileNumber, ({ major }) => String(major)),
+  },
+  {
+    name: 'BACK-MIN',
+    align: 'left',
+    help: 'its second part',
+    cell: split(fileNumber, ({ minor }) => String(minor)),
+  },
+  {
+    name: 'MAJ:MIN',
+    align: 'left',
+    help: 'device number, while attached',
+    cell: split(nodeNumber, (parts, format) => majorMinor(parts, format, 3)),
+  },
+  { name: 'MAJ', align: 'right', help: 'its first part', cell: split(nodeNumber, ({ major }) => major) },
+  { name: 'MIN', align: 'right', help: 'its second part', cell: split(nodeNumber, ({ minor }) => minor) },
   {
     name: 'OFFSET',
     align: 'right',
@@ -41,6 +72,7 @@ export const LOSETUP_COLUMNS: readonly LosetupColumn[] = [
     cell: whenBound((d) => d.offset),
   },
   { name: 'PARTSCAN', align: 'right', help: 'partitions are looked for', cell: (d) => d.partscan },
+  { name: 'REF', align: 'left', help: 'name given with --loop-ref', cell: (d) => d.reference },
   { name: 'RO', align: 'right', help: 'it is read-only', cell: (d) => d.readOnly },
   {
     name: 'SIZELIMIT',
@@ -52,17 +84,22 @@ export const LOSETUP_COLUMNS: readonly LosetupColumn[] = [
   { name: 'LOG-SEC', align: 'right', help: 'logical sector size, bytes', cell: (d) => d.blockSize },
 ];
 
-const DEFAULT_COLUMNS = ['NAME', 'SIZELIMIT', 'OFFSET', 'AUTOCLEAR', 'RO', 'BACK-FILE', 'DIO', 'LOG-SEC'];
+export const DEFAULT_COLUMNS: readonly LosetupColumn[] = [
+  'NAME',
+  'SIZELIMIT',
+  'OFFSET',
+  'AUTOCLEAR',
+  'RO',
+  'BACK-FILE',
+  'DIO',
+  'LOG-SEC',
+].map(columnNamed);
 
-/**
- * The columns that `--output LIST` asks for: names in either case; a leading + adds to the default ones. Without
- * a list, the default ones. EINVAL names the first unknown one.
- */
-export function chooseColumns(list: string | undefined): readonly LosetupColumn[] {
-  if (list === undefined) return DEFAULT_COLUMNS.map(columnNamed);
+/** The columns that `--output LIST` asks for: names in either case; a leading + adds to `present`. EINVAL names the first unknown one. */
+export function chooseColumns(list: string, present: readonly LosetupColumn[]): readonly LosetupColumn[] {
   const added = list.startsWith('+');
   const chosen = (added ? list.slice(1) : list).split(',').map(columnNamed);
-  return added ? [...DEFAULT_COLUMNS.map(columnNamed), ...chosen] : chosen;
+  return added ? [...present, ...chosen] : chosen;
 }
 
 function columnNamed(name: string): LosetupColumn {
@@ -71,16 +108,38 @@ function columnNamed(name: string): LosetupColumn {
   return column;
 }
 
-/** The node's own number, as losetup takes it from the file system; an export that is not attached has none. */
-function nodeNumber(device: DeviceStatus): Cell {
-  if (device.node === null) return null;
-  const node = statSync(device.node, { bigint: true, throwIfNoEntry: false });
-  return node?.isBlockDevice() === true ? majorMinor(node.rdev, 3) : null;
+interface DeviceParts {
+  readonly major: number;
+  readonly minor: number;
 }
 
-/** `major:minor` as losetup pads it. A dev_t holds 12 + 20 bits, interleaved (makedev(3)). */
-function majorMinor(device: bigint, width: number): string {
-  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
-  const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
+function fileNumber({ backingDevice }: DeviceStatus): DeviceParts | null {
+  return backingDevice === null ? null : partsOf(BigInt(backingDevice));
+}
+
+/**
+ * The node's own number; of a node that is missing in /dev, the kernel's word. An export that is not attached has none.
+ */
+function nodeNumber({ node }: DeviceStatus): DeviceParts | null {
+  if (node === null) return null;
+  const found = statSync(node, { bigint: true, throwIfNoEntry: false });
+  if (found?.isBlockDevice() === true) return partsOf(found.rdev);
+  try {
+    const [major, minor] = readFileSync(`/sys/class/block/${basename(node)}/dev`, 'latin1').split(':');
+    return { major: Number(major), minor: Number(minor) };
+  } catch {
+    return null;
+  }
+}
+
+/** A dev_t holds 12 + 20 bits, interleaved (makedev(3)). */
+const partsOf = (device: bigint): DeviceParts => ({
+  major: Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n)),
+  minor: Number((device & 0xffn) | ((device >> 12n) & 0xffffff00n)),
+});
+
+/** `major:minor`, as losetup pads it for people, and not for programs. */
+function majorMinor({ major, minor }: DeviceParts, format: TableOptions['format'], width: number): string {
+  if (format !== 'aligned') return `${major}:${minor}`;
   return `${String(major).padStart(width)}:${String(minor).padEnd(3)}`;
 }

@@ -17,6 +17,7 @@ export const LOSETUP_SYNOPSIS = [
   'nbdlosetup [options] -f | device  file',
   'nbdlosetup -j file [-o bytes]',
   'nbdlosetup -d device... | -D',
+  'nbdlosetup --remove device...',
   'nbdlosetup -c device',
 ] as const;
 

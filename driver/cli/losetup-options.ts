@@ -13,15 +13,13 @@ export const LOSETUP_OPTIONS = [
     group: 'commands',
     long: 'set-capacity',
     short: 'c',
-    argument: { name: 'device', afterFlags: true, completes: 'device' },
-    help: 'take over the present size of the file',
+    help: 'take over the present size of the file of the device named',
   },
   {
     group: 'commands',
     long: 'detach',
     short: 'd',
-    argument: { name: 'device', afterFlags: true, completes: 'device' },
-    help: 'let go of the file of one or more devices',
+    help: 'let go of the files of the devices named',
   },
   { group: 'commands', long: 'detach-all', short: 'D', help: 'let go of the files of all devices' },
   {
@@ -34,8 +32,9 @@ export const LOSETUP_OPTIONS = [
     group: 'commands',
     long: 'nooverlap',
     short: 'L',
-    help: 'with --find: never serve the same range of a file twice',
+    help: 'never serve the same range of a file twice',
   },
+  { group: 'commands', long: 'remove', help: 'remove the devices named, which have no file' },
   {
     group: 'commands',
     long: 'associated',
@@ -65,7 +64,7 @@ export const LOSETUP_OPTIONS = [
     argument: { name: 'columns', completes: 'column' },
     help: 'print these columns, separated by commas; +LIST adds them to the default',
   },
-  { group: 'listing', long: 'output-all', help: 'print every column' },
+  { group: 'listing', long: 'output-all', help: 'print a table with every column' },
   {
     group: 'setup',
     long: 'sizelimit',
@@ -87,6 +86,12 @@ export const LOSETUP_OPTIONS = [
     argument: { name: 'bytes', completes: ['512', '1024', '2048', '4096'] },
     help: 'logical sector size, 512 to 4096; also for a device that is bound',
   },
+  {
+    group: 'setup',
+    long: 'loop-ref',
+    argument: { name: 'name' },
+    help: 'a name of your own for it, up to 63 bytes, for /dev/disk/by-loop-ref',
+  },
   { group: 'listing', long: 'raw', help: 'print the table with single blanks, for scripts' },
   { group: 'setup', long: 'show', help: 'print the device that was bound' },
   {
@@ -106,7 +111,7 @@ export const LOSETUP_OPTIONS = [
     argument: { name: 'socket', completes: 'file' },
     help: 'control socket of the daemon',
   },
-  { group: 'general', long: 'verbose', short: 'v', help: 'say on standard error what is done' },
+  { group: 'nbdloop', long: 'verbose', short: 'v', help: 'say on standard error what is done' },
   { group: 'general', long: 'help', short: 'h', help: 'print this help' },
   { group: 'general', long: 'version', short: 'V', help: 'print the version' },
 ] as const satisfies readonly LosetupOption[];

@@ -1,8 +1,9 @@
-/** What a command line of nbdlosetup asks for: losetup's rules, without doing anything. */
+/** What a command line of nbdlosetup asks for: the rules of losetup 2.42, without doing anything. */
 
+import { nameFromBytes, nameToBytes } from '../file-name.js';
 import { CliError } from './fail.js';
 import { type GivenOption, getopt } from './getopt.js';
-import { chooseColumns, LOSETUP_COLUMNS, type LosetupColumn } from './losetup-columns.js';
+import { chooseColumns, DEFAULT_COLUMNS, LOSETUP_COLUMNS, type LosetupColumn } from './losetup-columns.js';
 import { LOSETUP_OPTIONS, type LosetupOptionName } from './losetup-options.js';
 import { parseSize, SizeError } from './size.js';
 
@@ -22,6 +23,7 @@ export interface SetupPlan {
   readonly partscan?: true;
   readonly directIo?: boolean;
   readonly exclusive?: true;
+  readonly reference?: string;
 }
 
 export type Action =
@@ -42,7 +44,7 @@ export type Action =
       readonly show: boolean;
       readonly noOverlap: boolean;
     }
-  | { readonly act: 'detach'; readonly devices: readonly string[] }
+  | { readonly act: 'detach' | 'remove'; readonly devices: readonly string[] }
   | { readonly act: 'set-capacity'; readonly device: string }
   | {
       /** Of a device that is bound; at least one of the two. */
@@ -62,9 +64,9 @@ export interface Plan {
 
 /** Options of which at most one may be given, as losetup has them. */
 const EXCLUSIVE: readonly (readonly LosetupOptionName[])[] = [
-  ['detach-all', 'all', 'set-capacity', 'detach', 'find', 'associated'],
-  ['detach-all', 'set-capacity', 'detach', 'find', 'list'],
-  ['detach-all', 'set-capacity', 'detach', 'find', 'output'],
+  ['detach-all', 'all', 'set-capacity', 'detach', 'find', 'associated', 'remove'],
+  ['detach-all', 'set-capacity', 'detach', 'find', 'list', 'remove'],
+  ['detach-all', 'set-capacity', 'detach', 'find', 'output', 'remove'],
   ['json', 'raw'],
 ];
 
@@ -116,14 +118,16 @@ class Given {
   }
 }
 
+/** Names the first option that does not go with one before it, and that one. */
 function refuseExclusive(options: readonly GivenOption<Option>[]): void {
-  const names = new Set<string>(options.map(({ spec }) => spec.long));
-  for (const row of EXCLUSIVE) {
-    if (row.filter((name) => names.has(name)).length > 1) {
-      throw new CliError(
-        'EINVAL',
-        `mutually exclusive arguments: ${row.map((name) => `--${name}`).join(' ')}`,
-      );
+  const taken = new Map<(typeof EXCLUSIVE)[number], string>();
+  for (const { spec } of options) {
+    for (const row of EXCLUSIVE.filter((names) => names.includes(spec.long))) {
+      const before = taken.get(row) ?? spec.long;
+      if (before !== spec.long) {
+        throw new CliError('EINVAL', `options --${before} and --${spec.long} cannot be combined`);
+      }
+      taken.set(row, before);
     }
   }
 }
@@ -141,14 +145,16 @@ function actionOf(given: Given, operands: readonly string[], setup: SetupPlan): 
   const [first, second] = operands;
   const bare = given.losetupCount + operands.length;
   const onlyFormat = bare === 1 && (given.has('json') || given.has('raw'));
-  const listing = given.has('list') || given.has('output') || bare === 0 || onlyFormat;
+  const wanted = (['list', 'output', 'output-all'] as const).some((name) => given.has(name));
+  const listing = wanted || bare === 0 || onlyFormat;
   const table = listing ? tableOf(given) : undefined;
 
-  const device = given.value('detach');
-  if (device !== undefined) return { act: 'detach', devices: [device, ...operands] };
   if (given.has('detach-all')) return { act: 'detach-all' };
-  const resized = given.value('set-capacity');
-  if (resized !== undefined) return { act: 'set-capacity', device: resized };
+  for (const act of ['detach', 'remove', 'set-capacity'] as const) {
+    if (!given.has(act)) continue;
+    if (first === undefined) throw new CliError('EINVAL', 'no loop device specified');
+    return act === 'set-capacity' ? { act, device: first } : { act, devices: operands };
+  }
   if (given.has('find')) {
     if (first === undefined) return { act: 'find-free' };
     if (second !== undefined) throw new CliError('EINVAL', 'unexpected arguments');
@@ -178,16 +184,21 @@ function setupOf(given: Given): SetupPlan {
   const offset = given.size('offset', 'offset');
   const sizeLimit = given.size('sizelimit', 'size');
   const blockSize = given.size('sector-size', 'logical block size');
+  const reference = given.value('loop-ref');
   return {
     ...(offset === undefined ? {} : { offset }),
     ...(sizeLimit === undefined ? {} : { sizeLimit }),
     ...(blockSize === undefined ? {} : { blockSize: Number(blockSize) }),
+    ...(reference === undefined ? {} : { reference: cutReference(reference) }),
     ...(given.has('read-only') ? { readOnly: true } : {}),
     ...(given.has('partscan') ? { partscan: true } : {}),
     ...(given.has('exclusive') ? { exclusive: true } : {}),
     ...(given.has('direct-io') ? { directIo: onOrOff(given.value('direct-io')) } : {}),
   };
 }
+
+/** What fits, as losetup takes it: 63 bytes. */
+const cutReference = (name: string): string => nameFromBytes(nameToBytes(name).subarray(0, 63));
 
 function onOrOff(value: string | undefined): boolean {
   if (value === undefined || value === 'on') return true;
@@ -198,9 +209,10 @@ function onOrOff(value: string | undefined): boolean {
 const offsetOf = ({ offset }: SetupPlan): { offset?: bigint } => (offset === undefined ? {} : { offset });
 
 function tableOf(given: Given): TablePlan {
-  const every = given.has('output-all') && !given.has('output');
+  const present = given.has('output-all') ? LOSETUP_COLUMNS : DEFAULT_COLUMNS;
+  const list = given.value('output');
   return {
-    columns: every ? LOSETUP_COLUMNS : chooseColumns(given.value('output')),
+    columns: list === undefined ? present : chooseColumns(list, present),
     format: given.has('json') ? 'json' : given.has('raw') ? 'raw' : 'aligned',
     headings: !given.has('noheadings'),
   };
@@ -208,12 +220,7 @@ function tableOf(given: Given): TablePlan {
 
 /** Options that would be silently without effect are refused. */
 function refuseMisplaced(given: Given, action: Action): void {
-  if (action.act === 'create') {
-    if (given.has('nooverlap') && action.device !== undefined) {
-      throw new CliError('EINVAL', 'the option --nooverlap needs --find');
-    }
-    return;
-  }
+  if (action.act === 'create') return;
   const setupOnly = ['sizelimit', 'partscan', 'read-only', 'show'] as const;
   const strayDirectIo = given.has('direct-io') && given.value('direct-io') !== 'off';
   if ((strayDirectIo && action.act !== 'adjust') || setupOnly.some((name) => given.has(name))) {
@@ -221,6 +228,9 @@ function refuseMisplaced(given: Given, action: Action): void {
       'EINVAL',
       `the options --{${setupOnly.join(',')}} are allowed during loop device setup only`,
     );
+  }
+  if (given.has('loop-ref')) {
+    throw new CliError('EINVAL', 'the option --loop-ref is allowed during loop device setup only');
   }
   if (given.has('offset') && !(action.act === 'list' && action.file !== undefined)) {
     throw new CliError('EINVAL', 'the option --offset is not allowed in this context');

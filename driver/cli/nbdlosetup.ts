@@ -7,7 +7,7 @@ import type { ConfigureRequest, DeviceStatus, MeantIdentity } from '../control/m
 import { absolutePath, readableName } from '../file-name.js';
 import { packageVersion } from '../version.js';
 import { commandLine } from './arguments.js';
-import { connectDaemon, deviceNumber, listedName, shownName } from './device-name.js';
+import { connectDaemon, deviceNumber, listedName, markedName, shownName } from './device-name.js';
 import { CliError, printError, reasonOf, runProgram, sentenceOf } from './fail.js';
 import { UsageError } from './getopt.js';
 import { losetupHelp } from './losetup-help.js';
@@ -58,10 +58,12 @@ async function run(plan: Plan, daemon: ControlClient): Promise<number> {
       return create(plan, action, daemon);
     case 'detach':
       return detach(action.devices, plan, daemon);
+    case 'remove':
+      return remove(action.devices, daemon);
     case 'detach-all':
       return detach((await boundDevices(daemon)).map(listedName), plan, daemon);
     case 'set-capacity':
-      return change(action.device, 'set capacity failed', (number) =>
+      return change(daemon, action.device, 'set capacity failed', (number) =>
         daemon.capacity(number, { force: plan.force }),
       );
     case 'adjust':
@@ -113,7 +115,7 @@ function printDevices(devices: readonly DeviceStatus[], table: TablePlan | undef
     print(devices.map(oldLine).join(''));
     return;
   }
-  const rows = devices.map((device) => table.columns.map((column) => column.cell(device)));
+  const rows = devices.map((device) => table.columns.map((column) => column.cell(device, table.format)));
   const { LC_ALL, LC_CTYPE, LANG } = process.env;
   const unicode = /utf-?8/i.test(LC_ALL || LC_CTYPE || LANG || '');
   print(formatTable(table.columns, rows, { ...table, title: 'loopdevices', unicode }));
@@ -124,7 +126,7 @@ function oldLine(device: DeviceStatus): string {
   const inode = `[${String(device.backingDevice ?? 0).padStart(4, '0')}]:${device.backingInode ?? 0}`;
   const offset = device.offset === 0 ? '' : `, offset ${device.offset}`;
   const limit = device.sizeLimit === 0 ? '' : `, sizelimit ${device.sizeLimit}`;
-  return `${listedName(device)}: ${inode} (${device.file})${offset}${limit}\n`;
+  return `${markedName(device)}: ${inode} (${device.file})${offset}${limit}\n`;
 }
 
 async function create(plan: Plan, action: Of<'create'>, daemon: ControlClient): Promise<number> {
@@ -140,13 +142,12 @@ async function create(plan: Plan, action: Of<'create'>, daemon: ControlClient): 
 
 function bind(action: Of<'create'>, config: ConfigureRequest, daemon: ControlClient): Promise<DeviceStatus> {
   const failure = `${action.file}: failed to set up loop device`;
-  if (action.device === undefined) {
-    return explained(failure, () => daemon.find(action.noOverlap ? { ...config, noOverlap: true } : config));
-  }
+  const wanted = action.noOverlap ? { ...config, noOverlap: true } : config;
+  if (action.device === undefined) return explained(failure, () => daemon.find(wanted));
   const number = deviceNumber(action.device);
   return explained(failure, async () => {
     await daemon.add(number).catch(ignoreExisting);
-    return daemon.configure(number, config);
+    return daemon.configure(number, wanted);
   });
 }
 
@@ -236,18 +237,29 @@ function warnAboutSize(action: Of<'create'>, device: DeviceStatus, size: number 
 const warn = (file: string, sentence: string): void =>
   void process.stderr.write(readableName(`${PROGRAM}: ${file}: Warning: ${sentence}.\n`));
 
+const detach = (names: readonly string[], plan: Plan, daemon: ControlClient): Promise<number> =>
+  eachOf(names, async (name, number) => {
+    const { outcome } = await explained(`${name}: detach failed`, () =>
+      lostTold(number, daemon, () => daemon.clear(number, { force: plan.force })),
+    );
+    if (plan.verbose && outcome === 'deferred') {
+      process.stderr.write(`${PROGRAM}: ${name}: in use; its last close detaches it\n`);
+    }
+  });
+
+const remove = (names: readonly string[], daemon: ControlClient): Promise<number> =>
+  eachOf(names, (name, number) => explained(`${name}: remove failed`, () => daemon.remove(number)));
+
 /** Goes on after a failure, as losetup does; the exit status tells. */
-async function detach(names: readonly string[], plan: Plan, daemon: ControlClient): Promise<number> {
+async function eachOf(
+  names: readonly string[],
+  operation: (name: string, number: number) => Promise<void>,
+): Promise<number> {
   let failures = 0;
   for (const name of names) {
     const number = deviceNumber(name);
     try {
-      const { outcome } = await explained(`${name}: detach failed`, () =>
-        daemon.clear(number, { force: plan.force }),
-      );
-      if (plan.verbose && outcome === 'deferred') {
-        process.stderr.write(`${PROGRAM}: ${name}: in use; its last close detaches it\n`);
-      }
+      await operation(name, number);
     } catch (error) {
       printError(PROGRAM, error);
       failures += 1;
@@ -257,25 +269,42 @@ async function detach(names: readonly string[], plan: Plan, daemon: ControlClien
 }
 
 async function change(
+  daemon: ControlClient,
   name: string,
   failure: string,
   operation: (number: number) => Promise<unknown>,
 ): Promise<number> {
   const number = deviceNumber(name);
-  await explained(`${name}: ${failure}`, () => operation(number));
+  await explained(`${name}: ${failure}`, () => lostTold(number, daemon, () => operation(number)));
   return 0;
 }
 
 /** A block size is set while direct I/O is off, which accepts more of them. */
 async function adjust({ device, blockSize, directIo }: Of<'adjust'>, daemon: ControlClient): Promise<number> {
   const direct = (on: boolean) =>
-    change(device, 'set direct io failed', (number) => daemon.directIo(number, on));
+    change(daemon, device, 'set direct io failed', (number) => daemon.directIo(number, on));
   if (directIo === false) await direct(false);
   if (blockSize !== undefined) {
-    await change(device, 'set logical block size failed', (number) => daemon.blockSize(number, blockSize));
+    await change(daemon, device, 'set logical block size failed', (number) =>
+      daemon.blockSize(number, blockSize),
+    );
   }
   if (directIo === true) await direct(true);
   return 0;
+}
+
+/** After a failure, says so when the device's node is missing in /dev: that may be why, as far as its users see it. */
+async function lostTold<T>(number: number, daemon: ControlClient, operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    const device = await daemon.device(number).catch(() => undefined);
+    if (device?.node != null && markedName(device) !== device.node) {
+      const sentence = `device node ${device.node} is lost. You may use mknod(1) to recover it.`;
+      process.stderr.write(`${PROGRAM}: ${sentence}\n`);
+    }
+    throw error;
+  }
 }
 
 /** Puts what was attempted before the daemon's sentence, as losetup does. */

@@ -65,6 +65,7 @@ export interface LoopConfigFields extends LoopSettingsFields, MeantFileFields {
   blockSize?: number;
   readOnly?: boolean;
   directIo?: boolean;
+  reference?: string;
 }
 
 /** Devices in the kernel: driver/kernel/attachments.ts. */

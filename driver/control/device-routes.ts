@@ -13,7 +13,7 @@ import { readCounters } from './counters.js';
 import { changeSettings, clearBacking, resize } from './kernel-side.js';
 import { meantFields } from './meant.js';
 import type * as messages from './messages.js';
-import { reusable } from './overlap.js';
+import { refuseOverlap, reusable } from './overlap.js';
 import * as schemas from './schemas.js';
 import { statusJson } from './status-json.js';
 import { Turns } from './turns.js';
@@ -26,15 +26,16 @@ interface Force {
 }
 
 export function deviceRoutes(app: FastifyInstance, context: ControlContext): void {
-  registryRoutes(app, context);
-  backingRoutes(app, context);
+  const finds = new Turns();
+  registryRoutes(app, context, finds);
+  backingRoutes(app, context, finds);
   settingsRoutes(app, context);
   attachRoutes(app, context);
 }
 
-function registryRoutes(app: FastifyInstance, context: ControlContext): void {
+/** `finds`: those that look at all devices before they bind take turns. */
+function registryRoutes(app: FastifyInstance, context: ControlContext, finds: Turns): void {
   const { loops } = context;
-  const finds = new Turns();
 
   app.get(
     '/devices',
@@ -91,13 +92,21 @@ function registryRoutes(app: FastifyInstance, context: ControlContext): void {
   );
 }
 
-function backingRoutes(app: FastifyInstance, context: ControlContext): void {
+function backingRoutes(app: FastifyInstance, context: ControlContext, finds: Turns): void {
   app.put<Params & { Body: messages.ConfigureRequest }>(
     '/devices/:number/backing',
     changing('loopConfigure: binds a file', schemas.configureRequest),
     async (request) => {
       const device = named(context, request);
-      await device.loopConfigure(configOf(request.body, request.raw.socket));
+      const { noOverlap, ...body } = request.body;
+      const config = configOf(body, request.raw.socket);
+      if (noOverlap !== true) await device.loopConfigure(config);
+      else {
+        await finds.take(async () => {
+          await refuseOverlap(config, await boundDevices(context));
+          await device.loopConfigure(config);
+        });
+      }
       return describe(context, device);
     },
   );
@@ -251,7 +260,14 @@ async function boundDevices(context: ControlContext): Promise<LoopStatusFields[]
 }
 
 function configOf(
-  { offset, sizeLimit, identity, descriptor, exclusive, ...rest }: messages.ConfigureRequest,
+  {
+    offset,
+    sizeLimit,
+    identity,
+    descriptor,
+    exclusive,
+    ...rest
+  }: Omit<messages.ConfigureRequest, 'noOverlap'>,
   socket: Socket,
 ): LoopConfigFields {
   const meant = { ...optional({ identity }), ...optional({ descriptor }), ...optional({ exclusive }) };

@@ -54,6 +54,8 @@ export interface DeviceStatus {
   readonly autoclear: boolean;
   readonly partscan: boolean;
   readonly directIo: boolean;
+  /** What the kernel calls lo_file_name: as it was given, else what 63 bytes hold of the file's name; null when not bound. */
+  readonly reference: string | null;
   /** st_ino and st_dev of the backing file. */
   readonly backingInode: ExactNumber | null;
   readonly backingDevice: ExactNumber | null;
@@ -118,16 +120,17 @@ export interface ConfigureRequest extends MeantFile {
   readonly autoclear?: boolean;
   readonly partscan?: boolean;
   readonly directIo?: boolean;
-}
-
-/** Body of POST /devices/find. */
-export interface FindRequest extends ConfigureRequest {
+  /** A name of the user's own, at most 63 bytes, for links in /dev/disk/by-loop-ref. Default: the file's. */
+  readonly reference?: string;
   /**
-   * Refuse (EEXIST) a file whose range another device already serves; a device that serves exactly this range
-   * is returned instead of a new one, unless it is read-only and writing is wanted.
+   * Refuse (EEXIST) a file of whose range a device already serves a part. POST /devices/find returns a device that serves
+   * exactly this range instead of a new one, unless it is read-only and writing is wanted.
    */
   readonly noOverlap?: boolean;
 }
+
+/** Body of POST /devices/find. */
+export type FindRequest = ConfigureRequest;
 
 /** Body of PATCH /devices/N/backing. */
 export type ChangeFileRequest = MeantFile;

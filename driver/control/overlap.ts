@@ -23,7 +23,7 @@ export async function reusable(
   for (const device of bound) {
     if (device.backingInode !== file.inode || device.backingDevice !== file.device) continue;
     const served = rangeOf(device.offset, device.sizeLimit);
-    if (wanted.end <= served.start || served.end <= wanted.start) continue;
+    if (!overlap(wanted, served)) continue;
     if (wanted.start !== served.start || wanted.end !== served.end) {
       throw new OverlapError(`${config.file}: overlapping loop device exists: ${device.name}`);
     }
@@ -35,8 +35,26 @@ export async function reusable(
   return undefined;
 }
 
+/** For a device that is named: none serves a part of the range, not even all of it. Throws EEXIST. */
+export async function refuseOverlap(
+  config: LoopConfigFields,
+  bound: readonly LoopStatusFields[],
+): Promise<void> {
+  const device = await reusable({ ...config, readOnly: true }, bound);
+  if (device !== undefined) {
+    throw new OverlapError(`${config.file}: overlapping loop device exists: ${device.name}`);
+  }
+}
+
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+const overlap = (a: Range, b: Range): boolean => a.start < b.end && b.start < a.end;
+
 /** Half-open, in bytes of the file; a limit of 0 reaches to the end, wherever that is. */
-function rangeOf(offset: number | bigint, sizeLimit: number | bigint): { start: number; end: number } {
+function rangeOf(offset: number | bigint, sizeLimit: number | bigint): Range {
   const start = Number(offset);
   return { start, end: Number(sizeLimit) === 0 ? Number.POSITIVE_INFINITY : start + Number(sizeLimit) };
 }

@@ -66,9 +66,11 @@ const configureFields = {
   autoclear: flag,
   partscan: flag,
   directIo: flag,
+  reference: { type: 'string', maxLength: 63, pattern: '^[^\\u0000]*$', description: 'At most 63 bytes.' },
+  noOverlap: flag,
 } as const;
 export const configureRequest = object(configureFields, ['file']);
-export const findRequest = object({ ...configureFields, noOverlap: flag }, ['file']);
+export const findRequest = configureRequest;
 export const changeFileRequest = object(meantFile, ['file']);
 export const settingsRequest = object({ offset: bytes, sizeLimit: bytes, autoclear: flag, partscan: flag });
 export const directIoRequest = object({ on: flag }, ['on']);
@@ -117,6 +119,7 @@ export const deviceStatus = answer({
   autoclear: flag,
   partscan: flag,
   directIo: flag,
+  reference: { type: ['string', 'null'] },
   backingInode: nullableExact,
   backingDevice: nullableExact,
   dioAlignment: count,

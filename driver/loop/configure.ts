@@ -2,7 +2,7 @@ import { LoopError } from '../errno.js';
 import type { BackingFile } from '../io/backing-file.js';
 import { startDirectIo } from './direct-io.js';
 import type { Binding, LoopCore } from './loop-core.js';
-import { checkedConfig, loopSize } from './parameters.js';
+import { checkedConfig, loopSize, referenceOf } from './parameters.js';
 import type { LoopConfig } from './types.js';
 import { needsValidateMutex, openBacking, validateFile } from './validate-file.js';
 
@@ -44,6 +44,7 @@ async function bindUnder(core: LoopCore, file: BackingFile, config: LoopConfig):
     ...wanted,
     id: Symbol(file.path),
     readOnly: wanted.readOnly || !file.writable,
+    reference: referenceOf(core.name, config.reference, file.path),
     file,
     size: loopSize(await file.size(), wanted),
     directIo: await startDirectIo(file, wanted),

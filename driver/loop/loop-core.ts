@@ -15,6 +15,8 @@ export interface Binding extends Parameters {
   /** Which configure bound it; stays the same when the file is swapped. */
   readonly id: symbol;
   readonly file: BackingFile;
+  /** Stays when the file is swapped or renamed. */
+  readonly reference: string;
   /** Bytes, whole sectors. */
   readonly size: number;
 }
@@ -219,6 +221,7 @@ export class LoopCore {
       autoclear: binding?.autoclear ?? false,
       partscan: binding?.partscan ?? false,
       directIo: binding?.directIo ?? false,
+      reference: binding?.reference ?? null,
       backingInode: binding?.file.identity.inode ?? null,
       backingDevice: binding?.file.identity.device ?? null,
       dioAlignment: binding?.file.dioAlignment ?? SECTOR,

@@ -1,5 +1,6 @@
 /** Validation of what a caller asks for, and the size that follows from it. loop.c: `loop_set_status_from_info`. */
 import { LoopError } from '../errno.js';
+import { nameFromBytes, nameToBytes } from '../file-name.js';
 import type { LoopConfig, LoopSettings } from './types.js';
 
 /** Bytes of a sector: the unit of a device's size. */
@@ -17,6 +18,9 @@ export interface Window {
   /** 0: no limit. */
   readonly sizeLimit: bigint;
 }
+
+/** Bytes of a reference: LO_NAME_SIZE without the zero at its end. */
+export const MAX_REFERENCE_BYTES = 63;
 
 /** A configuration that was found good. */
 export interface Parameters extends Window {
@@ -40,6 +44,7 @@ const CONFIG_KEYS: Keys<LoopConfig> = {
   autoclear: true,
   partscan: true,
   directIo: true,
+  reference: true,
 };
 const SETTINGS_KEYS: Keys<LoopSettings> = { offset: true, sizeLimit: true, autoclear: true, partscan: true };
 
@@ -59,6 +64,23 @@ export function checkedConfig(name: string, config: LoopConfig, dioAlignment: nu
     partscan: flags('partscan'),
     directIo: flags('directIo'),
   };
+}
+
+/**
+ * The name that a device is known by: the user's own, or what fits of its file's, as losetup fills in lo_file_name. Throws
+ * EINVAL for one that does not fit, or holds a zero, at which the kernel's would end.
+ */
+export function referenceOf(name: string, given: string | undefined, path: string): string {
+  if (given === undefined || given === '') {
+    return nameFromBytes(nameToBytes(path).subarray(0, MAX_REFERENCE_BYTES));
+  }
+  if (given.includes('\0') || nameToBytes(given).length > MAX_REFERENCE_BYTES) {
+    throw new LoopError(
+      'EINVAL',
+      `${name} can't have this reference: it must be at most ${MAX_REFERENCE_BYTES} bytes, none of them zero.`,
+    );
+  }
+  return given;
 }
 
 /** Checks new settings against the present ones. Throws EINVAL or EOVERFLOW. */

@@ -36,6 +36,8 @@ export interface LoopConfig extends WantedFile {
   readonly partscan?: boolean;
   /** Asked for, not demanded: where the file can't have it, the device is bound without. */
   readonly directIo?: boolean;
+  /** The kernel's lo_file_name: a name of the user's own, at most 63 bytes. Default, also when empty: the file's. */
+  readonly reference?: string;
 }
 
 /** Arguments of `loopSetStatus`, the kernel's LOOP_SET_STATUS64. What is left out stays as it is. */
@@ -68,6 +70,8 @@ export interface LoopStatus {
   readonly autoclear: boolean;
   readonly partscan: boolean;
   readonly directIo: boolean;
+  /** The kernel's lo_file_name: as it was given, else the first 63 bytes of the file's name when it was bound. */
+  readonly reference: string | null;
   /** st_ino and st_dev of the backing file. */
   readonly backingInode: bigint | null;
   readonly backingDevice: bigint | null;

@@ -42,10 +42,13 @@ export interface DaemonState {
 export function deviceState(status: LoopStatus, attach: AttachRecord | undefined): DeviceState | undefined {
   const { number, state, file, offset, sizeLimit, blockSize } = status;
   if (state !== 'bound' || file === null) return undefined;
-  const { readOnly, autoclear, partscan, directIo } = status;
+  const { readOnly, autoclear, partscan, directIo, reference } = status;
   return {
     number,
-    config: { file, offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo },
+    config: {
+      ...{ file, offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo },
+      reference: reference ?? '',
+    },
     attach: attach ?? null,
   };
 }

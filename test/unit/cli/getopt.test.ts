@@ -48,24 +48,6 @@ t.test('options are understood as getopt_long does', async (t) => {
   t.strictSame(parse('-', 'a'), [['-', 'a']], 'a lone dash is an operand');
 });
 
-t.test('flags may stand before the value of an option that says so', async (t) => {
-  const specs = [
-    { long: 'detach', short: 'd', argument: { name: 'device', afterFlags: true }, help: '' },
-    ...SPECS,
-  ];
-  const { options, operands } = getopt(['-d', '--find', '--partscan', 'loop0', 'loop1'], specs);
-  t.strictSame(
-    options.map(({ spec, value }) => [spec.long, value]),
-    [
-      ['detach', 'loop0'],
-      ['find', undefined],
-      ['partscan', undefined],
-    ],
-  );
-  t.strictSame(operands, ['loop1']);
-  t.throws(() => getopt(['-d', '--find'], specs), { message: "option requires an argument -- 'd'" });
-});
-
 t.test('what cannot be understood is said as getopt_long says it', async (t) => {
   const cases: [string[], string][] = [
     [['--bad'], "unrecognized option '--bad'"],

@@ -33,6 +33,10 @@ t.test('the action follows from options and operands as in losetup', async (t) =
   });
   t.match(action('-Lf', 'x'), { act: 'create', noOverlap: true });
   t.match(action('-d', 'loop1', 'loop2'), { act: 'detach', devices: ['loop1', 'loop2'] });
+  t.match(action('-d', '--force', 'loop1'), { act: 'detach', devices: ['loop1'] });
+  t.match(action('--remove', 'loop1', 'loop2'), { act: 'remove', devices: ['loop1', 'loop2'] });
+  t.match(action('-L', 'loop1', 'x'), { act: 'create', device: 'loop1', noOverlap: true });
+  t.match(action('-f', '--loop-ref', 'a', 'x'), { act: 'create', setup: { reference: 'a' } });
   t.match(action('-D'), { act: 'detach-all' });
   t.match(action('-c', 'loop1'), { act: 'set-capacity', device: 'loop1' });
   t.match(action('--direct-io=off', 'loop1'), { act: 'adjust', directIo: false });
@@ -53,8 +57,9 @@ t.test('columns are chosen by name, added to the default ones, or all', async (t
   t.strictSame(columns('-O', 'name,Back-File'), ['NAME', 'BACK-FILE']);
   t.strictSame(columns('-l').length, 8);
   t.strictSame(columns('-l', '-O', '+MAJ:MIN').at(-1), 'MAJ:MIN');
-  t.strictSame(columns('-l', '--output-all').length, 12);
+  t.strictSame(columns('--output-all').length, 17, 'it lists by itself');
   t.strictSame(columns('--output-all', '-O', 'RO'), ['RO'], 'a list wins');
+  t.strictSame(columns('--output-all', '-O', '+RO').length, 18);
 });
 
 t.test('options of nbdloop’s own are kept apart', async (t) => {
@@ -70,16 +75,14 @@ t.test('what losetup refuses is refused with its words', async (t) => {
   const setupOnly =
     'the options --{sizelimit,partscan,read-only,show} are allowed during loop device setup only';
   const cases: [string[], string][] = [
-    [
-      ['-f', '-a'],
-      'mutually exclusive arguments: --detach-all --all --set-capacity --detach --find --associated',
-    ],
-    [['-l', '-d', 'x'], 'mutually exclusive arguments: --detach-all --set-capacity --detach --find --list'],
-    [['-J', '--raw'], 'mutually exclusive arguments: --json --raw'],
+    [['-f', '-a'], 'options --find and --all cannot be combined'],
+    [['-l', '-d', 'x'], 'options --list and --detach cannot be combined'],
+    [['--remove', '-f'], 'options --remove and --find cannot be combined'],
+    [['-d'], 'no loop device specified'],
+    [['--loop-ref', 'x', '-a'], 'the option --loop-ref is allowed during loop device setup only'],
+    [['-J', '--raw'], 'options --json and --raw cannot be combined'],
     [['-o', '10'], 'no loop device specified'],
-    [['-v'], 'no loop device specified'],
     [['-J', '-n'], 'no loop device specified'],
-    [['--output-all'], 'no loop device specified'],
     [['-a', '-o', '1'], 'the option --offset is not allowed in this context'],
     [['--sizelimit', '10', '-a'], setupOnly],
     [['--show', 'loop0'], setupOnly],

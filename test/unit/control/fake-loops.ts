@@ -25,6 +25,7 @@ const UNBOUND = {
   autoclear: false,
   partscan: false,
   directIo: false,
+  reference: null,
   backingInode: null,
   backingDevice: null,
   dioAlignment: 512,

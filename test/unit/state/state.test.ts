@@ -18,6 +18,7 @@ const DEVICE: DeviceState = {
     autoclear: true,
     partscan: false,
     directIo: false,
+    reference: 'disk',
   },
   attach: { by: 'netlink', connections: 4, timeout: 30, deadTimeout: 60 },
 };
