@@ -1,7 +1,7 @@
 /** Names of devices on the command line, and the socket of the daemon that has them. */
 
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { CONTROL_SOCKET, ControlClient, defaultRunDirectory } from '../control/client.js';
 import type { DeviceStatus } from '../control/messages.js';
 import { absolutePath } from '../file-name.js';
@@ -36,9 +36,13 @@ export function deviceNumber(word: string): number {
 /** How a listing names a device: its node while it is attached, else the export's name. */
 export const listedName = (device: Pick<DeviceStatus, 'node' | 'name'>): string => device.node ?? device.name;
 
-/** The same for a listing of losetup's, which tells when the node is missing in /dev although the kernel has the device. */
+/** The same for a listing of losetup's. */
 export const markedName = (device: Pick<DeviceStatus, 'node' | 'name'>): string =>
-  device.node === null || existsSync(device.node) ? listedName(device) : `${device.node} (lost)`;
+  isLost(device) ? `${device.node} (lost)` : listedName(device);
+
+/** The kernel has the device, and its node is missing in /dev. */
+export const isLost = ({ node }: Pick<DeviceStatus, 'node'>): boolean =>
+  node !== null && !existsSync(node) && existsSync(`/sys/class/block/${basename(node)}`);
 
 /** How `--show` names a device: its node while it is attached, else the URI that a client connects to. */
 export const shownName = (device: Pick<DeviceStatus, 'node' | 'name' | 'uris'>): string =>

@@ -11,6 +11,8 @@ export interface OptionSpec {
   readonly short?: string;
   readonly argument?: ArgumentSpec;
   readonly help: string;
+  /** Of a flag: what the words after it name. */
+  readonly words?: Completion;
 }
 
 export interface ArgumentSpec {

@@ -13,12 +13,14 @@ export const LOSETUP_OPTIONS = [
     group: 'commands',
     long: 'set-capacity',
     short: 'c',
+    words: 'device',
     help: 'take over the present size of the file of the device named',
   },
   {
     group: 'commands',
     long: 'detach',
     short: 'd',
+    words: 'device',
     help: 'let go of the files of the devices named',
   },
   { group: 'commands', long: 'detach-all', short: 'D', help: 'let go of the files of all devices' },
@@ -34,7 +36,6 @@ export const LOSETUP_OPTIONS = [
     short: 'L',
     help: 'never serve the same range of a file twice',
   },
-  { group: 'commands', long: 'remove', help: 'remove the devices named, which have no file' },
   {
     group: 'commands',
     long: 'associated',
@@ -94,6 +95,12 @@ export const LOSETUP_OPTIONS = [
   },
   { group: 'listing', long: 'raw', help: 'print the table with single blanks, for scripts' },
   { group: 'setup', long: 'show', help: 'print the device that was bound' },
+  {
+    group: 'commands',
+    long: 'remove',
+    words: 'device',
+    help: 'remove the devices named, which have no file',
+  },
   {
     group: 'nbdloop',
     long: 'exclusive',

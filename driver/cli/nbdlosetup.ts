@@ -7,7 +7,7 @@ import type { ConfigureRequest, DeviceStatus, MeantIdentity } from '../control/m
 import { absolutePath, readableName } from '../file-name.js';
 import { packageVersion } from '../version.js';
 import { commandLine } from './arguments.js';
-import { connectDaemon, deviceNumber, listedName, markedName, shownName } from './device-name.js';
+import { connectDaemon, deviceNumber, isLost, listedName, markedName, shownName } from './device-name.js';
 import { CliError, printError, reasonOf, runProgram, sentenceOf } from './fail.js';
 import { UsageError } from './getopt.js';
 import { losetupHelp } from './losetup-help.js';
@@ -279,8 +279,23 @@ async function change(
   return 0;
 }
 
+/** Tells what is not so any more that was: direct I/O which a block size has ended. */
+async function adjust(action: Of<'adjust'>, daemon: ControlClient): Promise<number> {
+  const number = deviceNumber(action.device);
+  const before = await daemon.device(number).catch(() => undefined);
+  await adjustOne(action, daemon);
+  const { warnings } = await daemon.device(number);
+  for (const warning of warnings) {
+    if (before?.warnings.includes(warning) !== true) warn(action.device, warning);
+  }
+  return 0;
+}
+
 /** A block size is set while direct I/O is off, which accepts more of them. */
-async function adjust({ device, blockSize, directIo }: Of<'adjust'>, daemon: ControlClient): Promise<number> {
+async function adjustOne(
+  { device, blockSize, directIo }: Of<'adjust'>,
+  daemon: ControlClient,
+): Promise<void> {
   const direct = (on: boolean) =>
     change(daemon, device, 'set direct io failed', (number) => daemon.directIo(number, on));
   if (directIo === false) await direct(false);
@@ -290,7 +305,6 @@ async function adjust({ device, blockSize, directIo }: Of<'adjust'>, daemon: Con
     );
   }
   if (directIo === true) await direct(true);
-  return 0;
 }
 
 /** After a failure, says so when the device's node is missing in /dev: that may be why, as far as its users see it. */
@@ -299,7 +313,7 @@ async function lostTold<T>(number: number, daemon: ControlClient, operation: () 
     return await operation();
   } catch (error) {
     const device = await daemon.device(number).catch(() => undefined);
-    if (device?.node != null && markedName(device) !== device.node) {
+    if (device !== undefined && isLost(device)) {
       const sentence = `device node ${device.node} is lost. You may use mknod(1) to recover it.`;
       process.stderr.write(`${PROGRAM}: ${sentence}\n`);
     }

@@ -63,7 +63,7 @@ export interface DeviceStatus {
   readonly dioAlignment: number;
   /** Grows at every change of the backing file. */
   readonly generation: number;
-  /** What was odd about the file when it was bound: sentences. */
+  /** What is odd about the file, or was asked for and is not so: sentences. */
   readonly warnings: readonly string[];
   /** `/dev/nbdN` while a kernel is attached. */
   readonly node: string | null;

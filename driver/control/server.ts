@@ -3,12 +3,13 @@
 import { chmod } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import swagger from '@fastify/swagger';
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { ControlContext } from './context.js';
 import { describeAll, deviceRoutes } from './device-routes.js';
 import { refusalOf, refuse } from './errors.js';
 import { EventStreams } from './event-stream.js';
 import { createMetrics } from './metrics.js';
+import { nearestRoutes, type Route } from './nearest-route.js';
 import { daemonInfo } from './schemas.js';
 
 /** Bodies of this API are a few hundred bytes. */
@@ -36,8 +37,9 @@ export async function createControlApp(context: ControlContext): Promise<Control
       raw.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     },
   });
+  const known = rememberRoutes(app);
   exactSizes(app);
-  errorAnswers(app, context);
+  errorAnswers(app, context, known);
   await app.register(swagger, {
     openapi: {
       info: {
@@ -51,6 +53,7 @@ export async function createControlApp(context: ControlContext): Promise<Control
   await app.register(async (routes) => {
     deviceRoutes(routes, context);
     observerRoutes(routes, context, streams);
+    optionsRoutes(routes, known);
   });
   await app.ready();
   return {
@@ -92,6 +95,8 @@ function observerRoutes(app: FastifyInstance, context: ControlContext, streams: 
   app.get(
     '/events',
     {
+      // Fastify's would run this one, which never ends.
+      exposeHeadRoute: false,
       schema: {
         summary: 'Device changes as they happen (server-sent events)',
         produces: ['text/event-stream'],
@@ -101,6 +106,9 @@ function observerRoutes(app: FastifyInstance, context: ControlContext, streams: 
       reply.hijack();
       streams.add(reply.raw);
     },
+  );
+  app.head('/events', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('text/event-stream').send(),
   );
   app.post(
     '/handover',
@@ -143,12 +151,41 @@ function observerRoutes(app: FastifyInstance, context: ControlContext, streams: 
 const LARGE_NUMBER =
   /(?<!\\)("(?:offset|sizeLimit|device|inode|birthTime|blockDevice)"\s*:\s*)(\d{16,40})(?=\s*[,}])/g;
 
-/** Takes numbers of 64 bits as they are. */
+/**
+ * Takes numbers of 64 bits as they are, and no bytes as no body where none is needed: scripts that use curl send its header
+ * with everything.
+ */
 function exactSizes(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) =>
-    parse(request, body.replace(LARGE_NUMBER, '$1"$2"'), done),
-  );
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '' && !needsBody(request)) done(null, undefined);
+    else void parse(request, body.replace(LARGE_NUMBER, '$1"$2"'), done);
+  });
+}
+
+function needsBody({ routeOptions }: FastifyRequest): boolean {
+  const { body } = (routeOptions.schema ?? {}) as { readonly body?: { readonly nullable?: boolean } };
+  return body !== undefined && body.nullable !== true;
+}
+
+/** Collects the routes that are added from now on; HEAD, which each GET has, goes without saying. */
+function rememberRoutes(app: FastifyInstance): Route[] {
+  const known: Route[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const name of [method].flat()) if (name !== 'HEAD') known.push({ method: name, url });
+  });
+  return known;
+}
+
+/** OPTIONS of every path tells what can be done with it. */
+function optionsRoutes(app: FastifyInstance, known: readonly Route[]): void {
+  for (const url of new Set(known.map((route) => route.url))) {
+    const methods = known.filter((route) => route.url === url).map(({ method }) => method);
+    const allow = [...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
+    app.options(url, { schema: { hide: true } }, async (_request, reply) =>
+      reply.status(204).header('allow', allow).send(),
+    );
+  }
 }
 
 /** The device that a request names in its path. */
@@ -158,15 +195,19 @@ function deviceIn(params: unknown): string | undefined {
 }
 
 /** Every error has the one shape, whoever found it: a route, the validation, the router, the body parser. */
-function errorAnswers(app: FastifyInstance, context: ControlContext): void {
+function errorAnswers(app: FastifyInstance, context: ControlContext, known: readonly Route[]): void {
   app.setErrorHandler(async (error, request, reply) => {
     const refusal = refusalOf(error, deviceIn(request.params));
     if (refusal.unexpected) context.log.error({ error, url: request.url }, 'a control request failed');
     return reply.status(refusal.status).send(refusal.body);
   });
   app.setNotFoundHandler(async (request, reply) => {
-    const { status, body } = refuse('ENOENT', `the control API has no ${request.method} ${request.url}`);
-    return reply.status(status).send(body);
+    const { near, allow } = nearestRoutes(request, known);
+    const there = near === undefined ? '' : `; the nearest is ${near}`;
+    const sentence = `the control API has no ${request.method} ${request.url}${there}`;
+    const { status, body } = refuse(allow.length === 0 ? 'ENOENT' : 'EOPNOTSUPP', sentence);
+    if (allow.length === 0) return reply.status(status).send(body);
+    return reply.status(405).header('allow', allow.join(', ')).send(body);
   });
 }
 

@@ -44,7 +44,7 @@ async function changeUnder(core: LoopCore, opened: BackingFile | LoopError, swap
   if (loopSize(before, present) !== loopSize(after, present)) {
     throw new LoopError('EINVAL', `${core.name} can't change to ${opened.path}: its size differs.`);
   }
-  const wanted: Binding = { ...present, file: opened, directIo: await startDirectIo(opened, present) };
+  const wanted: Binding = { ...present, file: opened, ...(await startDirectIo(opened, present)) };
   await using frozen = await core.queue.freeze();
   core.publish(frozen, wanted);
   swap.old = present.file;

@@ -2,7 +2,7 @@ import { LoopError } from '../errno.js';
 import type { BackingFile } from '../io/backing-file.js';
 import { startDirectIo } from './direct-io.js';
 import type { Binding, LoopCore } from './loop-core.js';
-import { checkedConfig, loopSize, referenceOf } from './parameters.js';
+import { checkedConfig, loopSize, referenceOf, SECTOR } from './parameters.js';
 import type { LoopConfig } from './types.js';
 import { needsValidateMutex, openBacking, validateFile } from './validate-file.js';
 
@@ -40,6 +40,7 @@ async function bindUnder(core: LoopCore, file: BackingFile, config: LoopConfig):
   }
   validateFile(core, file);
   const wanted = checkedConfig(core.name, config, file.dioAlignment);
+  const direct = await startDirectIo(file, wanted);
   const binding: Binding = {
     ...wanted,
     id: Symbol(file.path),
@@ -47,10 +48,17 @@ async function bindUnder(core: LoopCore, file: BackingFile, config: LoopConfig):
     reference: referenceOf(core.name, config.reference, file.path),
     file,
     size: loopSize(await file.size(), wanted),
-    directIo: await startDirectIo(file, wanted),
+    ...direct,
+    notes: [...sectorNotes(config, wanted), ...direct.notes],
   };
   // Sessions may have the unbound device open: their requests see all of the binding or nothing of it.
   await using frozen = await core.queue.freeze();
   core.publish(frozen, binding);
   core.enterState('bound');
+}
+
+/** Nobody chose a sector size, and direct I/O has chosen a larger one than is usual. */
+function sectorNotes(config: LoopConfig, { blockSize }: Pick<Binding, 'blockSize'>): string[] {
+  if (config.blockSize !== undefined || blockSize === SECTOR) return [];
+  return [`direct I/O needs sectors of ${blockSize} bytes here, so that it has them in place of ${SECTOR}`];
 }

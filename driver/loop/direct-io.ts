@@ -14,25 +14,36 @@ function obstacle(file: BackingFile, { offset, blockSize }: Layout): string | un
 }
 
 /**
- * Direct I/O as a new binding will have it: on where it was asked for and can be had, else silently off. The file
- * is not in use yet. loop.c: `loop_update_dio`.
+ * Direct I/O as a new binding will have it: on where it was asked for and can be had, else off, which the kernel does not
+ * tell and we do. The file is not in use yet. loop.c: `loop_update_dio`.
  */
 export async function startDirectIo(
   file: BackingFile,
   wanted: Layout & { readonly directIo: boolean },
-): Promise<boolean> {
-  if (!wanted.directIo || obstacle(file, wanted) !== undefined) return false;
+): Promise<Pick<Binding, 'directIo' | 'notes'>> {
+  if (!wanted.directIo) return { directIo: false, notes: [] };
+  const reason = obstacle(file, wanted) ?? (await refusalOf(file));
+  return reason === undefined
+    ? { directIo: true, notes: [] }
+    : { directIo: false, notes: [withoutDirectIo(reason)] };
+}
+
+async function refusalOf(file: BackingFile): Promise<string | undefined> {
   try {
     await file.setDirect(true);
-    return true;
+    return undefined;
   } catch {
-    return false;
+    return 'its file system refuses it';
   }
 }
 
-/** True when a bound device must give up direct I/O to take a new layout. */
-export const losesDirectIo = (binding: Binding, layout: Layout): boolean =>
-  binding.directIo && obstacle(binding.file, layout) !== undefined;
+const withoutDirectIo = (reason: string): string => `direct I/O was asked for and is off, as ${reason}`;
+
+/** Why a bound device must give up direct I/O to take a new layout, as a sentence; undefined when it need not. */
+export function lostDirectIo(binding: Binding, layout: Layout): string | undefined {
+  const reason = binding.directIo ? obstacle(binding.file, layout) : undefined;
+  return reason === undefined ? undefined : withoutDirectIo(reason);
+}
 
 /**
  * LOOP_SET_DIRECT_IO. Throws ENXIO when not bound, EINVAL when the file system refuses or offset or block size is
@@ -50,6 +61,6 @@ export const loopSetDio = (core: LoopCore, on: boolean): Promise<void> =>
     await binding.file.sync();
     await using frozen = await core.queue.freeze();
     await binding.file.setDirect(on);
-    core.publish(frozen, { ...binding, directIo: on });
+    core.publish(frozen, { ...binding, directIo: on, notes: [] });
     return 'change';
   });

@@ -17,6 +17,8 @@ export interface Binding extends Parameters {
   readonly file: BackingFile;
   /** Stays when the file is swapped or renamed. */
   readonly reference: string;
+  /** What the user may not expect of how it is bound: sentences. */
+  readonly notes: readonly string[];
   /** Bytes, whole sectors. */
   readonly size: number;
 }
@@ -226,7 +228,7 @@ export class LoopCore {
       backingDevice: binding?.file.identity.device ?? null,
       dioAlignment: binding?.file.dioAlignment ?? SECTOR,
       generation: this.#generation,
-      warnings: binding?.file.warnings ?? [],
+      warnings: binding === undefined ? [] : [...binding.file.warnings, ...binding.notes],
     };
   }
 }

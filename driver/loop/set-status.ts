@@ -1,4 +1,4 @@
-import { losesDirectIo } from './direct-io.js';
+import { lostDirectIo } from './direct-io.js';
 import type { Binding, LoopCore } from './loop-core.js';
 import { checkedBlockSize, checkedSettings, loopSize } from './parameters.js';
 import type { LoopSettings } from './types.js';
@@ -29,7 +29,9 @@ export const loopSetBlockSize = (core: LoopCore, bytes: number): Promise<void> =
   core.exclusive(async () => {
     const present = core.bound();
     const blockSize = checkedBlockSize(core.name, bytes);
-    return blockSize === present.blockSize ? undefined : replace(core, present, { ...present, blockSize });
+    return blockSize === present.blockSize
+      ? undefined
+      : replace(core, present, { ...present, blockSize, notes: [] });
   });
 
 /**
@@ -37,11 +39,13 @@ export const loopSetBlockSize = (core: LoopCore, bytes: number): Promise<void> =
  * given up (loop.c: `loop_update_dio`). Caller holds loMutex.
  */
 async function replace(core: LoopCore, present: Binding, wanted: Binding): Promise<'change' | undefined> {
-  const dropsDirectIo = losesDirectIo(present, wanted);
+  const lost = lostDirectIo(present, wanted);
+  const dropsDirectIo = lost !== undefined;
   if (dropsDirectIo) await present.file.sync();
   await using frozen = await core.queue.freeze();
   if (dropsDirectIo) await present.file.setDirect(false);
-  core.publish(frozen, { ...wanted, directIo: present.directIo && !dropsDirectIo });
+  const direct = dropsDirectIo ? { directIo: false, notes: [lost] } : {};
+  core.publish(frozen, { ...wanted, ...direct });
   return sameOutside(present, wanted) && !dropsDirectIo ? undefined : 'change';
 }
 

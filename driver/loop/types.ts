@@ -79,7 +79,7 @@ export interface LoopStatus {
   readonly dioAlignment: number;
   /** Grows with every change that the data path can see. */
   readonly generation: number;
-  /** What was odd about the file when it was bound: sentences for the user. */
+  /** What is odd about the file, or was asked for and is not so: sentences for the user. */
   readonly warnings: readonly string[];
 }
 

@@ -31,9 +31,10 @@ function valueCases(program: ProgramDoc): string {
   return scopes
     .flatMap((scope) =>
       scope.options
-        .filter((option) => option.argument !== undefined && option.argument.optional !== true)
+        .filter(({ argument, words }) => words !== undefined || isNeeded(argument))
         .map(
-          (option) => `    ${patterns(scope.name, option)}) ${offer(option.argument?.completes)}; return ;;`,
+          (option) =>
+            `    ${patterns(scope.name, option)}) ${offer(option.words ?? option.argument?.completes)}; return ;;`,
         ),
     )
     .concat(
@@ -48,6 +49,9 @@ function valueCases(program: ProgramDoc): string {
     )
     .join('\n');
 }
+
+const isNeeded = (argument: OptionSpec['argument']): boolean =>
+  argument !== undefined && argument.optional !== true;
 
 const patterns = (scope: string, { short, long }: OptionSpec): string =>
   [`${scope}:--${long}`, ...(short === undefined ? [] : [`${scope}:-${short}`])].join('|');

@@ -122,7 +122,7 @@ const asLosetup = (text: string): string =>
 
 t.test(
   'command lines are understood, or refused, as by the losetup that is installed',
-  { skip },
+  { skip, timeout: 200_000 },
   async (t) => {
     using dir = new TempDir();
     const file = makeSparseFile(dir.file('a.img'), MIB);
@@ -306,3 +306,39 @@ t.test('a file that grew, was removed, or overlaps is treated as losetup treats 
   ];
   t.equal(ours.stdout.includes(file), theirs.stdout.includes(file), 'the name of a removed file');
 });
+
+t.test(
+  'direct I/O that is off although it was asked for, and sectors it has changed, are told on standard error',
+  { skip },
+  async (t) => {
+    using dir = new TempDir();
+    const file = makeSparseFile(dir.file('a.img'), 4 * MIB);
+    await using daemon = await Daemon.start();
+    const words = ['--no-attach', '-f', '--show', '-J', '--direct-io', '-o', '100'];
+    const off = await daemon.cli('nbdlosetup', ...words, file);
+    t.equal(off.status, 0, 'as with losetup it is bound all the same');
+    t.match(
+      off.stderr,
+      /a\.img: Warning: direct I\/O was asked for and is off, as the offset 100 is not a multiple of \d+\./,
+    );
+    t.match((await daemon.client.device(0)).warnings, [/direct I\/O/], 'the API tells it, too');
+    await using disk = await KernelLoop.attach('-b', '4096', file);
+    const large = await daemon.cli('nbdlosetup', '--no-attach', 'loop1', '--direct-io', disk.path);
+    t.equal((await daemon.client.device(1)).blockSize, 4096);
+    t.match(
+      large.stderr,
+      /Warning: direct I\/O needs sectors of 4096 bytes here, so that it has them in place of 512\./,
+    );
+    t.equal((await daemon.client.device(1)).directIo, true);
+    const small = await daemon.cli('nbdlosetup', '-b', '512', 'loop1');
+    t.match(
+      small.stderr,
+      /loop1: Warning: direct I\/O was asked for and is off, as the block size 512 is below 4096\.\n$/,
+    );
+    t.strictSame((await daemon.client.device(1)).directIo, false);
+    await daemon.cliOk('nbdlosetup', '-b', '4096', '--direct-io', 'loop1');
+    t.strictSame((await daemon.client.device(1)).warnings, [], 'what is so again is told no more');
+    const quiet = await daemon.cli('nbdlosetup', '--no-attach', 'loop2', '--direct-io', '-b', '4096', file);
+    t.equal(quiet.stderr, '', 'what is as asked is not told');
+  },
+);

@@ -1,5 +1,6 @@
+import { readdirSync } from 'node:fs';
 import t from 'tap';
-import { deviceNumber, listedName, shownName } from '../../../driver/cli/device-name.js';
+import { deviceNumber, listedName, markedName, shownName } from '../../../driver/cli/device-name.js';
 import { CliError, sentenceOf } from '../../../driver/cli/fail.js';
 import { daemonFlags, listenAddress, nbdloopdProgram } from '../../../driver/cli/nbdloopd-program.js';
 import { quantile } from '../../../driver/cli/top.js';
@@ -69,4 +70,12 @@ t.test('numbers for people', async (t) => {
   t.equal(quantile([0, 0, 0], 0.5), null);
   t.equal(quantile([0, 0, 98, 0, 2], 0.5), '<4 us');
   t.equal(quantile([0, 0, 98, 0, 2], 0.99), '<16 us');
+});
+
+t.test('a device of the kernel whose node is missing in /dev is listed as lost', async (t) => {
+  const [known = ''] = readdirSync('/sys/class/block');
+  t.equal(markedName({ node: `/nonexistent/${known}`, name: 'loop0' }), `/nonexistent/${known} (lost)`);
+  t.equal(markedName({ node: '/nonexistent/none', name: 'loop0' }), '/nonexistent/none');
+  t.equal(markedName({ node: '/dev/null', name: 'loop0' }), '/dev/null');
+  t.equal(markedName({ node: null, name: 'loop0' }), 'loop0');
 });

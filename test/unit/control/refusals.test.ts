@@ -131,3 +131,50 @@ t.test('what looks like a size inside a string stays as it is', async (t) => {
   await send('PATCH', BACKING, JSON.stringify({ file: path }));
   t.equal(file, path);
 });
+
+t.test('an empty body counts as none where none is needed, whatever the header says', async (t) => {
+  const { server } = await setUp();
+  t.teardown(() => server.close());
+  const send = (method: 'POST' | 'DELETE' | 'PUT', url: string) =>
+    server.app.inject({ method, url, headers: { 'content-type': 'application/json' } });
+  t.equal((await send('POST', '/devices')).statusCode, 201);
+  t.equal((await send('DELETE', '/devices/1')).statusCode, 204);
+  t.equal((await send('POST', '/devices/0/attach')).json().errno, 'ENXIO', 'its turn comes');
+  t.match((await send('PUT', BACKING)).json(), { errno: 'EINVAL', message: /body of the request/ });
+});
+
+t.test('HEAD answers as GET does, without its body, and OPTIONS tells what a path takes', async (t) => {
+  const { server } = await setUp();
+  t.teardown(() => server.close());
+  for (const url of ['/devices', '/devices/0', '/daemon', '/metrics', '/events', '/openapi.json']) {
+    const head = await server.app.inject({ method: 'HEAD', url });
+    t.equal(head.statusCode, 200, url);
+    t.equal(head.body, '', url);
+  }
+  const options = await server.app.inject({ method: 'OPTIONS', url: '/devices/0/backing' });
+  t.equal(options.statusCode, 204);
+  t.equal(options.headers.allow, 'PUT, PATCH, DELETE, OPTIONS');
+  t.equal(
+    (await server.app.inject({ method: 'OPTIONS', url: '/devices' })).headers.allow,
+    'GET, POST, HEAD, OPTIONS',
+  );
+});
+
+t.test('a path or a method that is not there names the nearest one', async (t) => {
+  const { server } = await setUp();
+  t.teardown(() => server.close());
+  const cases: ['GET' | 'PUT' | 'POST' | 'DELETE', string, number, string][] = [
+    ['GET', '/device', 404, '; the nearest is GET /devices'],
+    ['GET', '/devices/loop0', 400, ''],
+    ['PUT', '/devices/0/baking', 404, '; the nearest is PUT /devices/N/backing'],
+    ['DELETE', '/devices/0/bakcing?force=true', 404, '; the nearest is DELETE /devices/N/backing'],
+    ['POST', '/devices/0/direct-io', 405, '; the nearest is PUT /devices/N/direct-io'],
+    ['GET', '/something/else/entirely', 404, ''],
+  ];
+  for (const [method, url, status, near] of cases) {
+    const answer = await server.app.inject({ method, url });
+    t.equal(answer.statusCode, status, `${method} ${url}`);
+    if (status !== 400) t.equal(answer.json().message, `the control API has no ${method} ${url}${near}`);
+    if (status === 405) t.equal(answer.headers.allow, 'PUT, OPTIONS');
+  }
+});

@@ -67,7 +67,7 @@ t.test('every refusal is an errno and a sentence', async (t) => {
     ['GET', '/devices/7', undefined, 404, 'ENODEV'],
     ['GET', '/devices/x', undefined, 400, 'EINVAL'],
     ['GET', '/nothing', undefined, 404, 'ENOENT'],
-    ['PATCH', '/devices', undefined, 404, 'ENOENT'],
+    ['PATCH', '/devices', undefined, 405, 'EOPNOTSUPP'],
     ['POST', '/devices/find', { file: '/missing' }, 422, 'EBADF'],
     ['POST', '/devices/find', { file: 'relative' }, 400, 'EINVAL'],
     ['POST', '/devices/find', { file: '/a\u0000b' }, 400, 'EINVAL'],
