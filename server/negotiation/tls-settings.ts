@@ -51,7 +51,7 @@ export const loadTls = (files: TlsFiles): TlsOptions | undefined => {
   const options: TlsOptions = {
     minVersion: 'TLSv1.2',
     ...(cert !== undefined && key !== undefined && { cert: read(cert), key: read(key) }),
-    ...(ca !== undefined && { ca: read(ca), requestCert: true, rejectUnauthorized: true }),
+    ...(ca !== undefined && { ca: read(ca), requestCert: true }),
     ...(crl !== undefined && { crl: read(crl) }),
     ...(keys !== undefined && pskOptions(keys, cert === undefined ? 'only PSK' : 'also PSK')),
   };
@@ -72,12 +72,22 @@ const USERS = new WeakMap<TlsOptions, ReadonlySet<string>>();
 export const hasPskUser = (options: TlsOptions, user: string): boolean =>
   USERS.get(options)?.has(user) ?? false;
 
-/** Who the client of a pre-shared key said to be: OpenSSL goes on only with a client that has that key. */
+/**
+ * The handshake went by a pre-shared key, so the client has it. In TLS 1.3 that is a resumption without a session before;
+ * a real one there is not, since each connection has a server, and so ticket keys, of its own (`acceptTls`).
+ */
+export const hasProvedKey = (secure: TLSSocket): boolean =>
+  secure.getProtocol() === 'TLSv1.3' ? secure.isSessionReused() : secure.getCipher().name.includes('PSK');
+
+/**
+ * Who the client of a pre-shared key said to be. Said only: OpenSSL asks for the key of a name, and then goes on by
+ * certificate where client and server agree on a suite that the key can't be used with.
+ */
 const PSK_CLIENTS = new WeakMap<TLSSocket, string>();
 
 /** What a client has shown in its TLS handshake, which is over: a certificate only where it was verified. */
 export const identityOf = (secure: TLSSocket): Identity => {
-  const psk = PSK_CLIENTS.get(secure);
+  const psk = hasProvedKey(secure) ? PSK_CLIENTS.get(secure) : undefined;
   const certificate = secure.authorized ? secure.getPeerX509Certificate() : undefined;
   return {
     ...(psk !== undefined && { psk }),
