@@ -44,9 +44,10 @@ export function startPrepared(): void {
     Math.max(POOL_THREADS, Number(process.env.UV_THREADPOOL_SIZE) || 0),
   );
   try {
-    const libc = (createRequire(import.meta.url)('koffi') as typeof import('koffi')).load('libc.so.6');
+    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+    const libc = koffi.load('libc.so.6');
     const isMarked = wantsMark && markThread(libc);
-    if (isPoolSmall || isMarked) startAgain(libc);
+    if (isPoolSmall || isMarked) startAgain(koffi, libc);
   } catch {
     // Whoever needs koffi more than this says what is the matter with it.
   }
@@ -64,14 +65,16 @@ function markThread(libc: Library): boolean {
   return prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) === 0 && isIoFlusher();
 }
 
-/** Returns where it failed. */
-function startAgain(libc: Library): void {
+/** With the very bytes it was started with: Node's own words lose those that are no UTF-8. Returns where it failed. */
+function startAgain(koffi: typeof import('koffi'), libc: Library): void {
   const fcntl = libc.func('int fcntl(int fd, int command, int argument)') as Call<number[]>;
   for (const fd of inheritedDescriptors()) fcntl(fd, F_SETFD, 0);
-  const execv = libc.func('int execv(const char *path, const char **words)') as Call<
-    [string, (string | null)[]]
-  >;
-  execv(process.execPath, [process.argv0, ...process.execArgv, ...process.argv.slice(1), null]);
+  const execv = libc.func('int execv(const char *path, const void *words)') as Call<[string, BigUint64Array]>;
+  // Words that each end with a zero, one behind the other; then their addresses, and a last one of 0.
+  const bytes = readFileSync('/proc/self/cmdline');
+  const at = koffi.address(bytes);
+  const starts = [0, ...Array.from(bytes.keys()).filter((i) => i > 0 && bytes[i - 1] === 0)];
+  execv(process.execPath, BigUint64Array.from([...starts.map((start) => at + BigInt(start)), 0n]));
 }
 
 /** What the program was started with and may use: Node made all of them close-on-exec. */

@@ -9,7 +9,7 @@ import { makeSparseFile, TempDir } from '../helpers/temp.js';
 import { skipBecause, skipUnless, tool } from '../helpers/tools.js';
 import { until } from '../helpers/until.js';
 
-t.setTimeout(240_000);
+t.setTimeout(290_000);
 
 const MIB = 1 << 20;
 const program = (name: string): string => new URL(`../../bin/${name}.js`, import.meta.url).pathname;
@@ -21,11 +21,10 @@ const needsRoot =
 /** Runs a script with `lo` for nbdlosetup of this daemon; its standard output, byte for byte. */
 async function shell(daemon: Daemon, dir: TempDir, script: string, under: string[] = []): Promise<Buffer> {
   const output = dir.file('output');
-  const text = `lo() { '${process.execPath}' '${program('nbdlosetup')}' "$@"; }\nset -e\n${script}`;
+  const text = `exec > '${output}'; lo() { '${process.execPath}' '${program('nbdlosetup')}' "$@"; }\nset -e\n${script}`;
   const [first = '', ...rest] = [...under, 'sh', '-c', text];
   const ended = await run(first, rest, {
     env: { NBDLOOP_CONTROL: daemon.control, LC_ALL: 'C.UTF-8' },
-    outputFile: output,
   });
   if (ended.status !== 0) throw new Error(describeFailure('sh', [script], ended));
   return readFileSync(output);
