@@ -4,9 +4,9 @@ import { mkdir, open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { type AccessSettings, serverAccess } from '../server/access.js';
 import { descriptorLimit } from '../server/descriptors.js';
-import { NbdServer, type ServerAccess } from '../server/server.js';
-import { type AccessSettings, serverAccess } from './access.js';
+import { NbdServer } from '../server/server.js';
 import { type Claim, claimSocket } from './control/claim.js';
 import type { ControlContext } from './control/context.js';
 import type { DaemonInfo } from './control/messages.js';
@@ -305,7 +305,8 @@ const hasAttached = (loops: LoopControl, kernel: KernelParts | undefined): boole
 function reloadOf(options: DaemonOptions, server: NbdServer, log: Logger): Reload {
   const parts = {
     reread: options.reread ?? (() => options),
-    apply: (access: ServerAccess, revoked: 'stay' | 'drop') => server.reconfigure(access, revoked),
+    apply: (settings: AccessSettings) =>
+      server.reconfigure(serverAccess(settings), settings.dropRevoked === true ? 'drop' : 'stay'),
     files: options.settingsFiles ?? [],
     log,
   };

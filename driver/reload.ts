@@ -2,8 +2,7 @@
 
 import { type FSWatcher, realpathSync, watch } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import type { ServerAccess } from '../server/server.js';
-import { type AccessSettings, serverAccess } from './access.js';
+import type { AccessSettings } from '../server/access.js';
 
 export interface ReloadLog {
   info(fields: object, message: string): void;
@@ -14,7 +13,8 @@ export interface ReloadLog {
 export interface ReloadParts {
   /** What is asked for now; throws where that cannot be read. */
   readonly reread: () => AccessSettings;
-  readonly apply: (access: ServerAccess, revoked: 'stay' | 'drop') => Promise<void>;
+  /** Puts them in force, or throws why that cannot be, with those before still in force. */
+  readonly apply: (settings: AccessSettings) => Promise<void>;
   /** More files than those that the settings name. */
   readonly files: readonly string[];
   readonly log: ReloadLog;
@@ -64,7 +64,7 @@ export class Reload {
     const { parts } = this;
     try {
       const settings = parts.reread();
-      await parts.apply(serverAccess(settings), settings.dropRevoked === true ? 'drop' : 'stay');
+      await parts.apply(settings);
       this.#settings = settings;
       this.#state = { loadedAt: new Date().toISOString(), error: null };
       parts.log.info({}, 'settings were read anew');

@@ -2,13 +2,14 @@
 import { chmod, chown } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import type { ServerAccess } from './access.js';
 import { descriptorLimit, lacksDescriptors } from './descriptors.js';
 import type { ExportTable, OpenedExport } from './export.js';
-import { type Handshake, hangUp, type ServerTls, shakeHands } from './handshake.js';
+import { type Handshake, hangUp, shakeHands } from './handshake.js';
 import { DEFAULT_SERVER_LIMITS, negotiationLimits, type ServerLimits } from './limits.js';
 import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
-import { accessOf, type Identity, type Permission, permittedExports } from './negotiation/permissions.js';
+import { accessOf, type Identity, permittedExports } from './negotiation/permissions.js';
 import { hasPskUser, identityOf } from './negotiation/tls-settings.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
@@ -20,6 +21,7 @@ import type { AdoptedStream, StreamHost } from './stream/stream-host.js';
 import { duplicate } from './system/sockets.js';
 import { TransmissionFlag } from './wire/constants.js';
 
+export type { ServerAccess } from './access.js';
 export type { ServerTls } from './handshake.js';
 export type { ServerLimits } from './limits.js';
 export type { ConnectionInfo } from './peers.js';
@@ -44,16 +46,6 @@ export interface NbdServerOptions {
   readonly access: ServerAccess;
   /** A reactor died of a bug of ours. */
   readonly onFailure: (error: Error) => void;
-}
-
-/** Who may connect, to what, and how much of it: what `reconfigure` changes while the server runs. */
-export interface ServerAccess {
-  readonly limits?: Partial<ServerLimits>;
-  /** Addresses and networks that may connect over TCP; absent or empty: all. */
-  readonly allow?: readonly string[];
-  readonly tls?: ServerTls | undefined;
-  /** What TLS clients may use; absent or empty: everything. Otherwise TCP clients without TLS may use nothing. */
-  readonly permissions?: readonly Permission[];
 }
 
 /** What clients of a listener may do with any export. */

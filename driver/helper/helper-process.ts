@@ -1,7 +1,7 @@
 /** The program of the helper process: does what it is asked, many things at a time, until the daemon is gone. */
 
 import { type ErrnoName, errnoName, LoopError } from '../errno.js';
-import type { Answer, Question } from './helper.js';
+import type { Answer, Question } from './messages.js';
 import { TASKS } from './tasks.js';
 
 /** It ends with the daemon, not before. */

@@ -7,7 +7,8 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type ErrnoName, LoopError } from '../errno.js';
+import { LoopError } from '../errno.js';
+import type { Answer, Question } from './messages.js';
 import type { Tasks } from './tasks.js';
 
 const PROGRAM = fileURLToPath(new URL('./helper-process.js', import.meta.url));
@@ -19,18 +20,6 @@ const MAX_STUCK = 16;
 const IDLE_MS = 60_000;
 /** Until it can be asked: a program starts, on a machine that may be busy, milliseconds. */
 const START_MS = 60_000;
-
-export interface Question {
-  readonly id: number;
-  readonly task: keyof Tasks;
-  readonly argument: unknown;
-}
-
-export type Answer =
-  /** The first one: from here on it answers questions. */
-  | 'ready'
-  | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly errno: ErrnoName; readonly message: string };
 
 interface Waiting {
   /** Counts from now on: the helper has the question. */

@@ -50,7 +50,7 @@ t.test('listen addresses', async (t) => {
   for (const text of ['', 'a:b', '::1:5', 'a:70000', 'a b:1'])
     t.throws(() => listenAddress(text), { message: 'It is not HOST:PORT.' }, text);
   const flags = (...words: string[]) => daemonFlags(nbdloopdProgram, words);
-  t.equal(flags().listen, undefined);
+  t.strictSame(flags().listen, []);
   t.strictSame(flags('--listen', 'none').listen, []);
   t.equal(flags('--listen', 'a:1', '--listen', 'b:2').listen?.length, 2);
   t.strictSame(flags('--device', 'a', '--device', 'b').device, ['a', 'b']);

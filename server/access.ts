@@ -1,10 +1,10 @@
 /** Who may connect, as the user says it, and its change while the daemon runs. */
 
 import type { TlsOptions } from 'node:tls';
-import { type Permission, parsePermission } from '../server/negotiation/permissions.js';
-import { loadTls, type TlsFiles } from '../server/negotiation/tls-settings.js';
-import type { ServerAccess, ServerLimits, ServerTls } from '../server/server.js';
-import { LoopError } from './errno.js';
+import type { ServerTls } from './handshake.js';
+import type { ServerLimits } from './limits.js';
+import { type Permission, parsePermission } from './negotiation/permissions.js';
+import { loadTls, type TlsFiles, TlsSettingsError } from './negotiation/tls-settings.js';
 
 /** Files, and whether clients may do without. */
 export interface TlsSettings extends TlsFiles {
@@ -32,12 +32,22 @@ export interface AccessSettings {
   readonly maxPayload?: number;
 }
 
+/** Who may connect, to what, and how much of it: what `reconfigure` changes while the server runs. */
+export interface ServerAccess {
+  readonly limits?: Partial<ServerLimits>;
+  /** Addresses and networks that may connect over TCP; absent or empty: all. */
+  readonly allow?: readonly string[];
+  readonly tls?: ServerTls | undefined;
+  /** What TLS clients may use; absent or empty: everything. Otherwise TCP clients without TLS may use nothing. */
+  readonly permissions?: readonly Permission[];
+}
+
 /** Reads the files. Throws, with an errno and a sentence, where they cannot be used. */
 export function serverAccess(settings: AccessSettings): ServerAccess {
   const { allow = [], tlsAllow = [] } = settings;
   const tls = tlsOf(settings);
   if (tls === undefined && tlsAllow.length > 0) {
-    throw new LoopError('EINVAL', '--tls-allow needs TLS: it goes by what a client shows there');
+    throw new TlsSettingsError('EINVAL', '--tls-allow needs TLS: it goes by what a client shows there');
   }
   return { limits: limitsOf(settings), allow, tls, permissions: tlsAllow.map(permissionOf) };
 }
@@ -45,14 +55,15 @@ export function serverAccess(settings: AccessSettings): ServerAccess {
 function permissionOf(text: string): Permission {
   const permission = parsePermission(text);
   if (permission !== undefined) return permission;
-  throw new LoopError('EINVAL', `'${text}' is not EXPORT[:ro]=psk:USER, =dn:SUBJECT or =san:NAME`);
+  throw new TlsSettingsError('EINVAL', `'${text}' is not EXPORT[:ro]=psk:USER, =dn:SUBJECT or =san:NAME`);
 }
 
 function tlsOf({ tls }: AccessSettings): ServerTls | undefined {
   const { isRequired = false, ...files } = tls ?? {};
   const options: TlsOptions | undefined = loadTls(files);
   if (options !== undefined) return { options, isRequired };
-  if (isRequired) throw new LoopError('EINVAL', 'TLS cannot be required without a certificate or a key file');
+  if (isRequired)
+    throw new TlsSettingsError('EINVAL', 'TLS cannot be required without a certificate or a key file');
   return undefined;
 }
 
