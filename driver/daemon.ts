@@ -1,6 +1,6 @@
 /** The composition root: loop devices, NBD server, control API, and their life from start to drain. */
 
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
@@ -15,6 +15,7 @@ import { type SocketPaths, socketPaths } from './control/socket-paths.js';
 import { type Addresses, exportUris } from './control/uris.js';
 import { openableCpuLatency } from './cpu-latency.js';
 import { absolutePath } from './file-name.js';
+import { sameFile } from './io/file-identity.js';
 import { identityOfName } from './io/named-file.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
@@ -30,6 +31,7 @@ import { lockMemory, OomShield } from './memory.js';
 import { isIoFlusher } from './process-start.js';
 import { DATA_PATH } from './queue/data-path.js';
 import { Reload } from './reload.js';
+import type { Recovery, Unrecovered } from './state/recovery.js';
 import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
 
@@ -55,6 +57,8 @@ export interface DaemonOptions extends AccessSettings {
    * the next daemon.
    */
   readonly handover?: boolean;
+  /** At the end exports are forgotten, and their numbers free, but for those of devices that the kernel has. */
+  readonly forget?: boolean;
   /** Threads that serve connections. */
   readonly reactors?: number;
   /** Idle processors are kept awake while a lone client is busy. */
@@ -79,6 +83,8 @@ export interface Daemon {
   readonly loops: LoopControl;
   readonly addresses: Addresses;
   readonly controlPath: string | null;
+  /** Devices of the daemon before that could not be brought back. */
+  unrecovered(): readonly Unrecovered[];
   /** Resolves when another daemon asks to take over: `drain` then leaves it everything. */
   readonly successor: Promise<void>;
   uris(name: string): readonly string[];
@@ -159,8 +165,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     undo.push(() => claim.release());
   }
 
-  await bindFiles(loops, options);
-  await kernel?.keeper.save();
+  await bindFiles({ loops, recovery: kernel?.recovery, log }, options);
   const listeners = await listen(server, {
     unix: unixListener(options, paths),
     activated: options.activated ?? [],
@@ -174,6 +179,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   // A client may say what it wants meanwhile; its requests wait for the threads.
   await server.ready();
   if (options.mlock === true) lockMemory();
+  await kernel?.recovery.attachAgain();
   const uris = (name: string): readonly string[] => exportUris(addresses, name);
   const startedAt = new Date().toISOString();
   const successor = new Successor(options.handover === true);
@@ -194,6 +200,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
       : await listenControl(paths.control, {
           loops,
           attachments: kernel.attachments,
+          recovery: kernel.recovery,
           log,
           uris,
           lockdep: () => order.snapshot(),
@@ -215,7 +222,9 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
       for (const claim of claims) claim.release();
       return;
     }
-    await kernel?.leave();
+    await kernel?.leave({ forget: options.forget === true }).catch((err: unknown) => {
+      log.error({ err }, 'the next daemon finds the devices as they were');
+    });
     const deadline = performance.now() + timeoutMs;
     await Promise.all([server.drain(timeoutMs), control?.close()]);
     // The last sessions may have left clears behind. Files are free, then the state is, for the daemon after this one.
@@ -228,6 +237,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     addresses,
     controlPath: paths.control,
     successor: successor.appeared,
+    unrecovered: () => kernel?.recovery.list() ?? [],
     uris,
     reload: () => reload.now(),
     drain: (timeoutMs) => {
@@ -327,17 +337,29 @@ function guardOf({ tls, allow = [], insecure = false }: DaemonOptions): Guard {
   return { tls: tls?.isRequired === true ? 'required' : isOn ? 'optional' : 'off', allow, insecure };
 }
 
-async function bindFiles(loops: LoopControl, options: DaemonOptions): Promise<void> {
+interface Binder {
+  readonly loops: LoopControl;
+  readonly recovery: Recovery | undefined;
+  readonly log: Logger;
+}
+
+/**
+ * Binds what the command line names and the daemon before this one did not have. A device that could not be brought
+ * back waits for its file: what has that name by now gets no other number, or its clients would not know.
+ */
+async function bindFiles({ loops, recovery, log }: Binder, options: DaemonOptions): Promise<void> {
   const files = options.devices.map(absolutePath);
   if (files.length === 0 && options.demonstrate) files.push(await demonstrationDisk());
-  const present = loops.devices().map((device) => device.snapshot());
+  const present = loops.devices().flatMap((device) => device.identity ?? []);
   for (const file of files) {
-    const found = await identityOfName(file).catch(() => undefined);
-    const isBound = present.some(
-      ({ backingInode, backingDevice }) => backingInode === found?.inode && backingDevice === found?.device,
-    );
-    // The daemon before this one may have left it bound.
-    if (found === undefined || !isBound) await loops.findAndConfigure({ file });
+    const identity = await identityOfName(file).catch(() => undefined);
+    const path = await realpath(file).catch(() => file);
+    const waiting = recovery?.waitsFor(path, identity);
+    if (waiting !== undefined)
+      log.error({ device: waiting.name, file }, 'the file is not bound: its device is down');
+    else if (identity === undefined || !present.some((one) => sameFile(one, identity))) {
+      await loops.findAndConfigure({ file });
+    }
   }
 }
 

@@ -11,8 +11,9 @@ import { NetlinkAttacher } from './kernel/netlink-attacher.js';
 import type { NetlinkHost } from './kernel/netlink-device.js';
 import { type LoopExports, refusing } from './loop/exports.js';
 import type { LoopControl } from './loop/loop-control.js';
-import { type RecoveryLog, recover, StateKeeper } from './state/recovery.js';
+import { Recovery } from './state/recovery.js';
 import type { StateDirectory } from './state/state-directory.js';
+import { type KeeperLog, StateKeeper } from './state/state-keeper.js';
 import { takeState } from './state/take-over.js';
 
 export interface KernelPartsOptions {
@@ -25,7 +26,7 @@ export interface KernelPartsOptions {
   readonly loops: LoopControl;
   readonly exports: LoopExports;
   readonly server: NbdServer;
-  readonly log: RecoveryLog & NetlinkHost['log'];
+  readonly log: KeeperLog & NetlinkHost['log'];
   /** Where a client on this machine connects. */
   readonly endpoint: () => Endpoint | undefined;
 }
@@ -33,14 +34,15 @@ export interface KernelPartsOptions {
 export class KernelParts {
   private constructor(
     readonly attachments: Attachments,
-    readonly keeper: StateKeeper,
+    readonly recovery: Recovery,
+    private readonly keeper: StateKeeper,
     private readonly link: KernelLink,
     private readonly state: StateDirectory,
   ) {}
 
   /** Brings back what the daemon before this one left; from then on the state is kept up to date. */
   static async start(options: KernelPartsOptions): Promise<KernelParts> {
-    const { loops, exports, server, log, endpoint } = options;
+    const { loops, log, endpoint } = options;
     const link = new KernelLink();
     const state = await takeState({
       path: options.stateDirectory,
@@ -50,26 +52,32 @@ export class KernelParts {
         await options.prepare();
       },
     });
-    if (state.previous.devices.some(({ attach }) => attach !== null)) link.start();
+    if (state.devices.some(({ attach }) => attach !== null)) link.start();
     const attachments: Attachments = new Attachments({
       attachers: [
-        new NetlinkAttacher({ link, log, daemonId: state.daemonId, ...kernelServing(server, exports) }),
+        new NetlinkAttacher({ link, log, daemonId: state.daemonId, ...kernelServing(options) }),
         new NbdClientAttacher(endpoint, link),
       ],
       describe: (device) => loops.device(device).describe(),
-      onChange: () => keeper.save(),
+      record: (device, record) => keeper.attached(device, record),
       log,
     });
     link.events.on('mounts', () => attachments.mountsChanged());
-    await recover({ state, loops, attachments, log });
-    const keeper = new StateKeeper({ state, loops, attachments, log });
-    return new KernelParts(attachments, keeper, link, state);
+    const keeper: StateKeeper = new StateKeeper({ state, loops, attachments, log });
+    loops.recordIn(keeper);
+    const recovery = new Recovery({ state, keeper, loops, attachments, log });
+    await recovery.run();
+    return new KernelParts(attachments, recovery, keeper, link, state);
   }
 
-  /** Before the drain: idle devices are detached, those in use stay for the next daemon. */
-  async leave(): Promise<void> {
+  /**
+   * Before the drain: idle devices are taken out of the kernel, and all of them, with their numbers and files, are left to
+   * the next daemon; with `forget` only those that the kernel has.
+   */
+  async leave(options: { readonly forget: boolean }): Promise<void> {
+    const attached = this.keeper.stop();
     await this.attachments.close();
-    await this.keeper.stop();
+    await this.keeper.leave(attached, options);
   }
 
   /** In place of it: every device stays, and its sockets wait for the next daemon. */
@@ -84,15 +92,30 @@ export class KernelParts {
   }
 }
 
-/** Opens exports for the kernel, and serves them on sockets that need no handshake. */
-function kernelServing(server: NbdServer, exports: LoopExports): Pick<NetlinkHost, 'serve' | 'refuse'> {
+/**
+ * Opens exports for the kernel, and serves them on sockets that need no handshake. What is open stays bound, but by force:
+ * so the binding is looked at then.
+ */
+function kernelServing({
+  server,
+  exports,
+  loops,
+}: KernelPartsOptions): Pick<NetlinkHost, 'serve' | 'refuse'> {
   const found = (name: string): Export => {
     const one = exports.find(name);
     if (one === undefined) throw new LoopError('ENODEV', `there is no device ${name}`);
     return one;
   };
   return {
-    serve: async (name, { fd, leftover }) => server.serveSocket(fd, await found(name).open(), leftover),
-    refuse: (name, { fd, leftover }) => server.serveSocket(fd, refusing(found(name).info()), leftover),
+    serve: async ({ exportName, device, binding }, { fd, leftover }) => {
+      const opened = await found(exportName).open();
+      if (loops.device(device).snapshot().uuid !== binding) {
+        await opened.release();
+        throw new LoopError('ESTALE', `${exportName} is not what the kernel has attached`);
+      }
+      return server.serveSocket(fd, opened, leftover);
+    },
+    refuse: ({ exportName }, { fd, leftover }) =>
+      server.serveSocket(fd, refusing(found(exportName).info()), leftover),
   };
 }

@@ -1,8 +1,9 @@
 /** nbdloop's commands: definitions for commander, from which --help, man page and completions are made too. */
 
+import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { AttachMethod, AttachRequest } from '../control/messages.js';
+import type { AttachMethod, AttachRequest, RecoverRequest } from '../control/messages.js';
 import { packageVersion } from '../version.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
@@ -10,7 +11,7 @@ import { mountFile } from './mount.js';
 import { makeMissingNodes } from './node.js';
 import { print } from './print.js';
 import { serve } from './serve.js';
-import { daemonText, devicesText, eventText } from './status.js';
+import { daemonText, devicesText, eventText, unrecoveredText } from './status.js';
 import { topText } from './top.js';
 
 interface Common {
@@ -34,6 +35,7 @@ export function nbdloopProgram(): Command {
     addServe,
     addAttach,
     addDetach,
+    addRecover,
     addMount,
     addStatus,
     addEvents,
@@ -105,6 +107,24 @@ function addDetach(program: Command): void {
     });
 }
 
+function addRecover(program: Command): void {
+  daemonCommand(
+    program,
+    'recover',
+    'bring back a device that the daemon could not bring back after a restart',
+  )
+    .argument('<device>', 'loopN or /dev/nbdN')
+    .option('--file <file>', 'where the file is now')
+    .option('--force', 'take another file than was meant, of the same size: you vouch for it')
+    .action(async (device: string, { control, file, force }: Common & { file?: string; force?: true }) => {
+      const request: RecoverRequest = {
+        ...(file !== undefined && { file: resolve(file) }),
+        ...(force === true && { force }),
+      };
+      print(`${shownName(await connectDaemon(control).recover(deviceNumber(device), request))}\n`);
+    });
+}
+
 function addMount(program: Command): void {
   interface Options extends Common {
     readonly options?: string;
@@ -129,15 +149,23 @@ function addStatus(program: Command): void {
     .option('--json', 'print everything as JSON')
     .action(async (device: string | undefined, { control, json }: Common & { json?: true }) => {
       const client = connectDaemon(control);
+      const unrecovered = await client.unrecovered();
       if (device !== undefined) {
-        const status = await client.device(deviceNumber(device));
+        const number = deviceNumber(device);
+        const down = unrecovered.find((one) => one.number === number);
+        if (down !== undefined) {
+          if (json === true) printJson(down);
+          else print(unrecoveredText([down]));
+          return;
+        }
+        const status = await client.device(number);
         if (json === true) printJson(status);
         else print(devicesText([status]) + status.uris.map((uri) => `${uri}\n`).join(''));
         return;
       }
       const [daemon, devices] = await Promise.all([client.daemon(), client.list()]);
-      if (json === true) printJson({ daemon, devices });
-      else print(daemonText(daemon, new Date()) + devicesText(devices));
+      if (json === true) printJson({ daemon, devices, unrecovered });
+      else print(daemonText(daemon, new Date()) + devicesText(devices) + unrecoveredText(unrecovered));
     });
 }
 

@@ -18,6 +18,7 @@ export interface DaemonFlags {
   readonly control?: string;
   readonly stateDir?: string;
   readonly handover?: true;
+  readonly forget?: true;
   readonly reactors?: number;
   readonly keepAwake?: true;
   readonly mlock?: true;
@@ -80,6 +81,7 @@ export function nbdloopdProgram(): Command {
     .option('--control <path>', 'control socket (default: control.sock in the run directory)')
     .option('--state-dir <dir>', 'where the state for a restart is kept (default: beside the control socket)')
     .option('--handover', 'when ended, leave every device attached for the next daemon')
+    .option('--forget', 'when ended, forget all devices but those that the kernel has')
     .option(
       '--reactors <n>',
       'threads that serve the connections of one file system (default: one for two processors, at least two of several)',

@@ -136,6 +136,7 @@ function greeting(daemon: Daemon): string {
   for (const { name, file, size } of devices) {
     lines.push(`${name}: ${file} (${humanBytes(size)})`, ...daemon.uris(name).map((uri) => `  ${uri}`));
   }
+  lines.push(...daemon.unrecovered().map(({ name, message }) => `${name} was not brought back: ${message}`));
   if (first === undefined)
     lines.push(
       'no device yet; nbdlosetup -f --show FILE adds one',

@@ -1,6 +1,6 @@
 /** nbdloop status and nbdloop events: the daemon and its devices as text. */
 
-import type { DaemonInfo, DeviceEvent, DeviceStatus } from '../control/messages.js';
+import type { DaemonInfo, DeviceEvent, DeviceStatus, UnrecoveredDevice } from '../control/messages.js';
 import { listedName } from './device-name.js';
 import { type Cell, type Column, formatTable } from './table.js';
 import { humanBytes, humanCount, humanSeconds } from './units.js';
@@ -43,6 +43,15 @@ export function devicesText(devices: readonly DeviceStatus[]): string {
   ]);
   return formatTable(columns, rows, { format: 'aligned', headings: true, title: 'devices', unicode: true });
 }
+
+/** A line for each device that is down, and why. */
+export const unrecoveredText = (devices: readonly UnrecoveredDevice[]): string =>
+  devices
+    .map(({ name, node, file, message, errno }) => {
+      const still = node === null ? '' : ` (the kernel still has ${node})`;
+      return `${name} was not brought back${still}: ${file}: ${message.replace(/\.$/, '')} (${errno})\n`;
+    })
+    .join('');
 
 /** One line an event. */
 export function eventText({ sequence, kind, status }: DeviceEvent): string {

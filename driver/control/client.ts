@@ -13,7 +13,9 @@ import type {
   FindRequest,
   LockdepAnswer,
   MeantFile,
+  RecoverRequest,
   SettingsRequest,
+  UnrecoveredDevice,
 } from './messages.js';
 
 export { OpenMeantFile } from './meant-file.js';
@@ -48,6 +50,15 @@ export class ControlClient {
 
   device(number: number): Promise<DeviceStatus> {
     return this.#json('GET', `/devices/${number}`);
+  }
+
+  /** Devices of an earlier daemon that could not be brought back. */
+  unrecovered(): Promise<UnrecoveredDevice[]> {
+    return this.#json('GET', '/devices/unrecovered');
+  }
+
+  recover(number: number, options: RecoverRequest = {}): Promise<DeviceStatus> {
+    return this.#json('POST', `/devices/${number}/recover`, options);
   }
 
   add(number?: number): Promise<DeviceNumber> {

@@ -2,7 +2,7 @@
 
 import type { ErrnoName } from '../errno.js';
 import type { FileIdentity } from '../io/file-identity.js';
-import type { AttachRequest, DaemonInfo, DeviceEvent, LockdepAnswer } from './messages.js';
+import type { AttachRequest, DaemonInfo, DeviceEvent, LockdepAnswer, UnrecoveredDevice } from './messages.js';
 
 /** A device as the control server uses it: LoopDevice's operations (docs/architecture.md). */
 export interface ControlledDevice {
@@ -93,6 +93,16 @@ export interface ControlledAttachments {
   disconnectOnClose(device: number, on: boolean): Promise<boolean>;
 }
 
+/** Devices that could not be brought back: driver/state/recovery.ts. */
+export interface ControlledRecovery {
+  list(): UnrecoveredDevice[];
+  isDown(number: number): boolean;
+  /** ENODEV, EBUSY; ESTALE for another file than was meant, unless `force`. */
+  recover(number: number, options: { readonly file?: string; readonly force?: boolean }): Promise<void>;
+  /** Frees its number. EBUSY while somebody uses the kernel's device, unless `force`. */
+  giveUp(number: number, options: { readonly force: boolean }): Promise<void>;
+}
+
 export interface ControlLog {
   error(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -101,6 +111,7 @@ export interface ControlLog {
 export interface ControlContext {
   readonly loops: ControlledLoops;
   readonly attachments: ControlledAttachments;
+  readonly recovery: ControlledRecovery;
   readonly log: ControlLog;
   /** How a client reaches an export, best first. */
   uris(name: string): readonly string[];

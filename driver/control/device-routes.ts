@@ -31,6 +31,7 @@ export function deviceRoutes(app: FastifyInstance, context: ControlContext): voi
   backingRoutes(app, context, finds);
   settingsRoutes(app, context);
   attachRoutes(app, context);
+  recoveryRoutes(app, context);
 }
 
 /** `finds`: those that look at all devices before they bind take turns. */
@@ -131,11 +132,15 @@ function backingRoutes(app: FastifyInstance, context: ControlContext, finds: Tur
       querystring: schemas.forceQuery,
       response: { 200: schemas.clearAnswer },
     }),
-    async (request): Promise<messages.ClearAnswer> => ({
-      outcome: await clearBacking(context, named(context, request), {
-        force: request.query.force === 'true',
-      }),
-    }),
+    async (request): Promise<messages.ClearAnswer> => {
+      const number = Number(request.params.number);
+      const options = { force: request.query.force === 'true' };
+      if (!context.recovery.isDown(number)) {
+        return { outcome: await clearBacking(context, named(context, request), options) };
+      }
+      await context.recovery.giveUp(number, options);
+      return { outcome: 'cleared' };
+    },
   );
 }
 
@@ -216,6 +221,24 @@ function attachRoutes(app: FastifyInstance, context: ControlContext): void {
       const device = named(context, request);
       await context.attachments.detach(device.number, { force: request.query.force === 'true' });
       return describe(context, device);
+    },
+  );
+}
+
+function recoveryRoutes(app: FastifyInstance, context: ControlContext): void {
+  app.get(
+    '/devices/unrecovered',
+    route('Devices of an earlier daemon that could not be brought back, and why', {
+      response: { 200: schemas.unrecoveredList },
+    }),
+    async () => context.recovery.list(),
+  );
+  app.post<Params & { Body: messages.RecoverRequest | null }>(
+    '/devices/:number/recover',
+    changing('Brings back a device that could not be brought back', schemas.recoverRequest),
+    async (request) => {
+      await context.recovery.recover(Number(request.params.number), request.body ?? {});
+      return describe(context, named(context, request));
     },
   );
 }

@@ -20,6 +20,7 @@ const STATUS: Readonly<Record<string, number>> = {
   EOVERFLOW: 422,
   EOPNOTSUPP: 501,
   ECANCELED: 503,
+  ENOSPC: 507,
 };
 
 export interface Refusal {

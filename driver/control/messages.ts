@@ -38,6 +38,11 @@ export interface DeviceStatus {
   readonly number: number;
   /** `loopN`, the export's name. */
   readonly name: string;
+  /**
+   * Of the export while it serves this file, over restarts of the daemon; null when not bound. In the export's description,
+   * behind `uuid=`.
+   */
+  readonly uuid: string | null;
   readonly state: DeviceState;
   /** NBD sessions (and control operations) that have the device open. */
   readonly openers: number;
@@ -70,6 +75,28 @@ export interface DeviceStatus {
   /** How an NBD client reaches the export; the first is the one to show. */
   readonly uris: readonly string[];
   readonly counters: DeviceCounters;
+}
+
+/** A device of an earlier daemon that could not be brought back. Its number is kept, and no export has its name. */
+export interface UnrecoveredDevice {
+  readonly number: number;
+  readonly name: string;
+  readonly uuid: string;
+  /** Where its file was. */
+  readonly file: string;
+  /** Why: ESTALE for another file by now, EBADF for one that is not there, EBUSY for one that another daemon has. */
+  readonly errno: string;
+  readonly message: string;
+  /** `/dev/nbdN` while the kernel still has it. */
+  readonly node: string | null;
+}
+
+/** Body of POST /devices/N/recover. */
+export interface RecoverRequest {
+  /** Absolute path, where the file is not where it was. */
+  readonly file?: string;
+  /** Takes another file than was meant, of the same size: the caller vouches for it. */
+  readonly force?: boolean;
 }
 
 /** Body of POST /devices. Without a number, the lowest unused one. */

@@ -85,6 +85,8 @@ export const attachRequest = {
   nullable: true,
 } as const;
 
+export const recoverRequest = { ...object({ file: path, force: flag }), nullable: true } as const;
+
 export const errorBody = answer({ errno: text, message: text });
 export const deviceNumber = answer({ number: count, name: text });
 export const clearAnswer = answer({ outcome: { type: 'string', enum: ['cleared', 'deferred'] } });
@@ -108,6 +110,7 @@ const counters = answer({
 export const deviceStatus = answer({
   number: count,
   name: text,
+  uuid: { type: ['string', 'null'] },
   state: { type: 'string', enum: ['unbound', 'bound', 'rundown', 'deleting'] },
   openers: count,
   file: { type: ['string', 'null'] },
@@ -129,6 +132,18 @@ export const deviceStatus = answer({
   uris: { type: 'array', items: text },
   counters,
 });
+export const unrecoveredList = {
+  type: 'array',
+  items: answer({
+    number: count,
+    name: text,
+    uuid: text,
+    file: text,
+    errno: text,
+    message: text,
+    node: { type: ['string', 'null'] },
+  }),
+} as const;
 export const deviceList = { type: 'array', items: deviceStatus } as const;
 
 export const daemonInfo = answer({

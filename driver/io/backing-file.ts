@@ -5,12 +5,18 @@ import { errnoName, LoopError } from '../errno.js';
 import { deviceText } from './device-number.js';
 import { dioAlignmentOf } from './dio-alignment.js';
 import { tellsHoles } from './exact-holes.js';
-import { type ExaminedFile, examineFile, type FileIdentity } from './file-identity.js';
+import {
+  describeIdentity,
+  type ExaminedFile,
+  examineFile,
+  type FileIdentity,
+  sameFile,
+} from './file-identity.js';
 import { FileLane } from './file-lanes.js';
 import { lockForWriting, type WriteLock } from './file-lock.js';
 import { imageLocks } from './image-locks.js';
 import { codeOf, guarded, nameMeant, nameOf, openNamed } from './named-file.js';
-import { blockDeviceSize, setDirect } from './syscalls.js';
+import { blockDeviceSize, isWritable, setDirect } from './syscalls.js';
 
 const closeFile = promisify(fs.close);
 const syncFile = promisify(fs.fsync);
@@ -27,6 +33,13 @@ export interface OpenOptions {
   readonly through?: string;
   /** EBUSY where another program holds an image lock against us. */
   readonly exclusive?: boolean;
+}
+
+/** Descriptors of an open file on their way to another process. */
+export interface HandedFile {
+  readonly file: number;
+  /** The description that has the file locked; undefined where it is not written. */
+  readonly lock: number | undefined;
 }
 
 /** What is found out at the open, and stays. */
@@ -108,6 +121,7 @@ export class BackingFile {
       try {
         // Anew: an open descriptor tells more, and overlayfs may just have made a copy that is written.
         const identity = await guarded(name, () => examineFile(fd));
+        proveGeneration(name, identity, options.identity);
         const facts = {
           ...{ name, identity, fd, writable, usable: true },
           dioAlignment: await dioAlignmentOf(fd, identity.device),
@@ -124,6 +138,49 @@ export class BackingFile {
     } finally {
       if (!handedOver) await closeFile(named);
     }
+  }
+
+  /**
+   * Takes up a file that another process had open, under whatever name it has now, without a gap in its lock. The
+   * descriptors are the file's from here on, or closed. Throws ESTALE when it is not the file that is meant.
+   */
+  static async adopt(handed: HandedFile, meant: FileIdentity): Promise<BackingFile> {
+    const lane = FileLane.of(nameOf(handed.file) ?? '/');
+    const file = await lane.run(() => BackingFile.#adoptInTurn(handed, meant));
+    file.#lane = lane;
+    return file;
+  }
+
+  static async #adoptInTurn(
+    { file: fd, lock: handedLock }: HandedFile,
+    meant: FileIdentity,
+  ): Promise<BackingFile> {
+    let lockFd = handedLock;
+    try {
+      const name = nameOf(fd) ?? 'a file that was handed over';
+      const identity = await guarded(name, () => examineFile(fd));
+      if (!sameFile(identity, meant)) throw anotherFile(name, identity, meant);
+      const writable = isWritable(fd);
+      const facts = {
+        ...{ name, identity, fd, writable, usable: true, warnings: [] },
+        dioAlignment: await dioAlignmentOf(fd, identity.device),
+        tellsHoles: identity.kind === 'regular' && (await tellsHoles(fd)),
+      };
+      if (!writable) return new BackingFile(facts);
+      const taken = lockForWriting(fd, { path: name, ...identity }, lockFd);
+      lockFd = undefined; // it is the lock's
+      return new BackingFile(facts, await taken);
+    } catch (error) {
+      await closeFile(fd);
+      throw error;
+    } finally {
+      if (lockFd !== undefined) await closeFile(lockFd);
+    }
+  }
+
+  /** What another process needs to go on with the very same open file. They stay ours. */
+  get handed(): HandedFile {
+    return { file: this.fd, lock: this.#lock?.fd };
   }
 
   /**
@@ -196,3 +253,15 @@ async function foreignLocks(
 function domainOf({ device, blockDevice }: FileIdentity): string {
   return blockDevice === null ? `file system ${deviceText(device)}` : `disk ${deviceText(blockDevice)}`;
 }
+
+/** How often an inode's number was used is told by an open descriptor only. */
+function proveGeneration(name: string, found: FileIdentity, meant: FileIdentity | undefined): void {
+  if (meant === undefined || meant.generation === null || found.generation === null) return;
+  if (meant.generation !== found.generation) throw anotherFile(name, found, meant);
+}
+
+const anotherFile = (name: string, found: FileIdentity, meant: FileIdentity): LoopError =>
+  new LoopError(
+    'ESTALE',
+    `The file ${name} is another one by now (${describeIdentity(found)}); meant is ${describeIdentity(meant)}.`,
+  );

@@ -46,6 +46,7 @@ const lockInPool = async (fd: number): Promise<number> =>
 
 /** Locks of this process: a file that several devices write is locked once, by a descriptor of its own. */
 interface HeldLock {
+  /** Of the description that holds it. */
   readonly fd: Promise<number>;
   users: number;
   /** Set when the last user is gone: until then the lock would be in the way of a new one. */
@@ -54,6 +55,7 @@ interface HeldLock {
 const held = new Map<string, HeldLock>();
 
 export interface WriteLock {
+  readonly fd: number;
   /** Idempotent. */
   release(): Promise<void>;
 }
@@ -64,17 +66,24 @@ export interface LockableFile {
   readonly inode: bigint;
 }
 
-/** Keeps other daemons from writing the file that `fd` has open. Throws EBUSY, naming the holder. */
-export async function lockForWriting(fd: number, file: LockableFile): Promise<WriteLock> {
+/**
+ * Keeps other daemons from writing the file that `fd` has open. Throws EBUSY, naming the holder.
+ *
+ * `handed`: a description that has the lock already, from the process that had it before; it is the lock's from here on.
+ */
+export async function lockForWriting(fd: number, file: LockableFile, handed?: number): Promise<WriteLock> {
   const key = `${file.device}:${file.inode}`;
   let lock = held.get(key);
   for (; lock?.closing !== undefined; lock = held.get(key)) await lock.closing;
   if (lock === undefined) {
-    lock = { fd: takeLock(fd, file), users: 0, closing: undefined };
+    lock = { fd: takeLock(fd, file, handed), users: 1, closing: undefined };
     held.set(key, lock);
+  } else {
+    lock.users++;
+    // Another device came with the same description.
+    if (handed !== undefined) await closeFile(handed);
   }
   const taken = lock;
-  taken.users++;
   let isReleased = false;
   const release = async (): Promise<void> => {
     if (isReleased) return;
@@ -87,16 +96,15 @@ export async function lockForWriting(fd: number, file: LockableFile): Promise<Wr
     await taken.closing;
   };
   try {
-    await taken.fd;
+    return { fd: await taken.fd, release };
   } catch (error) {
     await release();
     throw error;
   }
-  return { release };
 }
 
-async function takeLock(fd: number, file: LockableFile): Promise<number> {
-  const own = await openFile(`/proc/self/fd/${fd}`, constants.O_RDWR);
+async function takeLock(fd: number, file: LockableFile, handed: number | undefined): Promise<number> {
+  const own = handed ?? (await openFile(`/proc/self/fd/${fd}`, constants.O_RDWR));
   const error = await lockInPool(own);
   if (error === 0 || NO_LOCKS.has(errnoName(error))) return own;
   await closeFile(own);

@@ -29,6 +29,8 @@ const statxPooled = promisify(statx.async) as PooledCall<
 
 const F_GETFL = 3;
 const F_SETFL = 4;
+/** fcntl.h; Node has no constant. */
+const O_ACCMODE = 3;
 /** `_IOR(0x12, 114, size_t)`, linux/fs.h. */
 const BLKGETSIZE64 = 0x80081272;
 const AT_EMPTY_PATH = 0x1000;
@@ -46,6 +48,9 @@ export async function setDirect(fd: number, on: boolean): Promise<number> {
   if ((await fcntlPooled(fd, F_SETFL, wanted)) === 0) return 0;
   return orErrno(fcntlCall(fd, F_SETFL, wanted));
 }
+
+/** True when an open file can be written, as its descriptor says. */
+export const isWritable = (fd: number): boolean => (fcntlCall(fd, F_GETFL, 0) & O_ACCMODE) === fs.O_RDWR;
 
 /** Bytes of a block device (ioctl BLKGETSIZE64), or a negative errno. */
 export async function blockDeviceSize(fd: number): Promise<bigint> {

@@ -7,6 +7,8 @@ export interface AttachTarget {
   readonly device: number;
   /** Name of the export, `loopN`. */
   readonly exportName: string;
+  /** The binding that is attached: no other one is ever served there. */
+  readonly binding: string;
   /** Bytes. */
   readonly size: number;
   /** Logical block size, bytes, 512 to 4096. */
@@ -33,6 +35,11 @@ export interface Attacher {
    * does not have it any more.
    */
   resume(target: AttachTarget, sockets: readonly PartedSocket[]): Promise<boolean>;
+  /**
+   * Knows a device that a daemon before this one attached, without serving it: it can be detached. False when the kernel
+   * does not have it any more.
+   */
+  hold(target: AttachTarget): boolean;
   /** Leaves everything in the kernel as it is: sockets that are lost from here on are not replaced. */
   abandon(): void;
   /** As `abandon`, and gives up the sockets that are served, for a daemon that comes at once. */

@@ -28,6 +28,8 @@ export type AttachRecord = Required<AttachOptions>;
 
 /** What the kernel has to know of a device. */
 export interface AttachableDevice {
+  /** Of its binding; null when it has none. */
+  readonly uuid: string | null;
   readonly size: number;
   readonly blockSize: number;
   readonly autoclear: boolean;
@@ -38,8 +40,11 @@ export interface AttachmentsOptions {
   /** The first that works here is the default. */
   readonly attachers: readonly Attacher[];
   readonly describe: (device: number) => Promise<AttachableDevice>;
-  /** A device was attached or detached: resolves when that is noted for a daemon that comes after this one. */
-  readonly onChange: () => Promise<void>;
+  /**
+   * Writes down, for a daemon that comes after this one, how a device is about to be attached, or (null) that it is no
+   * longer. Rejects when that can't be written.
+   */
+  readonly record: (device: number, record: AttachRecord | null) => Promise<void>;
   readonly log: {
     info(fields: object, message: string): void;
     error(fields: object, message: string): void;
@@ -95,9 +100,15 @@ export class Attachments {
       };
       startHelper();
       const described = await this.options.describe(device);
-      await attacher.attach(target(device, record, described));
+      const wanted = target(device, record, described);
+      await this.options.record(device, record);
+      try {
+        await attacher.attach(wanted);
+      } catch (error) {
+        await this.#recordEnd(device);
+        throw error;
+      }
       this.#attached.set(device, { attacher, record });
-      await this.options.onChange();
       await this.#settle(device, described);
       return node;
     });
@@ -111,6 +122,17 @@ export class Attachments {
     if (!(await attacher.resume(target(device, record, described), sockets))) return false;
     this.#attached.set(device, { attacher, record });
     if (described.autoclear) void this.#armed(device);
+    return true;
+  }
+
+  /**
+   * Knows a device that a daemon before this one attached and that can't be served: its users wait or get errors, and it
+   * can be detached. False when the kernel has let go of it.
+   */
+  hold(device: number, record: AttachRecord, described: AttachableDevice): boolean {
+    const attacher = this.options.attachers.find(({ method }) => method === record.by);
+    if (attacher?.hold(target(device, record, described)) !== true) return false;
+    this.#attached.set(device, { attacher, record });
     return true;
   }
 
@@ -130,7 +152,7 @@ export class Attachments {
         );
       }
       this.#forget(device);
-      await this.options.onChange();
+      await this.#recordEnd(device);
     });
   }
 
@@ -142,7 +164,7 @@ export class Attachments {
     this.#of(device);
     await this.#lastClose.hand(device);
     if (this.node(device) !== null) return false;
-    await this.options.onChange();
+    await this.#recordEnd(device);
     return true;
   }
 
@@ -195,7 +217,6 @@ export class Attachments {
         else this.options.log.info({ device }, 'the device is in use and stays for the next daemon');
       }),
     );
-    await this.options.onChange();
     for (const attacher of this.options.attachers) attacher.abandon();
   }
 
@@ -212,8 +233,10 @@ export class Attachments {
       if (partscan) await readPartitions(device, 'once');
       else await this.#dropPartitions(device, []);
     } catch (error) {
-      if (await this.#endUnused(device, PROBER_MS).catch(() => false)) this.#forget(device);
-      await this.options.onChange();
+      if (await this.#endUnused(device, PROBER_MS).catch(() => false)) {
+        this.#forget(device);
+        await this.#recordEnd(device);
+      }
       throw error;
     }
     if (autoclear) await this.#armed(device);
@@ -232,6 +255,13 @@ export class Attachments {
       const names = stay.map((number) => `${nodePath(device)}p${number}`);
       this.options.log.error({ device }, `nobody asked for ${names.join(', ')}, but somebody uses it`);
     }
+  }
+
+  /** Not written, it does no harm: what the kernel has counts. */
+  async #recordEnd(device: number): Promise<void> {
+    await this.options
+      .record(device, null)
+      .catch((err: unknown) => this.options.log.error({ err, device }, 'the detachment was not recorded'));
   }
 
   #armed(device: number): Promise<void> {
@@ -333,12 +363,19 @@ async function hasLetGo(device: number, patienceMs: number): Promise<boolean> {
   return true;
 }
 
-const target = (device: number, record: AttachRecord, described: AttachableDevice): AttachTarget => ({
-  device,
-  exportName: `loop${device}`,
-  size: described.size,
-  blockSize: described.blockSize,
-  connections: record.connections,
-  timeout: record.timeout,
-  deadTimeout: record.deadTimeout,
-});
+/** Throws ENXIO when there is nothing to attach. */
+function target(device: number, record: AttachRecord, described: AttachableDevice): AttachTarget {
+  const { size, blockSize, uuid } = described;
+  const { connections, timeout, deadTimeout } = record;
+  if (uuid === null) throw new LoopError('ENXIO', `loop${device} has no backing file.`);
+  return {
+    device,
+    exportName: `loop${device}`,
+    binding: uuid,
+    size,
+    blockSize,
+    connections,
+    timeout,
+    deadTimeout,
+  };
+}

@@ -1,7 +1,8 @@
 /**
- * Sockets between two daemons: a process that does nothing holds them, and the next daemon takes them out of it. So
- * the kernel sees no dead connection, only one that answers a little later. When no daemon comes, the keeper ends,
- * the sockets close, and the kernel waits for as long as it was told at the attachment.
+ * Sockets and open files between two daemons: a process that does nothing holds them, and the next daemon takes them
+ * out of it. So the kernel sees no dead connection, only one that answers a little later; and a file is served on that
+ * was renamed or deleted, locked all the time. When no daemon comes, the keeper ends, the sockets close, and the kernel
+ * waits for as long as it was told at the attachment.
  */
 
 import { spawn } from 'node:child_process';
@@ -42,6 +43,11 @@ export function keepDescriptors(descriptors: readonly number[], seconds: number)
   const startTime = pid === undefined ? undefined : startTimeOf(pid);
   if (pid === undefined || startTime === undefined) return undefined;
   return { pid, startTime, descriptors: descriptors.map((_, i) => FIRST_INHERITED + i) };
+}
+
+/** Ends a keeper, and the descriptors with it. */
+export function endKeeper({ pid, startTime }: Kept): void {
+  if (startTimeOf(pid) === startTime) process.kill(pid, 'SIGKILL');
 }
 
 /** Takes them out of the keeper and ends it. -1 for one that could not be had. */

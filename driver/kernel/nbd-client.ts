@@ -77,6 +77,10 @@ export class NbdClientAttacher implements Attacher {
 
   abandon(): void {}
 
+  hold(): boolean {
+    return false;
+  }
+
   async part(): Promise<[]> {
     return [];
   }

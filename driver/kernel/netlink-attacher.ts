@@ -46,11 +46,18 @@ export class NetlinkAttacher implements Attacher {
 
   async resume(target: AttachTarget, sockets: readonly PartedSocket[]): Promise<boolean> {
     const { device } = target;
-    if (!isConnected(device) || backendOf(device) !== backendIdentifier(this.host.daemonId, device))
-      return false;
+    if (!this.#hasKernel(target)) return false;
     const resumed = new NetlinkDevice(target, this.host);
     this.#devices.set(device, resumed);
     await resumed.resume(sockets);
+    return true;
+  }
+
+  hold(target: AttachTarget): boolean {
+    if (!this.#hasKernel(target)) return false;
+    const held = new NetlinkDevice(target, this.host);
+    held.abandon();
+    this.#devices.set(target.device, held);
     return true;
   }
 
@@ -80,6 +87,13 @@ export class NetlinkAttacher implements Attacher {
   part(): Promise<PartedDevice[]> {
     return Promise.all(
       [...this.#devices].map(async ([number, device]) => ({ device: number, sockets: await device.part() })),
+    );
+  }
+
+  /** With this very binding. */
+  #hasKernel({ device, binding }: AttachTarget): boolean {
+    return (
+      isConnected(device) && backendOf(device) === backendIdentifier(this.host.daemonId, device, binding)
     );
   }
 

@@ -29,10 +29,13 @@ export interface NetlinkHost {
   readonly link: KernelLink;
   /** Identifies this daemon and its successors. */
   readonly daemonId: string;
-  /** Opens the export and has a reactor serve it on a socket, which is the server's from then on. */
-  serve(exportName: string, socket: PartedSocket): Promise<ServedEnd>;
+  /**
+   * Opens the export and has a reactor serve it on a socket, which is the server's from then on. ESTALE when another
+   * binding is behind it by now.
+   */
+  serve(target: AttachTarget, socket: PartedSocket): Promise<ServedEnd>;
   /** Has a reactor answer EIO to all that comes over a socket, which is the server's from then on. */
-  refuse(exportName: string, socket: PartedSocket): ServedEnd;
+  refuse(target: AttachTarget, socket: PartedSocket): ServedEnd;
   readonly log: { info(fields: object, message: string): void; error(fields: object, message: string): void };
 }
 
@@ -166,7 +169,7 @@ export class NetlinkDevice {
    */
   #settings(): NbdSettings {
     const { device, deadTimeout } = this.target;
-    return { index: device, backend: backendIdentifier(this.host.daemonId, device), deadTimeout };
+    return { index: device, backend: this.#backend, deadTimeout };
   }
 
   /** Best effort: without it a request that was out when a daemon died is sent again after 30 s. */
@@ -232,7 +235,7 @@ export class NetlinkDevice {
   async #serve(socket: PartedSocket): Promise<void> {
     const { fd } = socket;
     try {
-      this.#watch(fd, await this.host.serve(this.target.exportName, socket));
+      this.#watch(fd, await this.host.serve(this.target, socket));
     } catch (error) {
       closeDescriptor(fd);
       throw error;
@@ -333,7 +336,7 @@ export class NetlinkDevice {
     const { device, exportName, timeout } = this.target;
     const pair = socketPair();
     if (pair === undefined) return;
-    const end = this.host.refuse(exportName, { fd: pair.ours, leftover: NOTHING_LEFT });
+    const end = this.host.refuse(this.target, { fd: pair.ours, leftover: NOTHING_LEFT });
     this.host.log.error(
       { device: exportName, timeout, times: RequestTimeouts.MOST },
       `${nodePath(device)}: requests took longer than the timeout too often and are answered EIO`,
@@ -353,7 +356,11 @@ export class NetlinkDevice {
   #isOurs(): boolean {
     const { device } = this.target;
     if (this.#isEnding || !isConnected(device)) return false;
-    return backendOf(device) === backendIdentifier(this.host.daemonId, device);
+    return backendOf(device) === this.#backend;
+  }
+
+  get #backend(): string {
+    return backendIdentifier(this.host.daemonId, this.target.device, this.target.binding);
   }
 
   async #letGo(timeoutMs: number): Promise<boolean> {
@@ -366,6 +373,13 @@ export class NetlinkDevice {
   }
 }
 
-/** By this a restarted daemon knows its devices: /sys/block/nbdN/backend. */
-export const backendIdentifier = (daemonId: string, device: number): string =>
-  `nbdloop:${daemonId}:loop${device}`;
+/**
+ * By this a restarted daemon knows its devices: /sys/block/nbdN/backend. The daemon's part tells its devices from those of
+ * others, the binding's tells what is behind a device from what was there before.
+ */
+export const backendIdentifier = (daemonId: string, device: number, binding: string): string =>
+  `${backendPrefix(daemonId, device)}${binding}`;
+
+/** What identifiers of this daemon's device begin with, whatever its binding. */
+export const backendPrefix = (daemonId: string, device: number): string =>
+  `nbdloop:${daemonId}:loop${device}:`;

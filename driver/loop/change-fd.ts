@@ -45,9 +45,11 @@ async function changeUnder(core: LoopCore, opened: BackingFile | LoopError, swap
     throw new LoopError('EINVAL', `${core.name} can't change to ${opened.path}: its size differs.`);
   }
   const wanted: Binding = { ...present, file: opened, ...(await startDirectIo(opened, present)) };
-  await using frozen = await core.queue.freeze();
-  core.publish(frozen, wanted);
-  swap.old = present.file;
+  await core.replace(wanted, async () => {
+    await using frozen = await core.queue.freeze();
+    core.publish(frozen, wanted);
+    swap.old = present.file;
+  });
   return 'change';
 }
 

@@ -82,17 +82,28 @@ async function deferOrClear(core: LoopCore, wish: Wish): Promise<Taken> {
     if (wish.force || core.openers.count === 1) {
       // In the same step as the look at the openers: who opens from here on waits until this has settled.
       core.enterState('rundown');
-      decision.rundown = { file: binding.file, settle: core.transitions.begin() };
+      decision.rundown = { binding, settle: core.transitions.begin() };
       return undefined;
     }
+    if (!binding.autoclear) await noteAutoclear(core, binding);
     decision.deferred = binding.id;
-    core.setFlags({ autoclear: true, partscan: binding.partscan });
     return binding.autoclear ? undefined : 'change';
   }, wish);
   const { rundown: mine, deferred } = decision;
   if (mine === undefined) return deferred === undefined ? {} : { deferred };
   await rundown(core, mine, wish);
-  return { file: mine.file };
+  return { file: mine.binding.file };
+}
+
+/** The flag is set in the same step as the look at the openers, and taken back where it can't be written down. */
+async function noteAutoclear(core: LoopCore, { autoclear, partscan }: Binding): Promise<void> {
+  core.setFlags({ autoclear: true, partscan });
+  try {
+    await core.note(core.bound());
+  } catch (error) {
+    core.setFlags({ autoclear, partscan });
+    throw error;
+  }
 }
 
 interface Decision {
@@ -101,14 +112,16 @@ interface Decision {
 }
 
 interface Rundown {
-  readonly file: BackingFile;
+  readonly binding: Binding;
   /** Ends the transition. */
   readonly settle: () => void;
 }
 
 /** loop.c: `__loop_clr_fd`. The state is 'rundown' and no lock is held: the freeze may wait for I/O. */
-async function rundown(core: LoopCore, { settle }: Rundown, { onWait }: Waiting): Promise<void> {
+async function rundown(core: LoopCore, { binding, settle }: Rundown, wish: Wish): Promise<void> {
+  const { onWait } = wish;
   try {
+    await forget(core, binding, wish);
     const frozen = await core.queue.freeze(onWait && { onWait });
     core.publish(frozen, undefined);
     frozen.thaw();
@@ -118,6 +131,27 @@ async function rundown(core: LoopCore, { settle }: Rundown, { onWait }: Waiting)
     });
   } finally {
     settle();
+  }
+}
+
+/**
+ * It is written down that the device lets go of its file before it does: a daemon that comes after a crash must not
+ * serve a file that was let go of. Where it can't be written the device stays bound, and the caller is told; a last close
+ * and `force` are not to be refused: then it is written as soon as it can be.
+ */
+async function forget(core: LoopCore, binding: Binding, wish: Wish): Promise<void> {
+  const ledger = core.host.ledger();
+  if (ledger === undefined) return;
+  wish.onWait?.();
+  try {
+    if (wish.force || wish.only !== undefined) await ledger.forgetAnyway(core.number, binding);
+    else await ledger.forget(core.number, binding);
+  } catch (error) {
+    await core.exclusive(async () => {
+      core.enterState('bound');
+      return undefined;
+    });
+    throw error;
   }
 }
 

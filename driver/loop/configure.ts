@@ -1,10 +1,19 @@
+import { randomUUID } from 'node:crypto';
 import { LoopError } from '../errno.js';
 import type { BackingFile } from '../io/backing-file.js';
+import { describeIdentity, sameFile } from '../io/file-identity.js';
 import { startDirectIo } from './direct-io.js';
 import type { Binding, LoopCore } from './loop-core.js';
 import { checkedConfig, loopSize, referenceOf, SECTOR } from './parameters.js';
 import type { LoopConfig } from './types.js';
 import { needsValidateMutex, openBacking, validateFile } from './validate-file.js';
+
+/** What a binding keeps that a daemon before this one made. */
+export interface Restored {
+  readonly id: Binding['id'];
+  /** Bytes: whoever uses the device counts on its size. */
+  readonly size: number;
+}
 
 /** LOOP_CONFIGURE. Throws, in order, EBADF, EBUSY, EBADF or EINVAL (file), EINVAL, EOVERFLOW. */
 export async function loopConfigure(core: LoopCore, config: LoopConfig): Promise<void> {
@@ -18,11 +27,16 @@ export async function loopConfigure(core: LoopCore, config: LoopConfig): Promise
 }
 
 /** Binds an open file, which is the device's from then on; on a throw it stays the caller's. */
-export function configureWith(core: LoopCore, file: BackingFile, config: LoopConfig): Promise<void> {
+export function configureWith(
+  core: LoopCore,
+  file: BackingFile,
+  config: LoopConfig,
+  restored?: Restored,
+): Promise<void> {
   const bind = async (): Promise<'bind'> => {
     const settle = core.transitions.begin();
     try {
-      await bindUnder(core, file, config);
+      await bindUnder(core, file, config, restored);
       return 'bind';
     } finally {
       settle();
@@ -32,7 +46,12 @@ export function configureWith(core: LoopCore, file: BackingFile, config: LoopCon
 }
 
 /** Caller holds loMutex. */
-async function bindUnder(core: LoopCore, file: BackingFile, config: LoopConfig): Promise<void> {
+async function bindUnder(
+  core: LoopCore,
+  file: BackingFile,
+  config: LoopConfig,
+  restored: Restored | undefined,
+): Promise<void> {
   if (core.state !== 'unbound') {
     const held = core.binding?.file.path;
     const reason = held === undefined ? `it is ${core.state}` : `it has the backing file ${held}`;
@@ -40,21 +59,39 @@ async function bindUnder(core: LoopCore, file: BackingFile, config: LoopConfig):
   }
   validateFile(core, file);
   const wanted = checkedConfig(core.name, config, file.dioAlignment);
+  const kept = keptId(core, file);
   const direct = await startDirectIo(file, wanted);
   const binding: Binding = {
     ...wanted,
-    id: Symbol(file.path),
+    id: restored?.id ?? kept ?? randomUUID(),
     readOnly: wanted.readOnly || !file.writable,
     reference: referenceOf(core.name, config.reference, file.path),
     file,
-    size: loopSize(await file.size(), wanted),
+    size: restored?.size ?? loopSize(await file.size(), wanted),
     ...direct,
     notes: [...sectorNotes(config, wanted), ...direct.notes],
   };
-  // Sessions may have the unbound device open: their requests see all of the binding or nothing of it.
-  await using frozen = await core.queue.freeze();
-  core.publish(frozen, binding);
-  core.enterState('bound');
+  await core.replace(binding, async () => {
+    // Sessions may have the unbound device open: their requests see all of the binding or nothing of it.
+    await using frozen = await core.queue.freeze();
+    core.publish(frozen, binding);
+    // What was changed under the daemon before this one is not known any more.
+    if (restored !== undefined) core.dirty.fill(binding.size);
+    core.enterState('bound');
+  });
+}
+
+/**
+ * The id that the kernel's device was attached under, where it outlived its binding: the same file may come back. Throws
+ * EBUSY for another one, which whoever has the device mounted would write to.
+ */
+function keptId(core: LoopCore, file: BackingFile): string | undefined {
+  const kept = core.host.ledger()?.kept(core.number);
+  if (kept === undefined || sameFile(kept.identity, file.identity)) return kept?.id;
+  throw new LoopError(
+    'EBUSY',
+    `${core.name} can't take ${file.path}: the kernel still has the device with ${describeIdentity(kept.identity)}; detach it first.`,
+  );
 }
 
 /** Nobody chose a sector size, and direct I/O has chosen a larger one than is usual. */

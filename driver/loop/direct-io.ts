@@ -59,8 +59,11 @@ export const loopSetDio = (core: LoopCore, on: boolean): Promise<void> =>
     }
     // The long wait, for the data in the page cache, comes before the freeze: requests run on meanwhile.
     await binding.file.sync();
-    await using frozen = await core.queue.freeze();
-    await binding.file.setDirect(on);
-    core.publish(frozen, { ...binding, directIo: on, notes: [] });
+    const wanted: Binding = { ...binding, directIo: on, notes: [] };
+    await core.replace(wanted, async () => {
+      await using frozen = await core.queue.freeze();
+      await binding.file.setDirect(on);
+      core.publish(frozen, wanted);
+    });
     return 'change';
   });

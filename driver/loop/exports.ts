@@ -29,11 +29,16 @@ export class LoopExports implements ExportTable {
 
   find(name: string): Export | undefined {
     const devices = this.control.devices();
-    const number = Number(NAME.exec(name)?.[1] ?? '0');
-    const bound = name === '' ? devices.find((device) => device.state === 'bound') : undefined;
     if (name !== '' && !NAME.test(name)) return undefined;
-    const device = bound ?? devices.find((candidate) => candidate.number === number);
+    const number = name === '' ? this.#defaultNumber(devices) : Number(NAME.exec(name)?.[1]);
+    const device = devices.find((candidate) => candidate.number === number);
     return device && this.#export(device);
+  }
+
+  /** A device that could not be brought back stays the default export, which is then not there. */
+  #defaultNumber(devices: readonly LoopDevice[]): number {
+    const bound = devices.find((device) => device.state === 'bound')?.number;
+    return Math.min(bound ?? Number.POSITIVE_INFINITY, this.control.lowestReserved ?? bound ?? 0);
   }
 
   #export(device: LoopDevice): Export {
@@ -81,11 +86,11 @@ function minimumBlock({ size, blockSize, directIo, dioAlignment }: LoopStatus): 
 
 function exportInfo(device: LoopDevice): ExportInfo {
   const snapshot = device.snapshot();
-  const { name, file, size, readOnly } = snapshot;
+  const { name, file, uuid, size, readOnly } = snapshot;
   const minimum = minimumBlock(snapshot);
   return {
     name,
-    description: `${name}: ${file ?? 'no backing file'}`,
+    description: file === null ? `${name}: no backing file` : `${name}: ${file}; uuid=${uuid}`,
     size,
     readOnly,
     blockSizes: { minimum, preferred: Math.max(minimum, PREFERRED_BLOCK), maximum: MAX_PAYLOAD },

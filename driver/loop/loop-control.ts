@@ -4,10 +4,11 @@ import type { BackingFile } from '../io/backing-file.js';
 import { nbdIndexOf } from '../io/device-number.js';
 import { LockOrder } from '../locks/lock-order.js';
 import { OrderedMutex } from '../locks/mutex.js';
-import { configureWith } from './configure.js';
+import { configureWith, type Restored } from './configure.js';
+import type { Ledger } from './ledger.js';
 import { LoopCore, type LoopHost } from './loop-core.js';
 import { LoopDevice } from './loop-device.js';
-import type { Logger, LoopConfig, LoopEvent, LoopEvents, LoopStatus } from './types.js';
+import type { Logger, LoopConfig, LoopEvent, LoopEvents, LoopStatus, WantedFile } from './types.js';
 import { openBacking } from './validate-file.js';
 
 /** The kernel's device numbers have 20 bits. */
@@ -49,9 +50,12 @@ export class LoopControl {
   readonly order: LockOrder;
   readonly #entries = new Map<number, Entry>();
   readonly #ctlMutex: OrderedMutex;
+  /** Numbers that are neither given away nor devices, and why: in a user's words, without the number. */
+  readonly #reserved = new Map<number, string>();
   readonly #log: Logger | undefined;
   readonly #host: LoopHost;
   readonly #isTaken: (number: number) => boolean;
+  #ledger: Ledger | undefined;
   #sequence = 0;
 
   constructor(options: LoopControlOptions = {}) {
@@ -70,6 +74,7 @@ export class LoopControl {
         const number = nbdIndexOf(rdev);
         return number !== undefined && isAttached(number) ? this.#entries.get(number)?.core : undefined;
       },
+      ledger: () => this.#ledger,
       report: (core, error) =>
         this.#log?.error({ err: error, device: core.name }, 'A clear left an error behind.'),
       onThaw: options.onThaw ?? (() => {}),
@@ -89,8 +94,71 @@ export class LoopControl {
   /** Throws ENODEV when there is no such device. */
   device(number: number): LoopDevice {
     const entry = this.#entries.get(number);
-    if (entry === undefined) throw noSuchDevice(number);
+    if (entry === undefined) throw this.#noSuchDevice(number);
     return entry.device;
+  }
+
+  /** From here on every binding is written there first. At most once. */
+  recordIn(ledger: Ledger): void {
+    if (this.#ledger !== undefined) throw new Error('There is a ledger already.');
+    this.#ledger = ledger;
+  }
+
+  /**
+   * Keeps a number that has no device from any file but one that is restored: clients may come back to it. `reason` is
+   * told to those who ask for the device.
+   */
+  reserve(number: number, reason: string): void {
+    this.#reserved.set(number, reason);
+  }
+
+  /** Gives a reserved number up. */
+  release(number: number): void {
+    this.#reserved.delete(number);
+  }
+
+  /** The lowest number that is reserved. */
+  get lowestReserved(): number | undefined {
+    return this.#reserved.size === 0 ? undefined : Math.min(...this.#reserved.keys());
+  }
+
+  /** Opens a file for `restore`, if it is `meant`. Throws EBADF, EBUSY, ESTALE. */
+  openFile(wanted: WantedFile & { readonly readOnly?: boolean }): Promise<BackingFile> {
+    return openBacking(this.#host, wanted);
+  }
+
+  /**
+   * Makes a device of a reserved number and binds an open file to it, which is the device's from then on; on a throw it
+   * stays the caller's, and the number reserved. Nobody finds the device unbound: who opens it waits. Throws EEXIST
+   * when there is such a device, and what `loopConfigure` throws of file and parameters.
+   */
+  restore(number: number, file: BackingFile, config: LoopConfig, restored: Restored): Promise<void> {
+    return this.order.task(`restore loop${number}`, async () => {
+      const held = await this.#ctlMutex.acquire();
+      const reason = this.#reserved.get(number);
+      let entry: Entry;
+      let settle: () => void;
+      try {
+        this.#reserved.delete(number);
+        entry = this.#add(number);
+        settle = entry.core.transitions.begin();
+      } finally {
+        held.release();
+      }
+      this.#announce(entry.core, 'add');
+      try {
+        await configureWith(entry.core, file, config, restored);
+      } catch (error) {
+        const again = await this.#ctlMutex.acquire();
+        this.#entries.delete(number);
+        if (reason !== undefined) this.#reserved.set(number, reason);
+        again.release();
+        this.#announce(entry.core, 'remove');
+        throw error;
+      } finally {
+        settle();
+      }
+    });
   }
 
   /**
@@ -120,7 +188,7 @@ export class LoopControl {
     return this.order.task('ctl_remove', async () => {
       if (!(number >= 0)) throw new LoopError('EINVAL', 'A device is removed by its number.');
       const core = this.#entries.get(number)?.core;
-      if (core === undefined || core.state === 'deleting') throw noSuchDevice(number);
+      if (core === undefined || core.state === 'deleting') throw this.#noSuchDevice(number);
       await core.exclusive(async () => {
         markDeleting(core);
         return undefined;
@@ -173,12 +241,12 @@ export class LoopControl {
   /** The lowest unbound device that nobody has claimed, or a new one; `take` runs in the same step. */
   async #free(take: (entry: Entry) => void): Promise<Entry> {
     const held = await this.#ctlMutex.acquire();
+    const isFree = ({ state, number }: LoopCore): boolean =>
+      state === 'unbound' && !this.#isTaken(number) && this.#ledger?.kept(number) === undefined;
     let entry: Entry | undefined;
     let added = false;
     try {
-      entry = this.#sorted().find(
-        ({ core, claimed }) => core.state === 'unbound' && !claimed && !this.#isTaken(core.number),
-      );
+      entry = this.#sorted().find(({ core, claimed }) => isFree(core) && !claimed);
       added = entry === undefined;
       entry ??= this.#add(-1);
       take(entry);
@@ -192,12 +260,22 @@ export class LoopControl {
   /** Caller holds ctlMutex. */
   #add(wanted: number): Entry {
     let number = wanted;
-    if (number < 0) for (number = 0; this.#entries.has(number) || this.#isTaken(number); ) number++;
+    const isInUse = (one: number): boolean =>
+      this.#entries.has(one) || this.#reserved.has(one) || this.#isTaken(one);
+    if (number < 0) for (number = 0; isInUse(number); ) number++;
+    const reason = this.#reserved.get(number);
+    if (reason !== undefined) throw new LoopError('EBUSY', `loop${number} can't be had: ${reason}`);
     if (this.#entries.has(number)) throw new LoopError('EEXIST', `The device loop${number} exists already.`);
     const core = new LoopCore(number, this.#host);
     const entry = { core, device: new LoopDevice(core), claimed: false };
     this.#entries.set(number, entry);
     return entry;
+  }
+
+  #noSuchDevice(number: number): LoopError {
+    const reason = this.#reserved.get(number);
+    const message = reason === undefined ? `There is no device loop${number}.` : `loop${number}: ${reason}`;
+    return new LoopError('ENODEV', message);
   }
 
   #sorted(): Entry[] {
@@ -230,6 +308,3 @@ function markDeleting(core: LoopCore): void {
   core.enterState('deleting');
   core.queue.markDeleting();
 }
-
-const noSuchDevice = (number: number): LoopError =>
-  new LoopError('ENODEV', `There is no device loop${number}.`);

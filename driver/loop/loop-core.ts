@@ -5,6 +5,7 @@ import { type Held, OrderedMutex } from '../locks/mutex.js';
 import { DirtyMap } from '../queue/dirty-map.js';
 import { type Frozen, RequestQueue } from '../queue/request-queue.js';
 import { DeviceState, LoFlag } from '../queue/slots.js';
+import type { Ledger } from './ledger.js';
 import { Openers } from './openers.js';
 import { type Parameters, SECTOR } from './parameters.js';
 import { Transitions } from './transitions.js';
@@ -12,8 +13,11 @@ import type { LoopEvent, LoopState, LoopStatus } from './types.js';
 
 /** What a bound device serves. Never changed, only replaced, so that every look at it sees one whole. */
 export interface Binding extends Parameters {
-  /** Which configure bound it; stays the same when the file is swapped. */
-  readonly id: symbol;
+  /**
+   * Which configure bound it: a uuid, by which clients, the kernel and the next daemon know it. It stays the same when
+   * the file is swapped.
+   */
+  readonly id: string;
   readonly file: BackingFile;
   /** Stays when the file is swapped or renamed. */
   readonly reference: string;
@@ -31,6 +35,8 @@ export interface LoopHost {
   announce(core: LoopCore, kind: LoopEvent['kind']): void;
   /** The device that a device number means when it is that of an attached device of ours. */
   ownDevice(rdev: bigint): LoopCore | undefined;
+  /** Undefined: nobody comes after us. */
+  ledger(): Ledger | undefined;
   /** A failure that nobody waits for. */
   report(core: LoopCore, error: unknown): void;
   onThaw(): void;
@@ -48,7 +54,8 @@ export interface Waiting {
 const NEXT: Readonly<Record<LoopState, readonly LoopState[]>> = {
   unbound: ['bound', 'deleting'],
   bound: ['rundown'],
-  rundown: ['unbound'],
+  // Back, where it can't be written that the file is let go of.
+  rundown: ['unbound', 'bound'],
   deleting: [],
 };
 
@@ -115,6 +122,31 @@ export class LoopCore {
   /** The flags that no request looks at. Caller holds loMutex. */
   setFlags(flags: Pick<Binding, 'autoclear' | 'partscan'>): void {
     this.#binding = { ...this.bound(), ...flags };
+  }
+
+  /**
+   * Has `publish` replace what is served, after that was written down. Rejects when it can't be written, and then
+   * nothing has changed. Caller holds loMutex.
+   */
+  async replace(binding: Binding, publish: () => Promise<void>): Promise<void> {
+    await this.note(binding);
+    try {
+      await publish();
+    } catch (error) {
+      await this.#noteAgain(binding);
+      throw error;
+    }
+  }
+
+  /** Writes a binding down for a daemon that comes after this one. Caller holds loMutex. */
+  async note(binding: Binding): Promise<void> {
+    await this.host.ledger()?.note(this.number, binding);
+  }
+
+  /** What was written has not come to be. */
+  async #noteAgain(never: Binding): Promise<void> {
+    if (this.#binding === undefined) await this.host.ledger()?.forgetAnyway(this.number, never);
+    else await this.note(this.#binding).catch((error: unknown) => this.host.report(this, error));
   }
 
   /** Replaces what is served, for the control and the data path. The queue is frozen. */
@@ -212,6 +244,7 @@ export class LoopCore {
     return {
       number: this.number,
       name: this.name,
+      uuid: binding?.id ?? null,
       state: this.#state,
       openers: this.openers.count,
       file: binding?.file.path ?? null,

@@ -1,3 +1,5 @@
+import type { HandedFile } from '../io/backing-file.js';
+import type { FileIdentity } from '../io/file-identity.js';
 import type { RequestQueue } from '../queue/request-queue.js';
 import { loopChangeFd } from './change-fd.js';
 import { type ClearOutcome, loopClrFd, loRelease } from './clear.js';
@@ -110,6 +112,16 @@ export class LoopDevice {
    */
   get zeroesFast(): boolean {
     return this.#core.binding?.file.identity.kind !== 'block';
+  }
+
+  /** What its file is; undefined when there is none. */
+  get identity(): FileIdentity | undefined {
+    return this.#core.binding?.file.identity;
+  }
+
+  /** The open file's descriptors, for a daemon that goes on with them; undefined when there is none. They stay ours. */
+  get handed(): HandedFile | undefined {
+    return this.#core.state === 'bound' ? this.#core.binding?.file.handed : undefined;
   }
 
   /** Takes the file's present size. ENXIO. */

@@ -42,10 +42,13 @@ async function replace(core: LoopCore, present: Binding, wanted: Binding): Promi
   const lost = lostDirectIo(present, wanted);
   const dropsDirectIo = lost !== undefined;
   if (dropsDirectIo) await present.file.sync();
-  await using frozen = await core.queue.freeze();
-  if (dropsDirectIo) await present.file.setDirect(false);
   const direct = dropsDirectIo ? { directIo: false, notes: [lost] } : {};
-  core.publish(frozen, { ...wanted, ...direct });
+  const next: Binding = { ...wanted, ...direct };
+  await core.replace(next, async () => {
+    await using frozen = await core.queue.freeze();
+    if (dropsDirectIo) await present.file.setDirect(false);
+    core.publish(frozen, next);
+  });
   return sameOutside(present, wanted) && !dropsDirectIo ? undefined : 'change';
 }
 

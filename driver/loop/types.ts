@@ -54,6 +54,11 @@ export interface LoopStatus {
   readonly number: number;
   /** 'loop' and the number: also the name of its export. */
   readonly name: string;
+  /**
+   * Of the binding, and so of the export: stays the same until the device lets go of the file, also over restarts of the
+   * daemon; null when there is none. Clients find it in the export's description.
+   */
+  readonly uuid: string | null;
   readonly state: LoopState;
   readonly openers: number;
   /**

@@ -43,7 +43,7 @@ export function validateFile(core: LoopCore, file: BackingFile): void {
   }
 }
 
-/** Opens a file for a device, if it is known which; one that we serve ourselves is only named. Throws EBADF. */
+/** Opens a file for a device, if it is known which; one that we serve ourselves is only named. Throws EBADF, ESTALE. */
 export async function openBacking(
   host: LoopHost,
   {

@@ -1,28 +1,49 @@
-/** Brings back the devices of the daemon before this one, and keeps the state up to date from then on. */
+/**
+ * Brings back the devices of the daemon before this one: each under its number and with its file, or not at all. A device
+ * that can't be had back stays down: its number is kept, nothing is served there, and its user is told why.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
-import type { PartedSocket } from '../kernel/attach.js';
+import { BackingFile } from '../io/backing-file.js';
+import { type FileIdentity, sameFile } from '../io/file-identity.js';
 import type { Attachments, AttachRecord } from '../kernel/attachments.js';
-import { keepDescriptors, takeDescriptors } from '../kernel/keeper.js';
-import { backendIdentifier } from '../kernel/netlink-device.js';
-import { backendOf, isConnected } from '../kernel/sysfs.js';
+import { backendIdentifier, backendPrefix } from '../kernel/netlink-device.js';
+import { backendOf, isConnected, nodePath } from '../kernel/sysfs.js';
 import type { LoopControl } from '../loop/loop-control.js';
-import type { LoopDevice } from '../loop/loop-device.js';
-import type { DeviceState, Handover } from './state.js';
-import { deviceState } from './state.js';
-import type { StateDirectory } from './state-directory.js';
-
-export interface RecoveryLog {
-  info(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
+import { loopSize } from '../loop/parameters.js';
+import { HandedOver } from './handed.js';
+import type { DeviceRecord } from './state.js';
+import type { StateDirectory, StateDraft } from './state-directory.js';
+import type { KeeperLog, StateKeeper } from './state-keeper.js';
 
 export interface RecoveryParts {
   readonly state: StateDirectory;
+  readonly keeper: StateKeeper;
   readonly loops: LoopControl;
   readonly attachments: Attachments;
-  readonly log: RecoveryLog;
+  readonly log: KeeperLog;
+}
+
+/** A device that could not be brought back. */
+export interface Unrecovered {
+  readonly number: number;
+  readonly name: string;
+  /** Of the binding, as clients know it. */
+  readonly uuid: string;
+  /** Where its file was. */
+  readonly file: string;
+  /** Why: an errno name, and a sentence that says which file was meant and which is there. */
+  readonly errno: string;
+  readonly message: string;
+  /** `/dev/nbdN` where the kernel still has it: its users wait, or get I/O errors. */
+  readonly node: string | null;
+}
+
+interface Down {
+  readonly record: DeviceRecord;
+  readonly errno: string;
+  readonly message: string;
 }
 
 /** For a device whose daemon died between the attachment and the note of it. */
@@ -32,112 +53,246 @@ const UNKNOWN_ATTACHMENT: AttachRecord = { by: 'netlink', connections: 1, timeou
 const LOCK_ATTEMPTS = 40;
 const LOCK_RETRY_MS = 50;
 
-/**
- * Binds the files of the daemon before this one to the same devices, and takes up those that the kernel still has.
- * A device that can't be had back is logged and left out: the others matter more.
- */
-export async function recover(parts: RecoveryParts): Promise<void> {
-  const { devices, handover } = parts.state.previous;
-  const sockets = handover === null ? [] : takeSockets(handover);
-  for (const device of devices) {
-    const own = sockets.filter((socket) => socket.device === device.number);
-    try {
-      await recoverDevice(parts, device, own);
-    } catch (err) {
-      parts.log.error({ err, device: `loop${device.number}` }, 'a device could not be brought back');
-    }
-  }
-}
+export class Recovery {
+  readonly #down = new Map<number, Down>();
+  /** Devices that are being recovered or given up. */
+  readonly #busy = new Set<number>();
+  #again: DeviceRecord[] = [];
 
-function takeSockets({ keeper, sockets }: Handover): (PartedSocket & { readonly device: number })[] {
-  return takeDescriptors(keeper).flatMap((fd, i) => {
-    const socket = sockets[i];
-    if (fd < 0 || socket === undefined) return [];
-    return [{ device: socket.device, fd, leftover: Buffer.from(socket.leftover, 'base64') }];
-  });
-}
-
-async function recoverDevice(
-  { state, loops, attachments, log }: RecoveryParts,
-  { number, config, attach }: DeviceState,
-  sockets: readonly PartedSocket[],
-): Promise<void> {
-  const isKept = isConnected(number) && backendOf(number) === backendIdentifier(state.daemonId, number);
-  // Its last close came while no daemon was there to see it.
-  if (attach !== null && !isKept && config.autoclear) return;
-  await loops.ctlAdd(number);
-  await configure(loops.device(number), config);
-  const record = attach ?? UNKNOWN_ATTACHMENT;
-  const isResumed = isKept && (await attachments.resume(number, record, sockets));
-  log.info(
-    { device: `loop${number}`, file: config.file, attached: isResumed, sockets: sockets.length },
-    'brought back',
-  );
-}
-
-async function configure(device: LoopDevice, config: DeviceState['config']): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await device.loopConfigure(config);
-    } catch (error) {
-      const isLocked = error instanceof LoopError && error.errno === 'EBUSY';
-      if (!isLocked || attempt === LOCK_ATTEMPTS) throw error;
-      await sleep(LOCK_RETRY_MS);
-    }
-  }
-}
-
-/** Saves what happens to devices, until it is stopped. */
-export class StateKeeper {
-  #isStopped = false;
-
+  /** From here on no other file gets the number of a device that is to be brought back. */
   constructor(readonly parts: RecoveryParts) {
-    parts.loops.events.on('change', () => void this.save());
+    for (const { number, file } of parts.state.devices) {
+      parts.loops.reserve(number, `it is being brought back with ${file}.`);
+    }
   }
 
-  /** Resolves when the present state is durable, or when that has failed, which is logged. */
-  async save(): Promise<void> {
-    if (this.#isStopped) return;
-    const { state, log } = this.parts;
-    await state.save(this.#devices()).catch((err: unknown) => log.error({ err }, 'the state was not saved'));
+  /** Resolves when every device is back or down; those that the kernel has come first. */
+  async run(): Promise<void> {
+    const { state } = this.parts;
+    const handed = new HandedOver(state.handover);
+    const bringBack = (records: readonly DeviceRecord[]): Promise<unknown> =>
+      Promise.all(records.map((record) => this.#bringBack(record, handed)));
+    const waiting = state.devices.filter(({ attach }) => attach !== null);
+    const others = state.devices.filter(({ attach }) => attach === null);
+    await bringBack(waiting);
+    await bringBack(others);
+    handed.close();
+    // It is taken, whether that can be written or not: its keeper is gone.
+    if (state.handover !== null) {
+      await state.change(dropHandover).catch(() => undefined);
+    }
+  }
+
+  /** Attaches what the daemon before this one took out of the kernel when it ended. Clients may connect by now. */
+  async attachAgain(): Promise<void> {
+    await Promise.all(this.#again.splice(0).map((record) => this.#attachAgain(record)));
+  }
+
+  /** Devices that are down, by number. */
+  list(): Unrecovered[] {
+    return [...this.#down.values()]
+      .map(({ record: { number, id, file }, errno, message }) => ({
+        ...{ number, name: `loop${number}`, uuid: id, file, errno, message },
+        node: this.parts.attachments.node(number),
+      }))
+      .sort((a, b) => a.number - b.number);
+  }
+
+  isDown(number: number): boolean {
+    return this.#down.has(number);
+  }
+
+  /** The device that is down and that a file was behind, by its name or by what it is. */
+  waitsFor(path: string, identity: FileIdentity | undefined): Unrecovered | undefined {
+    return this.list().find(({ number, file }) => {
+      const meant = this.#down.get(number)?.record.identity;
+      return file === path || (identity !== undefined && meant !== undefined && sameFile(meant, identity));
+    });
   }
 
   /**
-   * Saves the devices that the kernel keeps, for the next daemon, and stops: what ends from here on ends because
-   * this process does.
+   * Tries again to bring a device back: with the file where it was, or with `file`. Another file than was meant is
+   * ESTALE, unless `force`: then the caller vouches for it, and it must make the same size (EINVAL). Throws ENODEV,
+   * EBUSY, and what binding throws.
    */
-  async stop(): Promise<void> {
-    const devices = this.#devices().filter(({ attach }) => attach !== null);
-    this.#isStopped = true;
-    await this.parts.state.save(devices);
+  recover(number: number, options: { readonly file?: string; readonly force?: boolean } = {}): Promise<void> {
+    return this.#alone(number, async ({ record }) => {
+      const isForced = options.force === true;
+      const file = await this.#openByName(
+        { ...record, file: options.file ?? record.file },
+        isForced ? undefined : record.identity,
+      );
+      try {
+        if (!sameFile(file.identity, record.identity)) await checkSize(record, file);
+        await this.#restore(record, file);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+      this.#down.delete(number);
+      await this.#intoKernel(record, undefined);
+      await this.attachAgain();
+    });
   }
 
-  /** Stops as well, with every device and with the sockets of those that the kernel has. */
-  async handOver(): Promise<void> {
-    const devices = this.#devices();
-    this.#isStopped = true;
-    const parted = await this.parts.attachments.part();
-    const sockets = parted.flatMap(({ device, sockets }) => sockets.map((socket) => ({ device, ...socket })));
-    const seconds = Math.max(1, ...devices.map(({ attach }) => attach?.deadTimeout ?? 0));
-    const descriptors = sockets.map(({ fd }) => fd);
-    const keeper = descriptors.length === 0 ? undefined : keepDescriptors(descriptors, seconds);
-    const handover: Handover | null =
-      keeper === undefined
-        ? null
-        : {
-            keeper,
-            sockets: sockets.map(({ device, leftover }) => ({
-              device,
-              leftover: Buffer.from(leftover).toString('base64'),
-            })),
-          };
-    await this.parts.state.save(devices, handover);
+  /** Frees the number of a device that is down. Throws EBUSY while somebody uses the kernel's device, unless `force`. */
+  giveUp(number: number, options: { readonly force: boolean }): Promise<void> {
+    const { attachments, keeper, loops } = this.parts;
+    return this.#alone(number, async ({ record }) => {
+      if (attachments.node(number) !== null) await attachments.detach(number, options);
+      await keeper.giveUp(record);
+      this.#down.delete(number);
+      loops.release(number);
+    });
   }
 
-  #devices(): DeviceState[] {
-    const { loops, attachments } = this.parts;
-    return loops
-      .devices()
-      .flatMap((device) => deviceState(device.snapshot(), attachments.record(device.number)) ?? []);
+  /** Never rejects. */
+  async #bringBack(record: DeviceRecord, handed: HandedOver): Promise<void> {
+    const { number, attach, attachAgain, autoclear } = record;
+    try {
+      this.#refuseStranger(record);
+      if (attach !== null && !attachAgain && autoclear && !this.#kernelHas(record)) {
+        await this.#letGo(record);
+        return;
+      }
+      const file = await this.#openAgain(record, handed);
+      await this.#restore(record, file).catch(async (error: unknown) => {
+        await file.close();
+        throw error;
+      });
+      await this.#intoKernel(record, handed);
+    } catch (error) {
+      this.#stayDown(number, record, error);
+    }
   }
+
+  /** The last close of a device with autoclear came while no daemon was there to see it. */
+  async #letGo(record: DeviceRecord): Promise<void> {
+    const { keeper, loops, log } = this.parts;
+    await keeper
+      .giveUp(record)
+      .catch((err: unknown) => log.error({ err, device: `loop${record.number}` }, 'it is not forgotten yet'));
+    loops.release(record.number);
+  }
+
+  /** The very same open file where it was handed over; else by its name, and proven to be the same. */
+  async #openAgain(record: DeviceRecord, handed: HandedOver): Promise<BackingFile> {
+    const open = handed.takeFile(record.number);
+    if (open !== undefined) {
+      try {
+        return await BackingFile.adopt(open, record.identity);
+      } catch (err) {
+        this.parts.log.error({ err, device: `loop${record.number}` }, 'what was handed over is not its file');
+      }
+    }
+    return this.#openByName(record, record.identity);
+  }
+
+  async #openByName({ file, readOnly }: DeviceRecord, meant: FileIdentity | undefined): Promise<BackingFile> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.parts.loops.openFile({ file, readOnly, ...(meant && { identity: meant }) });
+      } catch (error) {
+        const isLocked = error instanceof LoopError && error.errno === 'EBUSY';
+        if (!isLocked || attempt === LOCK_ATTEMPTS) throw error;
+        await sleep(LOCK_RETRY_MS);
+      }
+    }
+  }
+
+  async #restore(record: DeviceRecord, file: BackingFile): Promise<void> {
+    const { number, id, size, offset, sizeLimit, blockSize } = record;
+    const { readOnly, autoclear, partscan, directIo, reference } = record;
+    const config = { offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo, reference };
+    await this.parts.loops.restore(number, file, { file: file.path, ...config }, { id, size });
+    this.parts.log.info({ device: `loop${number}`, file: file.path }, 'brought back');
+  }
+
+  /** The device serves its file; what fails here is the kernel's side alone. */
+  async #intoKernel(record: DeviceRecord, handed: HandedOver | undefined): Promise<void> {
+    const { number, attach, attachAgain } = record;
+    const { attachments, log } = this.parts;
+    if (!this.#kernelHas(record)) {
+      if (attach !== null && attachAgain) this.#again.push(record);
+      return;
+    }
+    try {
+      const sockets = handed?.takeSockets(number) ?? [];
+      await attachments.resume(number, attach ?? UNKNOWN_ATTACHMENT, sockets);
+      log.info({ device: `loop${number}`, sockets: sockets.length }, `${nodePath(number)} goes on`);
+    } catch (err) {
+      log.error({ err, device: `loop${number}` }, `${nodePath(number)} could not be taken up`);
+    }
+  }
+
+  async #attachAgain({ number, attach }: DeviceRecord): Promise<void> {
+    try {
+      if (attach !== null) await this.parts.attachments.attach(number, attach);
+    } catch (err) {
+      this.parts.log.error(
+        { err, device: `loop${number}` },
+        'the device was not attached to the kernel again',
+      );
+    }
+  }
+
+  #stayDown(number: number, record: DeviceRecord, error: unknown): void {
+    const { attachments, loops, log } = this.parts;
+    const errno = error instanceof LoopError ? error.errno : 'EIO';
+    const message = error instanceof Error ? error.message : String(error);
+    this.#down.set(number, { record, errno, message });
+    loops.reserve(
+      number,
+      `it was not brought back: ${message} "nbdloop recover loop${number}" tries again, "nbdlosetup -d loop${number}" gives it up.`,
+    );
+    if (this.#kernelHas(record)) {
+      const { id: uuid, size, blockSize, autoclear, partscan, attach } = record;
+      attachments.hold(number, attach ?? UNKNOWN_ATTACHMENT, { uuid, size, blockSize, autoclear, partscan });
+    }
+    log.error({ err: error, device: `loop${number}`, file: record.file }, 'a device was not brought back');
+  }
+
+  #kernelHas({ number, id }: DeviceRecord): boolean {
+    const { daemonId } = this.parts.state;
+    return isConnected(number) && backendOf(number) === backendIdentifier(daemonId, number, id);
+  }
+
+  /** Throws EBUSY where the kernel has a device of ours with another binding: the record is not what was there last. */
+  #refuseStranger({ number, id }: DeviceRecord): void {
+    const { daemonId } = this.parts.state;
+    const backend = isConnected(number) ? backendOf(number) : undefined;
+    if (backend?.startsWith(backendPrefix(daemonId, number)) !== true) return;
+    if (backend === backendIdentifier(daemonId, number, id)) return;
+    throw new LoopError('EBUSY', `${nodePath(number)} was attached for another file than is recorded.`);
+  }
+
+  /** One at a time for a device that is down. */
+  async #alone(number: number, work: (down: Down) => Promise<void>): Promise<void> {
+    const down = this.#down.get(number);
+    if (down === undefined) {
+      this.parts.loops.device(number); // ENODEV
+      throw new LoopError('EBUSY', `loop${number} is not down: there is nothing to recover.`);
+    }
+    if (this.#busy.has(number)) throw new LoopError('EBUSY', `loop${number} is being recovered.`);
+    this.#busy.add(number);
+    try {
+      await work(down);
+    } finally {
+      this.#busy.delete(number);
+    }
+  }
+}
+
+function dropHandover(draft: StateDraft): void {
+  draft.handover = null;
+}
+
+/** Whoever has the device open counts on its size. Throws EINVAL. */
+async function checkSize(record: DeviceRecord, file: BackingFile): Promise<void> {
+  const size = loopSize(await file.size(), record);
+  if (size === record.size) return;
+  throw new LoopError(
+    'EINVAL',
+    `${file.path} makes a device of ${size} bytes, and loop${record.number} has ${record.size}.`,
+  );
 }

@@ -1,34 +1,50 @@
-/** The directory that one daemon has for its state: locked, and replaced as a whole, so that a crash leaves one. */
+/**
+ * The directory that one daemon has for its state: locked; changed by edits, each of which is written or refused as a
+ * whole. It lives as long as the kernel that holds the devices, so that what counts is that a process may end at
+ * any point, and not what a machine without power remembers.
+ */
 
 import { randomBytes } from 'node:crypto';
 import { constants, fstatSync, readFileSync } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LoopError } from '../errno.js';
 import { lockDescriptor, lockHolder } from '../io/file-lock.js';
-import { type DaemonState, type DeviceState, type Handover, parseState, STATE_VERSION } from './state.js';
+import { type DaemonState, type DeviceRecord, type Handover, parseState, stateText } from './state.js';
+import { StateFile } from './state-file.js';
 
 const STATE_FILE = 'state.json';
 const LOCK_FILE = 'lock';
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
-const NOTHING = { devices: [], handover: null } as const;
+/** What an edit changes: the records by number, and what is handed over. */
+export interface StateDraft {
+  readonly devices: Map<number, DeviceRecord>;
+  handover: Handover | null;
+}
+export type StateEdit = (draft: StateDraft) => void;
+
+interface Pending {
+  readonly edit: StateEdit;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
 
 export class StateDirectory {
-  #last: Promise<void> = Promise.resolve();
-  /** What is to be written when the write under way is done. */
-  #next: { state: DaemonState; readonly durable: Promise<void> } | undefined;
+  /** What is written. */
+  #state: DaemonState;
+  #pending: Pending[] = [];
+  #writing: Promise<void> | undefined;
   #isClosed = false;
 
   private constructor(
     readonly path: string,
-    readonly bootId: string,
-    /** Stays the same over the daemons that use this directory while the kernel lives. */
-    readonly daemonId: string,
-    /** What the daemon before this one left. */
-    readonly previous: Pick<DaemonState, 'devices' | 'handover'>,
+    private readonly file: StateFile,
     private readonly lock: FileHandle,
-  ) {}
+    state: DaemonState,
+  ) {
+    this.#state = state;
+  }
 
   /** Takes the directory for this process. EBUSY, naming the holder, when another daemon has it; EPERM. */
   static async open(path: string): Promise<StateDirectory> {
@@ -39,62 +55,97 @@ export class StateDirectory {
     }
     const lock = await lockFile(join(path, LOCK_FILE), path);
     const bootId = readFileSync(BOOT_ID, 'utf8').trim();
-    const text = await readFile(join(path, STATE_FILE), 'utf8').catch(() => '');
-    const state = parseState(text, bootId);
-    const daemonId = state?.daemonId ?? randomBytes(8).toString('hex');
-    const directory = new StateDirectory(path, bootId, daemonId, state ?? NOTHING, lock);
-    if (state === undefined) await directory.save([]);
+    const file = new StateFile(join(path, STATE_FILE));
+    const state = parseState(await file.read(), bootId);
+    const fresh = { bootId, daemonId: randomBytes(8).toString('hex'), devices: [], handover: null };
+    const directory = new StateDirectory(path, file, lock, state ?? fresh);
+    try {
+      // An identity that others see is written first.
+      if (state === undefined) await directory.change(() => {});
+    } catch (error) {
+      await directory.close();
+      throw error;
+    }
     return directory;
   }
 
-  /**
-   * Replaces the state; resolves when it, or one saved after it, is durable. While the disk is slower than the changes,
-   * only the last one waits to be written.
-   */
-  save(devices: readonly DeviceState[], handover: Handover | null = null): Promise<void> {
-    const { bootId, daemonId } = this;
-    const state: DaemonState = { version: STATE_VERSION, bootId, daemonId, devices, handover };
-    if (this.#next !== undefined) {
-      this.#next.state = state;
-      return this.#next.durable;
-    }
-    const durable = this.#last.then(this.#writeNext, this.#writeNext);
-    this.#next = { state, durable };
-    this.#last = durable;
-    return durable;
+  /** Stays the same over the daemons that use this directory while the kernel lives. */
+  get daemonId(): string {
+    return this.#state.daemonId;
   }
 
-  /** Gives the directory up; later saves do nothing. Idempotent. */
+  /** Records by number; at first those of the daemon before this one. */
+  get devices(): readonly DeviceRecord[] {
+    return this.#state.devices;
+  }
+
+  /** What the daemon before this one handed over. */
+  get handover(): Handover | null {
+    return this.#state.handover;
+  }
+
+  /**
+   * Resolves when the edit is written: a daemon that comes after this one finds it. Rejects with a LoopError when it
+   * can't be, and then it never is. Edits are carried out in order; those that come while one is written share the
+   * next writing.
+   */
+  change(edit: StateEdit): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ edit, resolve, reject });
+      this.#writing ??= this.#writeAll();
+    });
+  }
+
+  /** Gives the directory up, when what was asked for is written; later changes do nothing. Idempotent. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
-    await this.#last.catch(() => undefined);
     this.#isClosed = true;
+    await this.#writing;
     await this.lock.close();
   }
 
-  readonly #writeNext = async (): Promise<void> => {
-    const next = this.#next;
-    this.#next = undefined;
-    if (next !== undefined) await this.#replace(next.state);
-  };
+  async #writeAll(): Promise<void> {
+    for (;;) {
+      await undefined; // edits of this turn come along
+      const batch = this.#pending.splice(0);
+      if (batch.length === 0) {
+        this.#writing = undefined;
+        return;
+      }
+      const error = await this.#write(batch);
+      if (error === undefined || batch.length === 1) settle(batch, error);
+      // One that can't be written must not refuse the others.
+      else for (const one of batch) settle([one], await this.#write([one]));
+    }
+  }
 
-  async #replace(state: DaemonState): Promise<void> {
-    if (this.#isClosed) return;
-    const name = join(this.path, STATE_FILE);
-    const file = await open(`${name}.new`, 'w', 0o600);
+  /** Why the edits are not written; undefined when they are. */
+  async #write(batch: readonly Pending[]): Promise<LoopError | undefined> {
+    const { bootId, daemonId, devices, handover } = this.#state;
+    const draft: StateDraft = { devices: new Map(devices.map((one) => [one.number, one])), handover };
+    for (const { edit } of batch) edit(draft);
+    const state = {
+      bootId,
+      daemonId,
+      devices: [...draft.devices.values()].sort((a, b) => a.number - b.number),
+      handover: draft.handover,
+    };
     try {
-      await file.writeFile(`${JSON.stringify(state, null, 2)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
+      await this.file.replace(stateText(state));
+    } catch (error) {
+      const errno = ((error as NodeJS.ErrnoException).code ?? 'EIO') as LoopError['errno'];
+      return new LoopError(errno, `The state in ${this.path} can't be written (${errno}).`);
     }
-    await rename(`${name}.new`, name);
-    const directory = await open(this.path, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
+    this.#state = state;
+    return undefined;
+  }
+}
+
+function settle(batch: readonly Pending[], error: LoopError | undefined): void {
+  for (const { resolve, reject } of batch) {
+    if (error === undefined) resolve();
+    else reject(error);
   }
 }
 

@@ -1,56 +1,75 @@
-/** What a daemon leaves behind for the next one: devices, their files and parameters, and their attachments. */
+/**
+ * What a daemon leaves behind for the next one: which device serves which file, how, and how the kernel has it. A record
+ * tells what a device is: the number, the binding's id, and the identity of the file; the file's name only says where to
+ * look for it.
+ */
 
+import { type FileIdentity, identityFromJson, identityToJson } from '../io/file-identity.js';
 import type { AttachRecord } from '../kernel/attachments.js';
 import type { Kept } from '../kernel/keeper.js';
-import type { LoopConfig, LoopStatus } from '../loop/types.js';
+import type { Binding } from '../loop/loop-core.js';
+import type { Parameters } from '../loop/parameters.js';
 
-export const STATE_VERSION = 1;
+const STATE_VERSION = 2;
 
-export interface DeviceState {
+export interface DeviceRecord extends Parameters {
   readonly number: number;
-  readonly config: Required<
-    Omit<LoopConfig, 'offset' | 'sizeLimit' | 'identity' | 'through' | 'exclusive'>
-  > & {
-    readonly offset: number;
-    readonly sizeLimit: number;
-  };
+  /** Of the binding, which the kernel's device tells, too. */
+  readonly id: string;
+  /** Absolute path at the time of binding. */
+  readonly file: string;
+  readonly identity: FileIdentity;
+  /** What the user calls it (LO_FILE_NAME). */
+  readonly reference: string;
+  /** Of the device, bytes: those who use it count on it. */
+  readonly size: number;
   /** Null while the device is not in the kernel. */
   readonly attach: AttachRecord | null;
+  /** The daemon took it out of the kernel when it ended: the next one attaches it again. */
+  readonly attachAgain: boolean;
 }
 
-/** Sockets that were handed over; `sockets` tells of each of the keeper's descriptors whose it is. */
+/** What each of the keeper's descriptors is. */
+export type Handed =
+  | {
+      readonly device: number;
+      readonly kind: 'socket';
+      /** What was received and not served, in base64. */
+      readonly leftover: string;
+    }
+  | { readonly device: number; readonly kind: 'file' | 'lock' };
+
+/** Descriptors that were handed over. */
 export interface Handover {
   readonly keeper: Kept;
-  readonly sockets: readonly {
-    readonly device: number;
-    /** What was received and not served, in base64. */
-    readonly leftover: string;
-  }[];
+  readonly descriptors: readonly Handed[];
 }
 
 export interface DaemonState {
-  readonly version: typeof STATE_VERSION;
   /** Of the kernel that holds the devices: the state dies with it. */
   readonly bootId: string;
   /** By this the kernel's devices are known: see `backendIdentifier`. */
   readonly daemonId: string;
-  readonly devices: readonly DeviceState[];
+  readonly devices: readonly DeviceRecord[];
   readonly handover: Handover | null;
 }
 
-/** The state of a bound device; undefined for any other. */
-export function deviceState(status: LoopStatus, attach: AttachRecord | undefined): DeviceState | undefined {
-  const { number, state, file, offset, sizeLimit, blockSize } = status;
-  if (state !== 'bound' || file === null) return undefined;
-  const { readOnly, autoclear, partscan, directIo, reference } = status;
+/** The record of a binding; how the kernel has it stays as before where it is the same one. */
+export function recordOf(number: number, binding: Binding, before: DeviceRecord | undefined): DeviceRecord {
+  const { id, file, size, offset, sizeLimit, blockSize } = binding;
+  const { readOnly, autoclear, partscan, directIo, reference } = binding;
+  const isKept = before?.id === id;
   return {
-    number,
-    config: {
-      ...{ file, offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo },
-      reference: reference ?? '',
-    },
-    attach: attach ?? null,
+    ...{ number, id, file: file.path, identity: file.identity, size },
+    ...{ offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo, reference },
+    attach: isKept ? before.attach : null,
+    attachAgain: isKept && before.attachAgain,
   };
+}
+
+export function stateText({ bootId, daemonId, devices, handover }: DaemonState): string {
+  const state = { version: STATE_VERSION, bootId, daemonId, devices: devices.map(deviceToJson), handover };
+  return `${JSON.stringify(state, null, 1)}\n`;
 }
 
 /** A state of this kernel's life, or undefined: what a crash or a stranger left there is not trusted. */
@@ -61,31 +80,51 @@ export function parseState(text: string, bootId: string): DaemonState | undefine
   } catch {
     return undefined;
   }
-  if (!isRecord(state) || state.version !== STATE_VERSION || state.bootId !== bootId) return undefined;
-  const { daemonId, devices, handover } = state;
-  if (typeof daemonId !== 'string' || !Array.isArray(devices) || !devices.every(isDevice)) return undefined;
+  if (!isObject(state) || state.version !== STATE_VERSION || state.bootId !== bootId) return undefined;
+  const { daemonId, handover } = state;
+  if (typeof daemonId !== 'string' || !Array.isArray(state.devices)) return undefined;
+  const devices = state.devices.map(deviceFromJson);
+  if (!devices.every((device) => device !== undefined)) return undefined;
+  return { bootId, daemonId, devices, handover: isHandover(handover) ? handover : null };
+}
+
+/** Offsets may be beyond 2^53: they are decimal digits. */
+function deviceToJson({ offset, sizeLimit, identity, ...rest }: DeviceRecord): object {
   return {
-    version: STATE_VERSION,
-    bootId,
-    daemonId,
-    devices,
-    handover: isHandover(handover) ? handover : null,
+    ...rest,
+    offset: String(offset),
+    sizeLimit: String(sizeLimit),
+    identity: identityToJson(identity),
   };
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
+const FLAGS = ['readOnly', 'autoclear', 'partscan', 'directIo', 'attachAgain'] as const;
+const NUMBERS = ['number', 'size', 'blockSize'] as const;
+const TEXTS = ['id', 'file', 'reference'] as const;
+const DIGITS = ['offset', 'sizeLimit'] as const;
+
+function deviceFromJson(json: unknown): DeviceRecord | undefined {
+  if (!isObject(json)) return undefined;
+  const identity = identityFromJson(json.identity);
+  const { attach } = json;
+  const isWhole =
+    identity !== undefined &&
+    FLAGS.every((key) => typeof json[key] === 'boolean') &&
+    NUMBERS.every((key) => Number.isSafeInteger(json[key])) &&
+    TEXTS.every((key) => typeof json[key] === 'string') &&
+    DIGITS.every((key) => /^\d{1,20}$/.test(String(json[key]))) &&
+    (attach === null || (isObject(attach) && Number.isSafeInteger(attach.connections)));
+  if (!isWhole) return undefined;
+  const { offset, sizeLimit, ...rest } = json as unknown as DeviceRecord;
+  return { ...rest, offset: BigInt(offset), sizeLimit: BigInt(sizeLimit), identity };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null;
 
-const isDevice = (value: unknown): value is DeviceState =>
-  isRecord(value) &&
-  Number.isSafeInteger(value.number) &&
-  isRecord(value.config) &&
-  typeof value.config.file === 'string' &&
-  (value.attach === null || (isRecord(value.attach) && Number.isSafeInteger(value.attach.connections)));
-
 const isHandover = (value: unknown): value is Handover =>
-  isRecord(value) &&
-  isRecord(value.keeper) &&
+  isObject(value) &&
+  isObject(value.keeper) &&
   Number.isSafeInteger(value.keeper.pid) &&
   Array.isArray(value.keeper.descriptors) &&
-  Array.isArray(value.sockets);
+  Array.isArray(value.descriptors);

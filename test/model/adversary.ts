@@ -43,6 +43,7 @@ export class FakeFiles {
       fd,
       usable: true,
       writable: true,
+      handed: { file: fd, lock: undefined },
       dioAlignment: 512,
       tellsHoles: false,
       warnings: [],

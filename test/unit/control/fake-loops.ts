@@ -5,15 +5,18 @@ import type {
   ControlledAttachments,
   ControlledDevice,
   ControlledLoops,
+  ControlledRecovery,
   LoopConfigFields,
   LoopStatusFields,
 } from '../../../driver/control/context.js';
+import type { UnrecoveredDevice } from '../../../driver/control/messages.js';
 import { exportUris } from '../../../driver/control/uris.js';
 import { LoopError } from '../../../driver/errno.js';
 import { LockOrder } from '../../../driver/locks/lock-order.js';
 import { SHARED_BYTES } from '../../../driver/queue/slots.js';
 
 const UNBOUND = {
+  uuid: null,
   state: 'unbound',
   openers: 0,
   file: null,
@@ -61,6 +64,7 @@ export class FakeDevice implements ControlledDevice {
     } = config;
     this.#set({
       ...rest,
+      uuid: `uuid of ${rest.file}`,
       state: 'bound',
       size: 1 << 20,
       offset: Number(offset),
@@ -230,18 +234,59 @@ export class FakeAttachments implements ControlledAttachments {
   }
 }
 
+/** Numbers that are down, and what was asked for. */
+export class FakeRecovery implements ControlledRecovery {
+  readonly down = new Map<number, UnrecoveredDevice>();
+  readonly calls: unknown[] = [];
+
+  constructor(private readonly loops: FakeLoops) {}
+
+  /** A device that could not be brought back. */
+  fail(number: number): UnrecoveredDevice {
+    const device: UnrecoveredDevice = {
+      ...{ number, name: `loop${number}`, uuid: 'u', file: '/moved.img', node: null },
+      ...{ errno: 'ESTALE', message: '/moved.img is another file by now.' },
+    };
+    this.down.set(number, device);
+    return device;
+  }
+
+  list(): UnrecoveredDevice[] {
+    return [...this.down.values()];
+  }
+
+  isDown(number: number): boolean {
+    return this.down.has(number);
+  }
+
+  async recover(number: number, options: object): Promise<void> {
+    this.calls.push(['recover', number, options]);
+    if (!this.down.delete(number)) throw new LoopError('EBUSY', `loop${number} is not down`);
+    await this.loops.ctlAdd(number);
+    await this.loops.device(number).loopConfigure({ file: '/found.img' });
+  }
+
+  async giveUp(number: number, options: object): Promise<void> {
+    this.calls.push(['giveUp', number, options]);
+    this.down.delete(number);
+  }
+}
+
 export interface FakeContext extends ControlContext {
   readonly loops: FakeLoops;
   readonly attachments: FakeAttachments;
+  readonly recovery: FakeRecovery;
   readonly logged: string[];
 }
 
 export function fakeContext(): FakeContext {
   const order = new LockOrder();
   const logged: string[] = [];
+  const loops = new FakeLoops();
   return {
-    loops: new FakeLoops(),
+    loops,
     attachments: new FakeAttachments(),
+    recovery: new FakeRecovery(loops),
     logged,
     log: { error: (_fields, message) => logged.push(message), info: () => undefined },
     uris: (name) =>

@@ -196,6 +196,30 @@ t.test(
   },
 );
 
+t.test('a device that is down is told of, recovered or given up', async (t) => {
+  const { call, context } = await setUp(t);
+  const down = context.recovery.fail(5);
+  context.recovery.fail(6);
+  t.strictSame((await call('GET', '/devices/unrecovered')).body[0], down);
+  const body = { file: '/found.img', force: true };
+  t.match(await call('POST', '/devices/5/recover', body), {
+    status: 200,
+    body: { number: 5, state: 'bound' },
+  });
+  t.match(await call('POST', '/devices/5/recover'), { status: 409, body: { errno: 'EBUSY' } });
+  t.match(await call('POST', '/devices/5/recover', { path: '/x' }), { status: 400 });
+  t.match(await call('DELETE', '/devices/6/backing?force=true'), {
+    status: 200,
+    body: { outcome: 'cleared' },
+  });
+  t.strictSame(context.recovery.calls, [
+    ['recover', 5, body],
+    ['recover', 5, {}],
+    ['giveUp', 6, { force: true }],
+  ]);
+  t.strictSame((await call('GET', '/devices/unrecovered')).body, []);
+});
+
 t.test('a smaller file is not taken over under a user of the node, unless force is given', async (t) => {
   using dir = new TempDir();
   const file = makeSparseFile(dir.file('a.img'), 4096);

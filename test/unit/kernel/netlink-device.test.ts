@@ -33,6 +33,7 @@ t.test('a socket that the kernel gave up before it was taken over is closed, not
     {
       device: DEVICE,
       exportName: `loop${DEVICE}`,
+      binding: 'b',
       size: 4096,
       blockSize: 512,
       connections: 2,
@@ -42,7 +43,7 @@ t.test('a socket that the kernel gave up before it was taken over is closed, not
     {
       link: new KernelLink(),
       daemonId: 'test',
-      serve: async (_name, { fd }) => {
+      serve: async (_target, { fd }) => {
         served.push(fd);
         return END;
       },

@@ -33,7 +33,7 @@ t.test('what a client is told', async (t) => {
   await device.loopConfigure({ file, readOnly: true });
   t.same(loop0?.info(), {
     name: 'loop0',
-    description: `loop0: ${file}`,
+    description: `loop0: ${file}; uuid=${device.snapshot().uuid}`,
     size: MIB,
     readOnly: true,
     blockSizes: { minimum: 512, preferred: 4096, maximum: 32 * MIB },

@@ -2,59 +2,77 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { lockForWriting } from '../../../driver/io/file-lock.js';
 import { keepDescriptors, takeDescriptors } from '../../../driver/kernel/keeper.js';
-import type { DeviceState } from '../../../driver/state/state.js';
-import { StateDirectory } from '../../../driver/state/state-directory.js';
+import type { DeviceRecord } from '../../../driver/state/state.js';
+import { StateDirectory, type StateEdit } from '../../../driver/state/state-directory.js';
 import { refusal } from '../../helpers/refusal.js';
 import { makeSparseFile, TempDir } from '../../helpers/temp.js';
 
-const DEVICE: DeviceState = {
+const DEVICE: DeviceRecord = {
   number: 3,
-  config: {
-    file: '/images/a.img',
-    offset: 512,
-    sizeLimit: 0,
-    blockSize: 4096,
-    readOnly: false,
-    autoclear: true,
-    partscan: false,
-    directIo: false,
-    reference: 'disk',
+  id: '9b7c3a52-5f5e-4d38-a0d5-0a8f3c4c1d11',
+  file: '/images/a.img',
+  identity: {
+    device: 2049n,
+    inode: 2n ** 63n + 1n,
+    birthTime: 1_790_000_000_123_456_789n,
+    generation: 77n,
+    fileSystem: '0123456789abcdef',
+    blockDevice: null,
   },
+  reference: 'disk',
+  size: 1 << 20,
+  offset: 2n ** 62n + 512n,
+  sizeLimit: 0n,
+  blockSize: 4096,
+  readOnly: false,
+  autoclear: true,
+  partscan: false,
+  directIo: false,
   attach: { by: 'netlink', connections: 4, timeout: 30, deadTimeout: 60 },
+  attachAgain: true,
 };
 
-t.test('what one daemon saves the next one finds, under the same identity', async (t) => {
+const put =
+  (record: DeviceRecord): StateEdit =>
+  ({ devices }) =>
+    void devices.set(record.number, record);
+
+t.test('what one daemon writes the next one finds, to the last bit, under the same identity', async (t) => {
   using directory = new TempDir();
   const first = await StateDirectory.open(directory.file('state'));
-  t.strictSame(first.previous.devices, []);
-  await first.save([DEVICE]);
+  t.strictSame(first.devices, []);
+  await first.change(put(DEVICE));
   await first.close();
   const second = await StateDirectory.open(directory.file('state'));
   t.equal(second.daemonId, first.daemonId);
-  t.strictSame(second.previous.devices, [DEVICE]);
+  t.strictSame(second.devices, [DEVICE]);
   await second.close();
 });
 
-t.test('the last of many saves is what stays', async (t) => {
+t.test('edits are carried out in order, also those that come while others are written', async (t) => {
   using directory = new TempDir();
   const state = await StateDirectory.open(directory.path);
-  const saves = [1, 2, 3, 4, 5].map((number) => state.save([{ ...DEVICE, number }]));
-  t.equal(new Set(saves).size, 1, 'what is saved before the disk has begun is written once');
-  await Promise.all(saves);
-  const early = state.save([DEVICE]);
+  const changes = [1, 2, 3].map((number) => state.change(put({ ...DEVICE, number })));
   await Promise.resolve();
   await Promise.resolve();
-  const late = Array.from({ length: 1000 }, (_, i) => state.save([{ ...DEVICE, number: i % 7 }]));
-  late.push(state.save([{ ...DEVICE, number: 5 }]));
-  t.equal(new Set([early, ...late]).size, 2, 'and so is all that comes while it writes');
-  await Promise.all([early, ...late]);
+  changes.push(
+    state.change(({ devices }) => void devices.delete(2)),
+    state.change(put({ ...DEVICE, number: 1, size: 512 })),
+  );
+  await Promise.all(changes);
+  const early = state.change(put({ ...DEVICE, number: 9 }));
   await state.close();
-  await state.save([]);
+  await early;
+  await state.change(put({ ...DEVICE, number: 4 }));
   const next = await StateDirectory.open(directory.path);
   t.strictSame(
-    next.previous.devices.map(({ number }) => number),
-    [5],
-    'a save after the close does nothing',
+    next.devices.map(({ number, size }) => [number, size]),
+    [
+      [1, 512],
+      [3, DEVICE.size],
+      [9, DEVICE.size],
+    ],
+    'what was asked for before the close is written, a change after it does nothing',
   );
   await next.close();
 });
@@ -62,14 +80,23 @@ t.test('the last of many saves is what stays', async (t) => {
 t.test('a state of another boot, or one that is no state, is not trusted', async (t) => {
   using directory = new TempDir();
   const first = await StateDirectory.open(directory.path);
-  await first.save([DEVICE]);
+  await first.change(put(DEVICE));
   await first.close();
   const file = directory.file('state.json');
-  const text = readFileSync(file, 'utf8');
-  for (const spoilt of [text.replace(first.bootId, 'another'), text.slice(0, -20), '[]', '{"version":1}']) {
-    writeFileSync(file, spoilt);
+  const text = readFileSync(file, 'utf8').trim();
+  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  const spoilt = [
+    text.replace(bootId, 'another'),
+    text.slice(0, -20),
+    text.replace('"inode"', '"node"'),
+    text.replace('4096', '"4096"'),
+    '[]',
+    '{"version":2}',
+  ];
+  for (const one of spoilt) {
+    writeFileSync(file, one);
     const next = await StateDirectory.open(directory.path);
-    t.strictSame(next.previous.devices, []);
+    t.strictSame(next.devices, []);
     await next.close();
   }
 });
