@@ -7,6 +7,9 @@ import { StateDirectory, type StateEdit } from '../../../driver/state/state-dire
 import { refusal } from '../../helpers/refusal.js';
 import { makeSparseFile, TempDir } from '../../helpers/temp.js';
 
+// To name the holder of a lock, every process of the machine is looked at.
+t.setTimeout(110_000);
+
 const DEVICE: DeviceRecord = {
   number: 3,
   id: '9b7c3a52-5f5e-4d38-a0d5-0a8f3c4c1d11',
