@@ -1,18 +1,19 @@
 /** Names of devices on the command line, and the socket of the daemon that has them. */
 
 import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { CONTROL_SOCKET, ControlClient, defaultRunDirectory } from '../control/client.js';
+import { basename } from 'node:path';
+import { ControlClient } from '../control/client.js';
+import { chooseDaemon, daemonPlaces, placeText } from '../control/find-daemon.js';
 import type { DeviceStatus } from '../control/messages.js';
 import { absolutePath } from '../file-name.js';
 import { CliError } from './fail.js';
 
-/** `--control PATH`, else NBDLOOP_CONTROL, else the default run directory. */
+/** `--control PATH`, else NBDLOOP_CONTROL, else wherever one runs: the default run directory first. */
 export function connectDaemon(control: string | undefined): ControlClient {
   const named = control ?? process.env.NBDLOOP_CONTROL;
-  return new ControlClient(
-    named === undefined || named === '' ? join(defaultRunDirectory(), CONTROL_SOCKET) : absolutePath(named),
-  );
+  if (named !== undefined && named !== '') return new ControlClient(absolutePath(named));
+  const places = daemonPlaces();
+  return new ControlClient(chooseDaemon(places), places.map(placeText));
 }
 
 /**

@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AttachMethod, AttachRequest, RecoverRequest } from '../control/messages.js';
 import { packageVersion } from '../version.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
+import { doctorText } from './doctor-text.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { mountFile } from './mount.js';
 import { makeMissingNodes } from './node.js';
@@ -42,6 +43,7 @@ export function nbdloopProgram(): Command {
     addTop,
     addLockdep,
     addUri,
+    addDoctor,
     addReload,
   ])
     add(program);
@@ -233,6 +235,23 @@ function addReload(program: Command): void {
   ).action(async ({ control }: Common) => {
     await connectDaemon(control).reload();
   });
+}
+
+function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('look at what this machine, and the file systems of these files, have and lack for nbdloop')
+    .helpOption('-h, --help', 'print this help')
+    .argument('[file...]', 'files that are to be served')
+    .option('--json', 'print everything as JSON')
+    .action(async (files: string[], { json }: { json?: true }) => {
+      // Its checks make system calls, which the other commands need not load.
+      const { examine } = await import('../doctor/doctor.js');
+      const findings = await examine(files);
+      if (json === true) printJson(findings);
+      else print(doctorText(findings));
+      if (findings.some(({ verdict }) => verdict === 'bad')) process.exitCode = 1;
+    });
 }
 
 function wholeNumber(text: string): number {

@@ -38,7 +38,11 @@ type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 export class ControlClient {
-  constructor(readonly socketPath: string) {}
+  /** `looked`: where else a daemon was looked for, and what was there. */
+  constructor(
+    readonly socketPath: string,
+    readonly looked: readonly string[] = [],
+  ) {}
 
   daemon(): Promise<DaemonInfo> {
     return this.#json('GET', '/daemon');
@@ -197,13 +201,17 @@ export class ControlClient {
   #unreachable(error: unknown): ControlError {
     const code = errnoOf(error);
     if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+      const looked = this.looked.length === 0 ? '' : `; looked at ${this.looked.join(', ')}`;
       return new ControlError(
         code,
-        `no nbdloopd is listening on ${this.socketPath}; start it, or name its socket with --control`,
+        `no nbdloopd is listening on ${this.socketPath}; start it, or name its socket with --control${looked} (nbdloop doctor says more)`,
       );
     }
     if (code === 'EACCES')
-      return new ControlError(code, `not allowed to use the control socket ${this.socketPath}`);
+      return new ControlError(
+        code,
+        `not allowed to use the control socket ${this.socketPath} (nbdloop doctor says more)`,
+      );
     const detail = error instanceof Error ? error.message : String(error);
     return new ControlError(code, `talking to nbdloopd at ${this.socketPath} failed: ${detail}`);
   }

@@ -60,7 +60,7 @@ async function ownDirectory(directory: string): Promise<void> {
   if (uid !== process.getuid?.() || (mode & 0o022) !== 0) {
     throw new LoopError(
       'EPERM',
-      `${directory} is not ours alone; name other places with --unix and --control`,
+      `${directory} is not ours alone; name other places with --unix and --control (nbdloop doctor says more)`,
     );
   }
 }

@@ -22,7 +22,7 @@ const isPresent = (): boolean => existsSync('/sys/module/nbd') || deviceExists(0
 async function loadModule(): Promise<Obstacle | null> {
   const missing = (why: string): Obstacle => ({
     errno: 'ENODEV',
-    message: `this kernel has no nbd module: ${why}`,
+    message: `this kernel has no nbd module: ${why} (nbdloop doctor says more)`,
   });
   try {
     const { status, output } = await runCommand('modprobe', ['nbd'], MODPROBE_TIMEOUT_MS);

@@ -18,6 +18,9 @@ const DAEMON_USERS = ['driver/cli/run-daemon.ts', 'driver/index.ts'];
 const CLI_MAY_USE = [
   'driver/control/client.ts',
   'driver/control/messages.ts',
+  'driver/control/find-daemon.ts',
+  // What makes system calls for `nbdloop doctor`: loaded by that command alone.
+  'driver/doctor/',
   'driver/version.ts',
   'driver/processor.ts',
   'driver/process-start.ts',
@@ -119,6 +122,19 @@ const RULES: readonly Rule[] = [
       !under(to, 'driver/cli/', ...CLI_MAY_USE) &&
       !(typeOnly && under(to, LOCKDEP_MESSAGES)) &&
       !(under(from, ...DAEMON_USERS) && under(to, DAEMON)),
+  },
+  {
+    title: 'doctor imports io, and where daemons are found, only',
+    breaks: ({ from, to }) =>
+      under(from, 'driver/doctor/') &&
+      !under(
+        to,
+        'driver/doctor/',
+        'driver/io/',
+        'driver/control/find-daemon.ts',
+        'driver/control/run-directory.ts',
+        ...DRIVER_FLOOR,
+      ),
   },
   {
     title: 'only the composition root imports values from both halves',
