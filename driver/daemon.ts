@@ -16,6 +16,7 @@ import { type Addresses, exportUris } from './control/uris.js';
 import { openableCpuLatency } from './cpu-latency.js';
 import { absolutePath } from './file-name.js';
 import { sameFile } from './io/file-identity.js';
+import { FileLane } from './io/file-lanes.js';
 import { identityOfName } from './io/named-file.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
@@ -90,6 +91,8 @@ export interface Daemon {
   uris(name: string): readonly string[];
   /** Reads certificates, keys, permissions and limits anew. Throws why they cannot be used: then those before stay. */
   reload(): Promise<void>;
+  /** What a drain could not wait for: operations on files that have not come to an end, by the mount they are on. */
+  hanging(): readonly { readonly mount: string; readonly operations: number }[];
   /** Refuses new work, lets requests in flight finish, closes everything. Within `timeoutMs`. Idempotent. */
   drain(timeoutMs: number): Promise<void>;
 }
@@ -102,6 +105,8 @@ export { endProcess };
 const HANDOVER_DRAIN_MS = 300;
 /** What a drain leaves behind has at least this long to end, milliseconds. */
 const LEAST_WAIT_MS = 200;
+/** An operation on a file that takes longer hangs, for whoever wants to end, milliseconds. */
+const HANGING_MS = 1000;
 const DEMONSTRATION_BYTES = 1024 ** 3;
 const NO_FLUSHER =
   'not an I/O flusher (PR_SET_IO_FLUSHER takes CAP_SYS_RESOURCE and Linux 5.6): where memory is short, a device that is ' +
@@ -240,6 +245,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     unrecovered: () => kernel?.recovery.list() ?? [],
     uris,
     reload: () => reload.now(),
+    hanging: () => FileLane.hanging(HANGING_MS),
     drain: (timeoutMs) => {
       drained ??= drain(timeoutMs);
       return drained;

@@ -65,7 +65,13 @@ async function serve(flags: DaemonFlags, { words, library, signals }: Foreground
   await Promise.race([signals.ended, daemon.successor]);
   manager.stopping();
   // Whatever is left then is cut: a service manager would kill us next.
-  setTimeout(() => endProcess(0), DEADLINE_MS).unref();
+  setTimeout(() => {
+    for (const { mount, operations } of daemon.hanging()) {
+      const many = operations === 1 ? '1 operation' : `${operations} operations`;
+      process.stderr.write(`${PROGRAM}: ended while ${many} on files on ${mount} hung\n`);
+    }
+    endProcess(0);
+  }, DEADLINE_MS).unref();
   await daemon.drain(DRAIN_MS);
 }
 

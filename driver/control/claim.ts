@@ -17,6 +17,7 @@ import {
 import { connect } from 'node:net';
 import koffi from 'koffi';
 import { errnoName, LoopError } from '../errno.js';
+import { isEnding } from '../process-end.js';
 
 const flock = koffi.load('libc.so.6').func('int flock(int fd, int operation)') as (
   fd: number,
@@ -42,7 +43,7 @@ export async function claimSocket(path: string): Promise<Claim> {
     throw new LoopError('ENAMETOOLONG', `${path}: a socket's path has at most ${MAX_PATH_BYTES} bytes`);
   }
   const lock = `${path}.lock`;
-  const fd = lockFile(lock, path);
+  const { fd, isBroken } = lockFile(lock, path);
   let released = false;
   const release = (): void => {
     if (released) return;
@@ -52,7 +53,9 @@ export async function claimSocket(path: string): Promise<Claim> {
     close(fd, () => undefined);
   };
   try {
-    await removeStale(path);
+    // A socket whose daemon was killed may still take connections, while a thread of it waits in the kernel.
+    if (isBroken) removeQuietly(path);
+    else await removeStale(path);
   } catch (error) {
     released = true;
     removeQuietly(lock);
@@ -62,14 +65,21 @@ export async function claimSocket(path: string): Promise<Claim> {
   return { release };
 }
 
-/** Returns the descriptor that holds the lock. */
-function lockFile(lock: string, path: string): number {
-  for (;;) {
+/** The descriptor that holds the lock, and whether that was taken from a process that is ending. */
+function lockFile(lock: string, path: string): { readonly fd: number; readonly isBroken: boolean } {
+  for (let isBroken = false; ; ) {
     const fd = openSync(lock, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
       const errno = errnoName(koffi.errno());
       const holder = readFileSync(fd, 'utf8').trim();
+      const isDead = errno === 'EAGAIN' && isEnding(Number(holder));
+      // Whoever else broke it has put a file of its own there, which stays.
+      if (isDead && statSync(lock, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) removeQuietly(lock);
       close(fd, () => undefined);
+      if (isDead) {
+        isBroken = true;
+        continue;
+      }
       if (errno !== 'EAGAIN') throw new LoopError(errno, `${lock}: cannot be locked`);
       throw new LoopError(
         'EADDRINUSE',
@@ -81,7 +91,7 @@ function lockFile(lock: string, path: string): number {
     if (named !== undefined && named.ino === fstatSync(fd).ino) {
       ftruncateSync(fd, 0);
       writeSync(fd, `${process.pid}\n`, 0);
-      return fd;
+      return { fd, isBroken };
     }
     close(fd, () => undefined);
   }

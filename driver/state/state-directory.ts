@@ -5,11 +5,12 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { constants, fstatSync, readFileSync } from 'node:fs';
-import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
+import { constants, fstatSync, readFileSync, statSync } from 'node:fs';
+import { type FileHandle, mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LoopError } from '../errno.js';
 import { lockDescriptor, lockHolder } from '../io/file-lock.js';
+import { isEnding } from '../process-end.js';
 import { type DaemonState, type DeviceRecord, type Handover, parseState, stateText } from './state.js';
 import { StateFile } from './state-file.js';
 
@@ -149,12 +150,33 @@ function settle(batch: readonly Pending[], error: LoopError | undefined): void {
   }
 }
 
+/** A lock whose holder was killed, and waits in the kernel for a file system that hangs, is taken from it: it writes no more. */
 async function lockFile(path: string, directory: string): Promise<FileHandle> {
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-  const file = await open(path, flags, 0o600);
-  if (lockDescriptor(file.fd) === 0) return file;
-  const { dev, ino } = fstatSync(file.fd, { bigint: true });
-  await file.close();
-  const holder = await lockHolder({ device: dev, inode: ino });
-  throw new LoopError('EBUSY', `The state directory ${directory} is in use by ${holder}.`);
+  for (;;) {
+    const file = await open(path, flags, 0o600);
+    const { dev, ino } = fstatSync(file.fd, { bigint: true });
+    const named = statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+    if (lockDescriptor(file.fd) === 0) {
+      if (named === ino) {
+        await noteHolder(file);
+        return file;
+      }
+      await file.close(); // somebody else has put another file there since
+      continue;
+    }
+    const isDead = isEnding(Number(await file.readFile('latin1')));
+    await file.close();
+    if (!isDead) {
+      const holder = await lockHolder({ device: dev, inode: ino });
+      throw new LoopError('EBUSY', `The state directory ${directory} is in use by ${holder}.`);
+    }
+    if (named === ino) await rm(path, { force: true });
+  }
+}
+
+/** For the daemon that meets the lock. Where there is no room for it, the lock just can't be taken from us. */
+async function noteHolder(file: FileHandle): Promise<void> {
+  await file.truncate(0);
+  await file.write(`${process.pid}\n`, 0).catch(() => undefined);
 }

@@ -70,7 +70,7 @@ t.test('an allow-list that is not one keeps the daemon from starting', async (t)
   await using daemon = Daemon.launch(dir, { args: ['--allow', 'localhost'], directory: dir });
   const { status, stderr } = await daemon.process.wait(30_000);
   t.equal(status, 1);
-  t.match(stderr, /^nbdloopd: 'localhost' is not an address or a network/);
+  t.match(stderr, /^nbdloopd: 'localhost' is not an address or a network/m);
 });
 
 t.test('--max-connections counts everybody, and who leaves makes room', async (t) => {

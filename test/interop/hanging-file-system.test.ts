@@ -2,8 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { Daemon } from '../helpers/daemon.js';
+import { Freezable } from '../helpers/freezable.js';
 import { FuseMount, skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
-import { run } from '../helpers/process.js';
+import { skipWithoutKernelLoop } from '../helpers/kernel-loop.js';
+import { run, start } from '../helpers/process.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
 import { skipUnless, tool } from '../helpers/tools.js';
 
@@ -97,5 +99,51 @@ t.test(
     mount.goOn();
     await daemon.process.wait(30_000);
     t.match(daemon.process.stderr, /is not closed yet: its file system does not answer/);
+  },
+);
+
+/** Writes to its first argument, an export, and waits for the answer. */
+const WRITER = `
+import nbd, sys
+h = nbd.NBD(); h.connect_uri(sys.argv[1]); print('writing', flush=True); h.pwrite(bytes(65536), 0)
+`;
+
+t.test(
+  'a daemon that was killed, and hangs in the kernel with its sockets and locks, is no obstacle to the next one',
+  { skip: skipWithoutKernelLoop() || skipUnless('fsfreeze') },
+  async (t) => {
+    using files = new TempDir();
+    using directory = new TempDir();
+    await using frozen = await Freezable.make();
+    const image = makeSparseFile(files.file('a'), MIB);
+    await using first = await Daemon.start({ directory, devices: [image, frozen.file] });
+    await frozen.hang();
+    await using writer = start('/usr/bin/python3', ['-c', WRITER, first.uri('loop1')]);
+    await writer.waitForOutput(/writing/, 30_000);
+    await sleep(500);
+    first.process.signal('SIGKILL');
+    await sleep(500);
+    t.notOk(first.process.isOver, 'it cannot end');
+    try {
+      await using second = Daemon.launch(directory);
+      await second.process.waitForOutput(/control socket/, 60_000); // the sockets before it still take connections
+      const status = await second.cliOk('nbdloop', 'status');
+      t.match(
+        status,
+        /loop0 was not brought back: .*served for writing by another daemon/,
+        'files are its until it ends',
+      );
+      const other = makeSparseFile(files.file('b'), MIB);
+      const bound = await second.client.find({ file: other });
+      const uri = second.uri(`loop${bound.number}`);
+      const info = await run(tool('nbdinfo'), ['--size', uri], { timeoutMs: 30_000 });
+      t.equal(info.stdout.trim(), String(MIB), 'others are served');
+      await frozen.goOn();
+      await first.process.ended;
+      await second.cliOk('nbdloop', 'recover', 'loop0');
+      t.match(await second.client.device(0), { state: 'bound', file: image });
+    } finally {
+      await frozen.goOn().catch(() => undefined); // without it the first daemon never ends
+    }
   },
 );

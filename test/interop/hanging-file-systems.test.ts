@@ -1,14 +1,12 @@
-/** A file system that hangs stops the devices on it and nothing else. The faults are real; there is one reactor. */
-import { mkdirSync } from 'node:fs';
 import t from 'tap';
 import { Cmd, CmdFlag } from '../../server/wire/constants.js';
+import { Freezable } from '../helpers/freezable.js';
 import { FuseMount, skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
-import { KernelLoop, skipWithoutKernelLoop } from '../helpers/kernel-loop.js';
+import { skipWithoutKernelLoop } from '../helpers/kernel-loop.js';
 import { type Answer, MixedSession } from '../helpers/mixed-session.js';
-import { run, runOk } from '../helpers/process.js';
 import { ServedLoops } from '../helpers/served-loops.js';
-import { makeRandomFile, makeSparseFile, TempDir } from '../helpers/temp.js';
-import { skipUnless, tool } from '../helpers/tools.js';
+import { makeRandomFile } from '../helpers/temp.js';
+import { skipUnless } from '../helpers/tools.js';
 import type { Ask } from '../helpers/transmission-client.js';
 
 const MIB = 1 << 20;
@@ -21,43 +19,6 @@ interface Fragile extends AsyncDisposable {
   readonly file: string;
   hang(): Promise<void>;
   goOn(): Promise<void>;
-}
-
-class Freezable implements Fragile {
-  private constructor(
-    private readonly directory: TempDir,
-    private readonly disk: KernelLoop,
-    private readonly mountPoint: string,
-    readonly file: string,
-  ) {}
-
-  static async make(): Promise<Freezable> {
-    const directory = new TempDir();
-    const image = makeSparseFile(directory.file('ext4.img'), 128 * MIB);
-    await runOk(tool('mkfs.ext4'), ['-q', '-F', image]);
-    const disk = await KernelLoop.attach(image);
-    const mountPoint = directory.file('mnt');
-    mkdirSync(mountPoint);
-    await runOk(tool('mount'), [disk.path, mountPoint]);
-    const file = makeRandomFile(`${mountPoint}/a.img`, SIZE);
-    await runOk(tool('sync'), ['-f', file]);
-    return new Freezable(directory, disk, mountPoint, file);
-  }
-
-  async hang(): Promise<void> {
-    await runOk(tool('fsfreeze'), ['-f', this.mountPoint]);
-  }
-
-  async goOn(): Promise<void> {
-    await runOk(tool('fsfreeze'), ['-u', this.mountPoint]);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await run(tool('fsfreeze'), ['-u', this.mountPoint]);
-    await runOk(tool('umount'), ['--lazy', this.mountPoint]);
-    await this.disk[Symbol.asyncDispose]();
-    this.directory[Symbol.dispose]();
-  }
 }
 
 async function stoppable(): Promise<Fragile> {
