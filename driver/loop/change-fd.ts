@@ -1,7 +1,8 @@
 import { LoopError } from '../errno.js';
 import type { BackingFile } from '../io/backing-file.js';
+import type { Binding } from './binding.js';
 import { startDirectIo } from './direct-io.js';
-import type { Binding, LoopCore } from './loop-core.js';
+import type { LoopCore } from './loop-core.js';
 import { loopSize } from './parameters.js';
 import type { WantedFile } from './types.js';
 import { needsValidateMutex, openBacking, validateFile } from './validate-file.js';

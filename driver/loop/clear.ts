@@ -1,6 +1,7 @@
 import { LoopError } from '../errno.js';
 import type { BackingFile } from '../io/backing-file.js';
-import type { Binding, LoopCore, Waiting } from './loop-core.js';
+import type { Binding } from './binding.js';
+import type { LoopCore, Waiting } from './loop-core.js';
 import { closeClearer, closeOpener, loOpen } from './open-release.js';
 
 /** The close of a file is waited for so long, milliseconds. */

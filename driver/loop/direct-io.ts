@@ -1,6 +1,7 @@
 import { LoopError } from '../errno.js';
 import type { BackingFile } from '../io/backing-file.js';
-import type { Binding, LoopCore } from './loop-core.js';
+import type { Binding } from './binding.js';
+import type { LoopCore } from './loop-core.js';
 
 /** Where in the file and in what units requests come: what decides whether direct I/O is possible. */
 type Layout = Pick<Binding, 'offset' | 'blockSize'>;

@@ -4,7 +4,7 @@
  */
 
 import type { FileIdentity } from '../io/file-identity.js';
-import type { Binding } from './loop-core.js';
+import type { Binding } from './binding.js';
 
 export interface Ledger {
   /** Before the device serves the binding, new or changed. Rejects when it can't be written. Caller holds loMutex. */

@@ -1,31 +1,15 @@
 import { LoopError } from '../errno.js';
-import type { BackingFile } from '../io/backing-file.js';
 import type { LockOrder } from '../locks/lock-order.js';
 import { type Held, OrderedMutex } from '../locks/mutex.js';
 import { DirtyMap } from '../queue/dirty-map.js';
 import { type Frozen, RequestQueue } from '../queue/request-queue.js';
 import { DeviceState, LoFlag } from '../queue/slots.js';
+import type { Binding } from './binding.js';
 import type { Ledger } from './ledger.js';
 import { Openers } from './openers.js';
-import { type Parameters, SECTOR } from './parameters.js';
+import { SECTOR } from './parameters.js';
 import { Transitions } from './transitions.js';
 import type { LoopEvent, LoopState, LoopStatus } from './types.js';
-
-/** What a bound device serves. Never changed, only replaced, so that every look at it sees one whole. */
-export interface Binding extends Parameters {
-  /**
-   * Which configure bound it: a uuid, by which clients, the kernel and the next daemon know it. It stays the same when
-   * the file is swapped.
-   */
-  readonly id: string;
-  readonly file: BackingFile;
-  /** Stays when the file is swapped or renamed. */
-  readonly reference: string;
-  /** What the user may not expect of how it is bound: sentences. */
-  readonly notes: readonly string[];
-  /** Bytes, whole sectors. */
-  readonly size: number;
-}
 
 /** What a device needs of the registry it lives in. */
 export interface LoopHost {

@@ -1,5 +1,6 @@
 import { LoopError } from '../errno.js';
-import type { Binding, LoopCore } from './loop-core.js';
+import type { Binding } from './binding.js';
+import type { LoopCore } from './loop-core.js';
 
 /**
  * An opener, counted under openMutex alone. Throws ENXIO when the device is being removed.

@@ -1,5 +1,6 @@
+import type { Binding } from './binding.js';
 import { lostDirectIo } from './direct-io.js';
-import type { Binding, LoopCore } from './loop-core.js';
+import type { LoopCore } from './loop-core.js';
 import { checkedBlockSize, checkedSettings, loopSize } from './parameters.js';
 import type { LoopSettings } from './types.js';
 

@@ -5,9 +5,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { LoopError } from '../errno.js';
 import type { Attachments, AttachRecord } from '../kernel/attachments.js';
 import { endKeeper, keepDescriptors } from '../kernel/keeper.js';
+import type { Binding } from '../loop/binding.js';
 import type { Ledger } from '../loop/ledger.js';
 import type { LoopControl } from '../loop/loop-control.js';
-import type { Binding } from '../loop/loop-core.js';
 import { type DeviceRecord, type Handed, recordOf } from './state.js';
 import type { StateDirectory, StateDraft, StateEdit } from './state-directory.js';
 

@@ -7,7 +7,7 @@
 import { type FileIdentity, identityFromJson, identityToJson } from '../io/file-identity.js';
 import type { AttachRecord } from '../kernel/attachments.js';
 import type { Kept } from '../kernel/keeper.js';
-import type { Binding } from '../loop/loop-core.js';
+import type { Binding } from '../loop/binding.js';
 import type { Parameters } from '../loop/parameters.js';
 
 const STATE_VERSION = 2;
