@@ -53,10 +53,18 @@ const UNKNOWN_ATTACHMENT: AttachRecord = { by: 'netlink', connections: 1, timeou
 const LOCK_ATTEMPTS = 40;
 const LOCK_RETRY_MS = 50;
 
+/** So long the daemon's start waits for devices that the kernel has, and for the others, milliseconds. */
+const PATIENCE_MS = 1000;
+
+const soon = (work: Promise<unknown>): Promise<unknown> =>
+  Promise.race([work, sleep(PATIENCE_MS, undefined, { ref: false })]);
+
 export class Recovery {
   readonly #down = new Map<number, Down>();
   /** Devices that are being recovered or given up. */
   readonly #busy = new Set<number>();
+  /** Devices that `run` has begun with. */
+  readonly #underWay = new Map<number, DeviceRecord>();
   #again: DeviceRecord[] = [];
 
   /** From here on no other file gets the number of a device that is to be brought back. */
@@ -66,21 +74,37 @@ export class Recovery {
     }
   }
 
-  /** Resolves when every device is back or down; those that the kernel has come first. */
+  /**
+   * Resolves when every device is back or down, those that the kernel has first; or soon, whatever is left: one whose file
+   * is locked or hangs keeps the others from nothing. It counts as down until it is back.
+   */
   async run(): Promise<void> {
     const { state } = this.parts;
     const handed = new HandedOver(state.handover);
     const bringBack = (records: readonly DeviceRecord[]): Promise<unknown> =>
       Promise.all(records.map((record) => this.#bringBack(record, handed)));
-    const waiting = state.devices.filter(({ attach }) => attach !== null);
-    const others = state.devices.filter(({ attach }) => attach === null);
-    await bringBack(waiting);
-    await bringBack(others);
+    const waiting = bringBack(state.devices.filter(({ attach }) => attach !== null));
+    await soon(waiting);
+    const others = bringBack(state.devices.filter(({ attach }) => attach === null));
+    await soon(others);
+    for (const record of this.#underWay.values()) this.#isLate(record);
+    const all = Promise.all([waiting, others]).then(() => this.#finish(handed));
+    if (this.#underWay.size === 0) await all;
+  }
+
+  async #finish(handed: HandedOver): Promise<void> {
+    const { state } = this.parts;
     handed.close();
     // It is taken, whether that can be written or not: its keeper is gone.
-    if (state.handover !== null) {
-      await state.change(dropHandover).catch(() => undefined);
-    }
+    if (state.handover !== null) await state.change(dropHandover).catch(() => undefined);
+  }
+
+  #isLate(record: DeviceRecord): void {
+    const { number, file } = record;
+    const message = `It is still being brought back: ${file} is locked, or its file system does not answer.`;
+    this.#down.set(number, { record, errno: 'EAGAIN', message });
+    this.#busy.add(number);
+    this.parts.log.error({ device: `loop${number}`, file }, 'a device takes long to be brought back');
   }
 
   /** Attaches what the daemon before this one took out of the kernel when it ended. Clients may connect by now. */
@@ -148,6 +172,16 @@ export class Recovery {
 
   /** Never rejects. */
   async #bringBack(record: DeviceRecord, handed: HandedOver): Promise<void> {
+    const { number } = record;
+    this.#underWay.set(number, record);
+    await this.#bringBackOrNot(record, handed);
+    this.#underWay.delete(number);
+    if (!this.#busy.delete(number)) return;
+    // It was late: what follows a recovery is over.
+    await this.attachAgain();
+  }
+
+  async #bringBackOrNot(record: DeviceRecord, handed: HandedOver): Promise<void> {
     const { number, attach, attachAgain, autoclear } = record;
     try {
       this.#refuseStranger(record);
@@ -160,6 +194,7 @@ export class Recovery {
         await file.close();
         throw error;
       });
+      this.#down.delete(number);
       await this.#intoKernel(record, handed);
     } catch (error) {
       this.#stayDown(number, record, error);
@@ -172,6 +207,7 @@ export class Recovery {
     await keeper
       .giveUp(record)
       .catch((err: unknown) => log.error({ err, device: `loop${record.number}` }, 'it is not forgotten yet'));
+    this.#down.delete(record.number);
     loops.release(record.number);
   }
 
