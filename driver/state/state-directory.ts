@@ -165,10 +165,13 @@ async function lockFile(path: string, directory: string): Promise<FileHandle> {
       await file.close(); // somebody else has put another file there since
       continue;
     }
-    const isDead = isEnding(Number(await file.readFile('latin1')));
+    const noted = Number(await file.readFile('latin1'));
     await file.close();
-    if (!isDead) {
-      const holder = await lockHolder({ device: dev, inode: ino });
+    if (!isEnding(noted)) {
+      const isKnown = Number.isSafeInteger(noted) && noted > 0;
+      const holder = isKnown
+        ? `another daemon (process ${noted})`
+        : await lockHolder({ device: dev, inode: ino });
       throw new LoopError('EBUSY', `The state directory ${directory} is in use by ${holder}.`);
     }
     if (named === ino) await rm(path, { force: true });

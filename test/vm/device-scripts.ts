@@ -7,7 +7,7 @@ nbdlosetup --no-attach -f /run/disk.img
 is_free nbd0
 [ "$(nbdloop attach loop0 --by netlink --connections 4)" = /dev/nbd0 ]
 is_attached nbd0
-grep -q '^nbdloop:[0-9a-f]*:loop0$' /sys/block/nbd0/backend
+grep -q '^nbdloop:[0-9a-f]*:loop0:[0-9a-f-]*$' /sys/block/nbd0/backend
 [ "$(sectors nbd0)" = $((64 << 11)) ]
 nbdloop status --json | grep -q '"openers": 4'
 fio --name=verify --filename=/dev/nbd0 --ioengine=libaio --direct=1 --rw=randwrite --bs=4k --iodepth=16 \\
@@ -247,7 +247,7 @@ grep -q "EBUSY" /run/error
 grep -q "process $daemon" /run/error
 if other --state-dir /run/other --device /run/ours.img 2>/run/error; then exit 1; fi
 cat /run/error
-grep -q "process $daemon" /run/error
+grep -q "EBUSY" /run/error
 grep -q /run/ours.img /run/error
 nbdlosetup -d /dev/nbd0
 `;
