@@ -74,7 +74,7 @@ t.test('the systemd units are clean', { skip: skipUnless('systemd-analyze') }, a
   for (const unit of ['nbdloopd.service', 'nbdloopd.socket']) {
     // The program is where the package manager puts it; here it is wherever Node is.
     const text = readFileSync(resolve('packaging/systemd', unit), 'utf8');
-    writeFileSync(dir.file(unit), text.replace('/usr/bin/nbdloopd', process.execPath));
+    writeFileSync(dir.file(unit), text.replaceAll(/\/usr\/bin\/nbdloopd?\b/g, process.execPath));
   }
   const units = [dir.file('nbdloopd.service'), dir.file('nbdloopd.socket')];
   const ended = await run(tool('systemd-analyze'), ['verify', '--man=no', ...units]);
