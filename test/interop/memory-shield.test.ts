@@ -34,14 +34,13 @@ t.test('every thread is marked as an I/O flusher, or the log says why none is', 
 });
 
 t.test(
-  'while a device is bound, the daemon is among the last to be killed for memory',
-  { skip: maySpendResources ? false : 'needs CAP_SYS_RESOURCE' },
+  'while a device is bound, the daemon is among the last to be killed for memory, where it may',
   async (t) => {
     using files = new TempDir();
     await using daemon = await Daemon.start();
     const before = oomScore(daemon.pid);
     const { number } = await daemon.client.find({ file: makeSparseFile(files.file('a'), 1 << 20) });
-    t.equal(oomScore(daemon.pid), Math.min(before, -900));
+    t.equal(oomScore(daemon.pid), maySpendResources ? Math.min(before, -900) : before);
     await daemon.client.clear(number);
     await until('the score is what it was', async () => oomScore(daemon.pid) === before || undefined);
   },
