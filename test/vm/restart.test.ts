@@ -1,17 +1,21 @@
 import t from 'tap';
 import { skipUnlessQemu } from './guest-available.js';
 import { guestTests } from './guest-tests.js';
+import { CRASHED, FILE_SYSTEMS, FULL, HANDED_OVER } from './identity-scripts.js';
 import { crashes, handovers, TIMED_OUT, UNDER_FIO } from './restart-scripts.js';
 
 /** Rounds a test: NBDLOOP_ROUNDS=10 for the long run. */
 const ROUNDS = Number(process.env.NBDLOOP_ROUNDS ?? 2);
-const TIMEOUT_MS = 600_000 + ROUNDS * 90_000;
+const TIMEOUT_MS = 900_000 + ROUNDS * 90_000;
 
 t.setTimeout(TIMEOUT_MS + 60_000);
 
-t.test('restarts in a kernel with two processors', { skip: await skipUnlessQemu('fio', 'nbd-client') }, (t) =>
-  guestTests(t, [crashes(ROUNDS), handovers(ROUNDS), TIMED_OUT], {
-    before: UNDER_FIO,
-    timeoutMs: TIMEOUT_MS,
-  }),
+t.test(
+  'restarts in a kernel with two processors',
+  { skip: await skipUnlessQemu('fio', 'nbd-client', 'mkfs.ext4') },
+  (t) =>
+    guestTests(t, [crashes(ROUNDS), handovers(ROUNDS), TIMED_OUT, HANDED_OVER, CRASHED, FULL], {
+      before: UNDER_FIO + FILE_SYSTEMS,
+      timeoutMs: TIMEOUT_MS,
+    }),
 );
