@@ -102,6 +102,15 @@ t.test(
   },
 );
 
+/** What `nbdloop status` says once loop0 is not being brought back any longer. */
+async function settled(daemon: Daemon): Promise<string> {
+  for (;;) {
+    const status = await daemon.cliOk('nbdloop', 'status');
+    if (!/loop0 .*still being brought back/.test(status)) return status;
+    await sleep(100);
+  }
+}
+
 /** Writes to its first argument, an export, and waits for the answer. */
 const WRITER = `
 import nbd, sys
@@ -127,9 +136,8 @@ t.test(
     try {
       await using second = Daemon.launch(directory);
       await second.process.waitForOutput(/control socket/, 60_000); // the sockets before it still take connections
-      const status = await second.cliOk('nbdloop', 'status');
       t.match(
-        status,
+        await settled(second),
         /loop0 was not brought back: .*served for writing by another daemon/,
         'files are its until it ends',
       );
