@@ -31,6 +31,7 @@ import { LoopControl } from './loop/loop-control.js';
 import { lockMemory, OomShield } from './memory.js';
 import { isIoFlusher } from './process-start.js';
 import { DATA_PATH } from './queue/data-path.js';
+import { storeBoard } from './queue/store-board.js';
 import { Reload } from './reload.js';
 import type { Recovery, Unrecovered } from './state/recovery.js';
 import { Successor } from './state/successor.js';
@@ -287,6 +288,7 @@ function nbdServer(options: DaemonOptions, parts: ServerParts): NbdServer {
   return new NbdServer({
     ...parts,
     dataPath: DATA_PATH,
+    openPort: () => storeBoard.openPort(),
     access: serverAccess(options),
     onFailure: (error) => {
       // Its connections are gone and no thread serves new ones: whoever supervises us starts afresh.

@@ -9,6 +9,8 @@
  * Faults are injected by wrapping a Backend.
  */
 
+import type { MessagePort } from 'node:worker_threads';
+
 /** A Linux errno number; 0 is success. */
 export type Errno = number;
 
@@ -95,6 +97,8 @@ export interface Backend {
   observe(requests: number, microseconds: number): void;
   /** Counts out a started operation that ended with this errno. */
   finished(errno: Errno): void;
+  /** This thread has no connection to the device any more, and nothing of it is under way. */
+  close?(): void;
 }
 
 /** How a thread learns that what it started is done. */
@@ -126,11 +130,16 @@ export interface DataPath {
   attach(shared: SharedArrayBuffer): Backend;
   /** Absent where nothing can be started: all is done in place. */
   readonly completions?: Completions | undefined;
+  /** The thread was woken: it may look at what the control path put up for it. */
+  look?(): void;
   /** Releases what the thread holds; nothing is under way any more. */
   close?(): void;
 }
 
-/** The shape of the module whose URL a reactor is given. `lane`: this thread's number, 0 to 64. */
+/**
+ * The shape of the module whose URL a reactor is given. `lane`: this thread's number, 0 to 64. `port`: where the driver's
+ * control path tells it something; absent on the main thread, where they meet.
+ */
 export interface DataPathModule {
-  openDataPath(lane: number): DataPath;
+  openDataPath(lane: number, port?: MessagePort): DataPath;
 }

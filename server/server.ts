@@ -2,6 +2,7 @@
 import { chmod, chown } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import type { MessagePort } from 'node:worker_threads';
 import type { ServerAccess } from './access.js';
 import { descriptorLimit, lacksDescriptors } from './descriptors.js';
 import type { ExportTable, OpenedExport } from './export.js';
@@ -39,6 +40,8 @@ export interface NbdServerOptions {
   readonly log: ServerLog;
   /** URL of the driver's data path module (`DataPathModule`). */
   readonly dataPath: URL;
+  /** Makes what each thread's data path is told by. */
+  readonly openPort?: (() => MessagePort) | undefined;
   /** Reactor threads, 1 to 16. */
   readonly reactors: number;
   /** Where the kernel is told to keep idle processors awake, for a lone busy client; absent: it is not. */

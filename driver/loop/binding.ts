@@ -1,4 +1,5 @@
 import type { BackingFile } from '../io/backing-file.js';
+import type { StoreDescription, WrapperDescription } from '../store/description.js';
 import type { Parameters } from './parameters.js';
 
 /** What a bound device serves. Never changed, only replaced, so that every look at it sees one whole. */
@@ -15,4 +16,13 @@ export interface Binding extends Parameters {
   readonly notes: readonly string[];
   /** Bytes, whole sectors. */
   readonly size: number;
+  /** Between the gate and the file, from the inside to the outside. */
+  readonly wrappers: readonly WrapperDescription[];
+}
+
+/** What threads open of a binding; undefined in the plain case, which the device's words tell. */
+export function storeOf({ file, directIo, wrappers }: Binding): StoreDescription | undefined {
+  if (wrappers.length === 0) return undefined;
+  const { fd, dioAlignment, tellsHoles } = file;
+  return { inner: { kind: 'file', fd, alignment: directIo ? dioAlignment : 1, tellsHoles }, wrappers };
 }

@@ -68,6 +68,7 @@ async function bindUnder(
     readOnly: wanted.readOnly || !file.writable,
     reference: referenceOf(core.name, config.reference, file.path),
     file,
+    wrappers: [],
     size: restored?.size ?? loopSize(await file.size(), wanted),
     ...direct,
     notes: [...sectorNotes(config, wanted), ...direct.notes],

@@ -4,7 +4,7 @@ import { type Held, OrderedMutex } from '../locks/mutex.js';
 import { DirtyMap } from '../queue/dirty-map.js';
 import { type Frozen, RequestQueue } from '../queue/request-queue.js';
 import { DeviceState, LoFlag } from '../queue/slots.js';
-import type { Binding } from './binding.js';
+import { type Binding, storeOf } from './binding.js';
 import type { Ledger } from './ledger.js';
 import { Openers } from './openers.js';
 import { SECTOR } from './parameters.js';
@@ -147,6 +147,7 @@ export class LoopCore {
       offset: Number(binding?.offset ?? 0n),
       size: binding?.size ?? 0,
       generation: this.#generation,
+      store: binding && storeOf(binding),
     });
   }
 

@@ -1,6 +1,7 @@
 import type { HandedFile } from '../io/backing-file.js';
 import type { FileIdentity } from '../io/file-identity.js';
 import type { RequestQueue } from '../queue/request-queue.js';
+import type { WrapperDescription } from '../store/description.js';
 import { loopChangeFd } from './change-fd.js';
 import { type ClearOutcome, loopClrFd, loRelease } from './clear.js';
 import { loopConfigure } from './configure.js';
@@ -9,6 +10,7 @@ import type { LoopCore } from './loop-core.js';
 import { loOpen } from './open-release.js';
 import { loopResetDirty } from './reset-dirty.js';
 import { loopSetBlockSize, loopSetCapacity, loopSetStatus } from './set-status.js';
+import { setWrappers, type WrapperChange } from './set-wrappers.js';
 import type { LoopConfig, LoopSettings, LoopState, LoopStatus, WantedFile } from './types.js';
 
 /**
@@ -137,6 +139,16 @@ export class LoopDevice {
   /** ENXIO, EINVAL where direct I/O can't be had. */
   loopSetDio(on: boolean): Promise<void> {
     return this.#core.task('set_dio', () => loopSetDio(this.#core, on));
+  }
+
+  /** Changes what stands between the gate and the file (`setWrappers`). ENXIO. */
+  loopSetWrappers(change: WrapperChange): Promise<void> {
+    return this.#core.task('set_wrappers', () => setWrappers(this.#core, change));
+  }
+
+  /** Between the gate and the file, from the inside to the outside; none while nothing is bound. */
+  get wrappers(): readonly WrapperDescription[] {
+    return this.#core.binding?.wrappers ?? [];
   }
 
   /** ENXIO, EINVAL. */

@@ -4,24 +4,32 @@
  * per device and thread; the thread is the only writer of its lane.
  */
 import { constants } from 'node:os';
+import type { MessagePort } from 'node:worker_threads';
 import type { Access, Backend, DataPath, Errno, ZeroMode } from '../../server/backend.js';
-import { type FileDescription, FileStore } from '../store/file-store.js';
+import { FileStore, type ZeroedCount } from '../store/file-store.js';
+import { openStore } from '../store/open-store.js';
 import type { Store } from '../store/store.js';
 import { NO_TOOLS, openThreadTools, type ThreadTools } from '../store/thread-tools.js';
 import { BatchCounts } from './batch-counts.js';
 import { DirtyMap } from './dirty-map.js';
 import { LaneCounters } from './lane-counters.js';
 import { DeviceState, DIRTY_OFFSET, LaneNum, LaneWord, LoFlag, laneWord, Num, Word } from './slots.js';
+import { type Published, StorePort, storeBoard } from './store-board.js';
 
 const { EAGAIN, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
 
-/** Opens the data path of one thread. */
-export function openDataPath(lane: number): DataPath {
+/** Opens the data path of one thread; `port` is its way to the board, without which it is the board's own thread. */
+export function openDataPath(lane: number, port?: MessagePort): DataPath {
   const tools = openThreadTools();
+  const published = port === undefined ? storeBoard : new StorePort(port);
   return {
-    attach: (shared) => new LoopBackend(shared, lane, tools),
+    attach: (shared) => new LoopBackend(shared, lane, tools, published),
     completions: tools.offload,
-    close: () => tools.close(),
+    look: () => published.look(),
+    close: () => {
+      tools.close();
+      port?.close();
+    },
   };
 }
 
@@ -31,20 +39,37 @@ export class LoopBackend implements Backend {
   readonly #dirty: DirtyMap;
   readonly #inFlight: number;
   readonly #counters: LaneCounters;
+  readonly #lane: number;
   readonly #tools: ThreadTools;
+  readonly #published: Published;
+  readonly #zeroed: ZeroedCount;
   readonly #batch = new BatchCounts();
   /** Of `#generation`; asked while a request is counted in, when nothing is published. */
   #store: Store;
   #generation = 0;
 
-  constructor(shared: SharedArrayBuffer, lane: number, tools: ThreadTools = NO_TOOLS) {
+  constructor(
+    shared: SharedArrayBuffer,
+    lane: number,
+    tools: ThreadTools = NO_TOOLS,
+    published: Published = storeBoard,
+  ) {
+    this.#lane = lane;
     this.#tools = tools;
-    this.#words = new Int32Array(shared);
+    this.#published = published;
+    const words = new Int32Array(shared);
+    this.#words = words;
+    this.#zeroed = {
+      get value() {
+        return Atomics.load(words, Word.ZEROED);
+      },
+      increment: () => Atomics.add(words, Word.ZEROED, 1),
+    };
     this.#nums = new Float64Array(shared, 0, DIRTY_OFFSET / 8);
     this.#dirty = new DirtyMap(shared);
     this.#inFlight = laneWord(lane) + LaneWord.IN_FLIGHT;
     this.#counters = new LaneCounters(this.#nums, lane);
-    this.#store = this.#fileStore({ fd: -1, alignment: 1, tellsHoles: false });
+    this.#store = new FileStore({ fd: -1, alignment: 1, tellsHoles: false }, tools, this.#zeroed);
     if (this.#countIn()) this.exit();
   }
 
@@ -74,22 +99,28 @@ export class LoopBackend implements Backend {
   /** Something was published since this thread was here last. Counted in. */
   #openStore(): void {
     this.#generation = this.#words[Word.FILE_GENERATION] ?? 0;
+    this.#store.close();
+    const id = this.#words[Word.STORE] ?? 0;
+    this.#store = id === 0 ? this.#plainStore() : this.#describedStore(id);
+  }
+
+  #plainStore(): Store {
     const isDirect = (this.#flags() & LoFlag.DIRECT_IO) !== 0;
-    this.#store = this.#fileStore({
+    const description = {
       fd: this.#words[Word.FD] ?? -1,
       alignment: isDirect ? this.#words[Word.DIO_ALIGN] || 4096 : 1,
       tellsHoles: (this.#flags() & LoFlag.TELLS_HOLES) !== 0,
-    });
+    };
+    return new FileStore(description, this.#tools, this.#zeroed);
   }
 
-  #fileStore(description: FileDescription): Store {
-    const words = this.#words;
-    return new FileStore(description, this.#tools, {
-      get value() {
-        return Atomics.load(words, Word.ZEROED);
-      },
-      increment: () => Atomics.add(words, Word.ZEROED, 1),
-    });
+  #describedStore(id: number): Store {
+    const context = { tools: this.#tools, zeroed: this.#zeroed, lane: this.#lane };
+    return openStore(this.#published.find(id), context);
+  }
+
+  close(): void {
+    this.#store.close();
   }
 
   admit(access: Access, offset: number, length: number): Errno {

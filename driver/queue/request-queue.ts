@@ -1,6 +1,8 @@
 import type { LockOrder } from '../locks/lock-order.js';
+import type { StoreDescription } from '../store/description.js';
 import { FreezeTimes } from './freeze-times.js';
 import { DeviceState, LaneWord, laneWord, MAX_LANES, Num, SHARED_BYTES, Word } from './slots.js';
+import { storeBoard } from './store-board.js';
 
 /** The device state that the data path reads. Bytes; `fd` is -1 when there is no backing file. */
 export interface QueueState {
@@ -14,6 +16,8 @@ export interface QueueState {
   readonly offset: number;
   readonly size: number;
   readonly generation: number;
+  /** Absent in the plain case: the file of `fd`. */
+  readonly store?: StoreDescription | undefined;
 }
 
 /** A frozen queue: no request is in flight and none enters. Thawed by `thaw` or at the end of `await using`. */
@@ -173,6 +177,9 @@ export class RequestQueue {
     Atomics.store(this.#words, Word.FLAGS, state.flags);
     Atomics.store(this.#words, Word.BLOCK_SIZE, state.blockSize);
     Atomics.store(this.#words, Word.DIO_ALIGN, state.dioAlignment);
+    const before = this.#words[Word.STORE] ?? 0;
+    Atomics.store(this.#words, Word.STORE, state.store === undefined ? 0 : storeBoard.put(state.store));
+    storeBoard.takeDown(before);
     Atomics.store(this.#words, Word.FILE_GENERATION, state.generation);
     Atomics.store(this.#words, Word.STATE, state.state);
   }

@@ -25,6 +25,8 @@ export const Word = {
   FILE_GENERATION: 6,
   /** Grows after each TRIM and WRITE_ZEROES: what was found to be data may be a hole. Any thread adds to it. */
   ZEROED: 7,
+  /** Number of the stores on the board (`store-board.ts`); 0: the file of `FD` is the plain case. */
+  STORE: 8,
 } as const;
 
 /** Float64 numbers, in bytes. Exact up to 2^53. */

@@ -5,21 +5,13 @@ import { extentAt, isKnownData } from '../io/extents.js';
 import * as file from '../io/file-calls.js';
 import { flushFile, readDirect, readFully, writeDirect, writeFromPipe, writeFully } from '../io/transfer.js';
 import { punchRange, zeroRange } from '../io/zero-range.js';
+import type { FileDescription } from './description.js';
 import { Learned } from './learned.js';
 import type { Range } from './offload.js';
 import type { Store } from './store.js';
 import type { ThreadTools } from './thread-tools.js';
 
 const { EAGAIN, EINTR, EINVAL, EIO, ENOTSUP, EOPNOTSUPP } = constants.errno;
-
-/** What a device publishes of a plain file. */
-export interface FileDescription {
-  readonly fd: number;
-  /** Bytes to which direct I/O must be aligned; 1 when it is off. */
-  readonly alignment: number;
-  /** What its file system calls a hole is one; else all of it is data. */
-  readonly tellsHoles: boolean;
-}
 
 /** How often ranges of a device were zeroed, by whatever thread: what was found to be data may be a hole since. */
 export interface ZeroedCount {
@@ -35,7 +27,11 @@ export class FileStore implements Store {
   readonly #zeroed: ZeroedCount;
   readonly #learned: Learned;
 
-  constructor({ fd, alignment, tellsHoles }: FileDescription, tools: ThreadTools, zeroed: ZeroedCount) {
+  constructor(
+    { fd, alignment, tellsHoles }: Omit<FileDescription, 'kind'>,
+    tools: ThreadTools,
+    zeroed: ZeroedCount,
+  ) {
     this.#fd = fd;
     this.#alignment = alignment;
     this.#isDirect = alignment > 1;
@@ -179,6 +175,9 @@ export class FileStore implements Store {
     offload.flush(token, this.#fd);
     return true;
   }
+
+  /** The descriptor is the control side's, and the tools are the thread's. */
+  close(): void {}
 
   #range(position: number, length: number): Range {
     return { fd: this.#fd, position, length };

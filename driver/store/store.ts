@@ -71,4 +71,10 @@ export interface Store {
   startRead(token: number, address: number, position: number, length: number): boolean;
   startWrite(token: number, address: number, position: number, length: number): boolean;
   startFlush(token: number): boolean;
+
+  /**
+   * This thread asks it no more, and nothing of it is under way: something else was published, or the thread has no
+   * connection to the device any more. What is open for all threads is the control side's to close.
+   */
+  close(): void;
 }

@@ -1,4 +1,5 @@
 /** What the main thread and a reactor tell each other. */
+import type { MessagePort } from 'node:worker_threads';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 
 export type ToReactor =
@@ -39,6 +40,8 @@ export interface ReactorData {
   readonly lane: number;
   /** URL of the module that exports `openDataPath`. */
   readonly dataPath: string;
+  /** For the data path; absent where whoever made the pool gave none. */
+  readonly port: MessagePort | undefined;
   /** An eventfd that wakes the thread. */
   readonly wakeFd: number;
   /** One word, nonzero when the eventfd was written since the thread last looked. */

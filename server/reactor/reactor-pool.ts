@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads';
 import type { OpenedExport } from '../export.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { close, setSendBuffer } from '../system/sockets.js';
@@ -46,6 +47,8 @@ export interface ReactorPoolOptions {
   readonly reactors: number;
   /** URL of the driver's data path module. */
   readonly dataPath: URL;
+  /** Makes what each thread's data path is told by (`DataPathModule`); absent: nothing tells it anything. */
+  readonly openPort?: (() => MessagePort) | undefined;
   /** What `AwakeCores` opens; undefined: processors sleep as they like. */
   readonly cpuLatencyFile?: string | undefined;
   /** A reactor died of a bug of ours: its connections are lost. */
@@ -152,12 +155,19 @@ export class ReactorPool {
   }
 
   #start(): ReactorThread {
-    const { dataPath, cpuLatencyFile, onFailure } = this.#options;
+    const { dataPath, openPort, cpuLatencyFile, onFailure } = this.#options;
     const taken = new Set(this.#threads.map(({ lane }) => lane));
     let lane = 0;
     while (taken.has(lane)) lane++;
     const onMessage = (message: FromReactor): void => this.#heard(message);
-    const thread = new ReactorThread({ lane, dataPath, cpuLatencyFile, onMessage, onFailure });
+    const thread = new ReactorThread({
+      lane,
+      dataPath,
+      port: openPort?.(),
+      cpuLatencyFile,
+      onMessage,
+      onFailure,
+    });
     this.#threads.push(thread);
     return thread;
   }

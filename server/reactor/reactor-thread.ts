@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads';
+import { type MessagePort, Worker } from 'node:worker_threads';
 import { addressOf, close, eventfd, write } from '../system/sockets.js';
 import type { FromReactor, ReactorData, ToReactor } from './messages.js';
 
@@ -15,6 +15,8 @@ export interface ReactorThreadOptions {
   readonly lane: number;
   /** URL of the driver's data path module. */
   readonly dataPath: URL;
+  /** For the data path; the thread's from here on. */
+  readonly port: MessagePort | undefined;
   readonly cpuLatencyFile: string | undefined;
   readonly onMessage: (message: FromReactor) => void;
   readonly onFailure: (error: Error) => void;
@@ -33,12 +35,14 @@ export class ReactorThread {
   readonly #wakeWord: Int32Array;
   readonly #exited: Promise<true>;
 
-  constructor({ lane, dataPath, cpuLatencyFile, onMessage, onFailure }: ReactorThreadOptions) {
+  constructor(options: ReactorThreadOptions) {
+    const { lane, dataPath, port, cpuLatencyFile, onMessage, onFailure } = options;
     const wakeWord = new SharedArrayBuffer(4);
     const wakeFd = eventfd();
-    const data: ReactorData = { lane, dataPath: dataPath.href, wakeFd, wakeWord, cpuLatencyFile };
+    const data: ReactorData = { lane, dataPath: dataPath.href, port, wakeFd, wakeWord, cpuLatencyFile };
     const worker = new Worker(new URL('./reactor-worker.js', import.meta.url), {
       workerData: data,
+      transferList: port === undefined ? [] : [port],
       name: `reactor ${lane}`,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
     });

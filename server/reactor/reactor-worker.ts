@@ -9,7 +9,7 @@ const port = parentPort as MessagePort;
 const { openDataPath } = (await import(data.dataPath)) as DataPathModule;
 
 new Reactor({
-  dataPath: openDataPath(data.lane),
+  dataPath: openDataPath(data.lane, data.port),
   wakeFd: data.wakeFd,
   wakeWord: new Int32Array(data.wakeWord),
   cpuLatencyFile: data.cpuLatencyFile,

@@ -228,6 +228,9 @@ export class Reactor {
     const ended = this.#connections.filter((connection) => connection.next >= Next.END);
     this.#connections = this.#connections.filter((connection) => connection.next < Next.END);
     this.#tellWhetherAlone();
+    for (const { device, backend } of ended) {
+      if (!this.#connections.some((other) => other.device === device)) backend.close?.();
+    }
     for (const connection of ended) {
       if (connection.next === Next.PARTED) {
         this.#options.post({ kind: 'parted', id: connection.id, leftover: connection.leftover });
@@ -252,6 +255,7 @@ export class Reactor {
   #answerWake(): void {
     read(this.#options.wakeFd, addressOf(this.#wakeCount), 8);
     Atomics.store(this.#options.wakeWord, 0, 0);
+    this.#options.dataPath.look?.();
     for (let message = this.#options.nextMessage(); message; message = this.#options.nextMessage()) {
       this.#obey(message);
     }

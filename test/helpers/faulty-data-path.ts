@@ -1,4 +1,5 @@
 /** The driver's data path, with faults that a test writes into the device's shared memory: a `DataPathModule`. */
+import type { MessagePort } from 'node:worker_threads';
 import { openDataPath as openReal } from '../../driver/queue/queue-rq.js';
 import type { DataPath } from '../../server/backend.js';
 import { type Faulty, FaultyBackend } from './memory-backend.js';
@@ -38,8 +39,8 @@ export function putReadsToSleep(shared: SharedArrayBuffer): () => void {
   };
 }
 
-export const openDataPath = (lane: number): DataPath => {
-  const real = openReal(lane);
+export const openDataPath = (lane: number, port?: MessagePort): DataPath => {
+  const real = openReal(lane, port);
   return {
     ...real,
     attach: (shared) => {

@@ -1,4 +1,5 @@
 /** The driver's data path, where a test decides when what was started is handed to the kernel: a `DataPathModule`. */
+import type { MessagePort } from 'node:worker_threads';
 import { openDataPath as openReal } from '../../driver/queue/queue-rq.js';
 import type { Completions, DataPath } from '../../server/backend.js';
 
@@ -10,8 +11,8 @@ export function hold(shared: SharedArrayBuffer, isHeld: boolean): void {
   Atomics.store(new Int32Array(shared), HELD, isHeld ? 1 : 0);
 }
 
-export const openDataPath = (lane: number): DataPath => {
-  const real = openReal(lane);
+export const openDataPath = (lane: number, port?: MessagePort): DataPath => {
+  const real = openReal(lane, port);
   const devices: Int32Array[] = [];
   const isHeld = (): boolean => devices.some((words) => Atomics.load(words, HELD) === 1);
   return {

@@ -4,6 +4,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { LockOrder } from '../../driver/locks/lock-order.js';
 import { RequestQueue } from '../../driver/queue/request-queue.js';
 import { DeviceState, LoFlag } from '../../driver/queue/slots.js';
+import { storeBoard } from '../../driver/queue/store-board.js';
+import type { StoreDescription } from '../../driver/store/description.js';
 import type { OpenedExport } from '../../server/export.js';
 import type { ReplyMode } from '../../server/negotiation/outcome.js';
 import { ReactorPool } from '../../server/reactor/reactor-pool.js';
@@ -52,6 +54,11 @@ export class TestDevice {
     return fd;
   }
 
+  /** The device over stores that are described. */
+  describe(store: StoreDescription): Promise<void> {
+    return this.#publish(DeviceState.BOUND, -1, false, store);
+  }
+
   clear(): Promise<void> {
     return this.#publish(DeviceState.UNBOUND, -1, false);
   }
@@ -60,13 +67,13 @@ export class TestDevice {
     closeSync(this.#fd);
   }
 
-  async #publish(state: number, fd: number, isDirect: boolean): Promise<void> {
+  async #publish(state: number, fd: number, isDirect: boolean, store?: StoreDescription): Promise<void> {
     await using frozen = await this.queue.freeze();
     const generation = ++this.#generation;
     const flags = LoFlag.TELLS_HOLES | (isDirect ? LoFlag.DIRECT_IO : 0);
     const size = state === DeviceState.BOUND ? this.size : 0;
     const rest = { flags, blockSize: 512, dioAlignment: DIRECT_BLOCK, offset: 0 };
-    frozen.publish({ ...rest, state, fd, size, generation });
+    frozen.publish({ ...rest, state, fd, size, generation, store });
   }
 
   get opened(): OpenedExport {
@@ -198,6 +205,7 @@ export class ReactorBench implements AsyncDisposable {
     this.pool = new ReactorPool({
       reactors,
       dataPath: new URL(dataPath, import.meta.url),
+      openPort: () => storeBoard.openPort(),
       cpuLatencyFile,
       onFailure: (error) => this.failures.push(error),
     });

@@ -1,5 +1,6 @@
 /** Loop devices of this process, served over a Unix socket by a real reactor. */
 import { LoopExports } from '../../driver/loop/exports.js';
+import { storeBoard } from '../../driver/queue/store-board.js';
 import { NbdServer } from '../../server/server.js';
 import { LoopBench } from './loop-bench.js';
 
@@ -22,6 +23,7 @@ export class ServedLoops implements AsyncDisposable {
       exports: new LoopExports(this.bench.control),
       log: { debug: silent, info: silent, warn: silent, error: silent },
       dataPath: new URL(options.dataPath ?? '../../driver/queue/queue-rq.js', import.meta.url),
+      openPort: () => storeBoard.openPort(),
       reactors: options.reactors ?? 1,
       onFailure: (error) => {
         throw error;

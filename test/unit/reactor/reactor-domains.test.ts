@@ -117,7 +117,7 @@ t.test(
       t.equal(await dropped.reason, 'dropped by the test');
       t.equal((await parted.ask(ASK)).error, 0);
       parted.send({ type: Cmd.DISC });
-      await parted.closed;
+      await parted.reason;
     }
     t.equal(bench.pool.connections, 0);
   },

@@ -1,0 +1,46 @@
+import type {
+  InnerDescription,
+  StoreDescription,
+  WrapperDescription,
+  WrapperDescriptions,
+  WrapperKind,
+} from './description.js';
+import { FileStore, type ZeroedCount } from './file-store.js';
+import type { Store } from './store.js';
+import type { ThreadTools } from './thread-tools.js';
+
+/** What a store may use of the thread that opens it. */
+export interface StoreContext {
+  readonly tools: ThreadTools;
+  readonly zeroed: ZeroedCount;
+  /** The thread's number on every device. */
+  readonly lane: number;
+}
+
+type OpenWrapper<D> = (inside: Store, description: D, context: StoreContext) => Store;
+
+/** How a wrapper of each kind is opened on a thread, around the store that it asks. */
+const WRAPPERS: { readonly [K in WrapperKind]: OpenWrapper<{ readonly kind: K } & WrapperDescriptions[K]> } =
+  {};
+
+/** Opens a device's stores on a thread; the outermost is returned, and closes what is inside it. */
+export function openStore({ inner, wrappers }: StoreDescription, context: StoreContext): Store {
+  let store = openInner(inner, context);
+  for (const wrapper of wrappers) store = openWrapper(store, wrapper, context);
+  return store;
+}
+
+function openInner(description: InnerDescription, { tools, zeroed }: StoreContext): Store {
+  switch (description.kind) {
+    case 'file':
+      return new FileStore(description, tools, zeroed);
+  }
+}
+
+function openWrapper(inside: Store, description: WrapperDescription, context: StoreContext): Store {
+  const open = WRAPPERS as Readonly<Record<string, OpenWrapper<WrapperDescription>>>;
+  const { kind } = description as { readonly kind: string };
+  const wrap = open[kind];
+  if (wrap === undefined) throw new Error(`No store is of the kind ${kind}.`);
+  return wrap(inside, description, context);
+}
