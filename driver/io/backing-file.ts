@@ -38,7 +38,7 @@ export interface OpenOptions {
 /** Descriptors of an open file on their way to another process. */
 export interface HandedFile {
   readonly file: number;
-  /** The description that has the file locked; undefined where it is not written. */
+  /** The description that keeps other daemons from the file, often the same; undefined where it is not written. */
   readonly lock: number | undefined;
 }
 

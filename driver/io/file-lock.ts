@@ -1,52 +1,66 @@
 /**
  * Open file description locks (fcntl F_OFD_SETLK): they end with the process that holds them, however it ends, and
  * hold against another host where the file system is shared.
+ *
+ * Every description that writes holds a lock itself: a file system of several hosts that gave a lock to another one
+ * refuses what comes over the descriptions that had it, and those only (GlusterFS: client.strict-locks). One of ours has
+ * the byte that daemons exclude each other by. Each further one, of a device that shares the file, has a byte of its own
+ * behind it: it has flags of its own (O_DIRECT), so they can't be one.
  */
 
-import fs, { constants } from 'node:fs';
+import fs from 'node:fs';
+import { constants } from 'node:os';
 import { promisify } from 'node:util';
 import koffi from 'koffi';
 import { errnoName, LoopError } from '../errno.js';
 import { askHelper } from '../helper/helper.js';
+import { duplicate } from './syscalls.js';
 
 const fcntl = koffi.load('libc.so.6').func('int fcntl(int fd, int command, void *lock)');
 const fcntlCall = fcntl as (fd: number, command: number, lock: Buffer) => number;
 const fcntlPooled = promisify(fcntl.async) as (fd: number, command: number, lock: Buffer) => Promise<number>;
-const openFile = promisify(fs.open);
 const closeFile = promisify(fs.close);
 
+const { EACCES, EAGAIN } = constants.errno;
 const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
 const SEEK_SET = 0;
 /** struct flock, 64 bit: short type, short whence, long start, long length, int pid. */
 const FLOCK = { BYTES: 32, WHENCE: 2, START: 8, LENGTH: 16 } as const;
 /**
- * The one byte that is locked: far behind any data, and not among those that other programs lock (qemu takes bytes
+ * The byte that is locked: far behind any data, and not among those that other programs lock (qemu takes bytes
  * 100 to 203), so that the lock is between daemons of ours only. It spells "nbdloop".
  */
 const LOCKED_BYTE = 0x6e62646c6f6f70n;
+/** Devices of a daemon that share a file, at most: as many bytes behind it. */
+const MOST_SHARING = 4096;
 
 /** File systems that know no such locks: one daemon is then as good as it gets. */
 const NO_LOCKS: ReadonlySet<string> = new Set(['EINVAL', 'ENOLCK', 'ENOSYS', 'EOPNOTSUPP']);
 
-function writeLock(): Buffer {
+function writeLock(byte: number): Buffer {
   const lock = Buffer.alloc(FLOCK.BYTES);
   new Int16Array(lock.buffer, lock.byteOffset, 2).set([F_WRLCK, SEEK_SET]);
-  new BigInt64Array(lock.buffer, lock.byteOffset + FLOCK.START, 2).set([LOCKED_BYTE, 1n]);
+  new BigInt64Array(lock.buffer, lock.byteOffset + FLOCK.START, 2).set([LOCKED_BYTE + BigInt(byte), 1n]);
   return lock;
 }
 
 /** Locks an open file for this process. 0, or an errno: EAGAIN when somebody else has it. */
-export const lockDescriptor = (fd: number): number =>
-  fcntlCall(fd, F_OFD_SETLK, writeLock()) === 0 ? 0 : koffi.errno();
+export const lockDescriptor = (fd: number): number => lockByte(fd, 0);
 
-/** The same in libuv's pool, where no errno is left: a server may be asked, and one that refused is asked again. */
-const lockInPool = async (fd: number): Promise<number> =>
-  (await fcntlPooled(fd, F_OFD_SETLK, writeLock())) === 0 ? 0 : lockDescriptor(fd);
+const lockByte = (fd: number, byte: number): number =>
+  fcntlCall(fd, F_OFD_SETLK, writeLock(byte)) === 0 ? 0 : koffi.errno();
 
-/** Locks of this process: a file that several devices write is locked once, by a descriptor of its own. */
+/**
+ * The same in libuv's pool, where no errno is left: a server may be asked, and one that refused is asked again. `byte`
+ * counts from the one that daemons exclude each other by.
+ */
+const lockInPool = async (fd: number, byte: number): Promise<number> =>
+  (await fcntlPooled(fd, F_OFD_SETLK, writeLock(byte))) === 0 ? 0 : lockByte(fd, byte);
+
+/** Locks of this process: what keeps others from a file that several devices write stays until the last one is gone. */
 interface HeldLock {
-  /** Of the description that holds it. */
+  /** Another descriptor of the description that holds it: the first device's, whether that is still there or not. */
   readonly fd: Promise<number>;
   users: number;
   /** Set when the last user is gone: until then the lock would be in the way of a new one. */
@@ -67,7 +81,8 @@ export interface LockableFile {
 }
 
 /**
- * Keeps other daemons from writing the file that `fd` has open. Throws EBUSY, naming the holder.
+ * Keeps other daemons from writing the file that `fd` has open for writing, by a lock of that very description. Throws
+ * EBUSY, naming the holder.
  *
  * `handed`: a description that has the lock already, from the process that had it before; it is the lock's from here on.
  */
@@ -96,7 +111,9 @@ export async function lockForWriting(fd: number, file: LockableFile, handed?: nu
     await taken.closing;
   };
   try {
-    return { fd: await taken.fd, release };
+    const lockFd = await taken.fd;
+    await lockDescription(fd);
+    return { fd: lockFd, release };
   } catch (error) {
     await release();
     throw error;
@@ -104,12 +121,21 @@ export async function lockForWriting(fd: number, file: LockableFile, handed?: nu
 }
 
 async function takeLock(fd: number, file: LockableFile, handed: number | undefined): Promise<number> {
-  const own = handed ?? (await openFile(`/proc/self/fd/${fd}`, constants.O_RDWR));
-  const error = await lockInPool(own);
+  const own = handed ?? duplicate(fd);
+  if (own < 0) throw new LoopError(errnoName(-own), `The file ${file.path} can't be locked.`);
+  const error = await lockInPool(own, 0);
   if (error === 0 || NO_LOCKS.has(errnoName(error))) return own;
   await closeFile(own);
   const holder = await lockHolder(file);
   throw new LoopError('EBUSY', `The file ${file.path} is served for writing by ${holder}.`);
+}
+
+/** The description has a lock when this resolves, where there are locks: the first byte of those that nobody else has. */
+async function lockDescription(fd: number): Promise<void> {
+  for (let byte = 0; byte <= MOST_SHARING; byte++) {
+    const error = await lockInPool(fd, byte);
+    if (error !== EAGAIN && error !== EACCES) return;
+  }
 }
 
 /** Looked for no longer than this, milliseconds. */

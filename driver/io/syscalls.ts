@@ -27,6 +27,8 @@ const statxPooled = promisify(statx.async) as PooledCall<
   [directory: number, path: string, flags: number, mask: number, result: Buffer]
 >;
 
+/** fcntl.h: 1024 + 6. */
+const F_DUPFD_CLOEXEC = 1030;
 const F_GETFL = 3;
 const F_SETFL = 4;
 /** fcntl.h; Node has no constant. */
@@ -48,6 +50,9 @@ export async function setDirect(fd: number, on: boolean): Promise<number> {
   if ((await fcntlPooled(fd, F_SETFL, wanted)) === 0) return 0;
   return orErrno(fcntlCall(fd, F_SETFL, wanted));
 }
+
+/** Another descriptor of the same description, or a negative errno. */
+export const duplicate = (fd: number): number => orErrno(fcntlCall(fd, F_DUPFD_CLOEXEC, 0));
 
 /** True when an open file can be written, as its descriptor says. */
 export const isWritable = (fd: number): boolean => (fcntlCall(fd, F_GETFL, 0) & O_ACCMODE) === fs.O_RDWR;

@@ -1,11 +1,10 @@
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { lockForWriting } from '../../../driver/io/file-lock.js';
 import { keepDescriptors, takeDescriptors } from '../../../driver/kernel/keeper.js';
 import type { DeviceRecord } from '../../../driver/state/state.js';
 import { StateDirectory, type StateEdit } from '../../../driver/state/state-directory.js';
 import { refusal } from '../../helpers/refusal.js';
-import { makeSparseFile, TempDir } from '../../helpers/temp.js';
+import { TempDir } from '../../helpers/temp.js';
 
 // To name the holder of a lock, every process of the machine is looked at.
 t.setTimeout(110_000);
@@ -110,23 +109,6 @@ t.test('a second daemon is refused the directory', async (t) => {
   t.equal(await refusal(StateDirectory.open(directory.path)), 'EBUSY');
   await first.close();
   await (await StateDirectory.open(directory.path)).close();
-});
-
-t.test('one process writes a file through several devices, and lets it go with the last', async (t) => {
-  using directory = new TempDir();
-  const path = makeSparseFile(directory.file('disk'), 4096);
-  const fd = openSync(path, 'r+');
-  const file = { path, device: 1n, inode: 2n };
-  const first = await lockForWriting(fd, file);
-  const second = await lockForWriting(fd, file);
-  await first.release();
-  await first.release();
-  // Another identity stands for another daemon: its lock is a description of its own.
-  t.equal(await refusal(lockForWriting(fd, { ...file, inode: 3n })), 'EBUSY', 'still locked by the second');
-  await second.release();
-  const other = await lockForWriting(fd, { ...file, inode: 3n });
-  await other.release();
-  closeSync(fd);
 });
 
 t.test('a keeper holds descriptors until they are taken, and ends then', async (t) => {
