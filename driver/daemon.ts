@@ -9,7 +9,7 @@ import { descriptorLimit } from '../server/descriptors.js';
 import { NbdServer } from '../server/server.js';
 import { type Claim, claimSocket } from './control/claim.js';
 import type { ControlContext } from './control/context.js';
-import type { DaemonInfo } from './control/messages.js';
+import type { ConnectionInfo, DaemonInfo } from './control/messages.js';
 import type { ControlServer } from './control/server.js';
 import { type SocketPaths, socketPaths } from './control/socket-paths.js';
 import { type Addresses, exportUris } from './control/uris.js';
@@ -36,6 +36,8 @@ import { Reload } from './reload.js';
 import type { Recovery, Unrecovered } from './state/recovery.js';
 import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
+import { Journal } from './web/journal.js';
+import type { WebServer } from './web/web-server.js';
 
 /** What the daemon is asked to do; absent fields take the defaults of DESIGN section 7. */
 export interface DaemonOptions extends AccessSettings {
@@ -71,6 +73,8 @@ export interface DaemonOptions extends AccessSettings {
   readonly reread?: () => AccessSettings;
   /** Files whose change is a reason for a reload, besides those of TLS. */
   readonly settingsFiles?: readonly string[];
+  /** The page (driver/web) on this address; absent: none. */
+  readonly web?: TcpAddress;
   /** Other machines may connect without TLS; absent: an address that they can reach is refused (EPERM). */
   readonly insecure?: boolean;
   /** Listening sockets that a service manager opened for us. */
@@ -85,6 +89,8 @@ export interface Daemon {
   readonly loops: LoopControl;
   readonly addresses: Addresses;
   readonly controlPath: string | null;
+  /** Address of the page, with its token; null: there is none. */
+  readonly page: string | null;
   /** Devices of the daemon before that could not be brought back. */
   unrecovered(): readonly Unrecovered[];
   /** Resolves when another daemon asks to take over: `drain` then leaves it everything. */
@@ -131,13 +137,20 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   const log = pino({ level: options.logLevel, base: null }, standardError());
   if (!isIoFlusher()) log.warn({}, NO_FLUSHER);
   const paths = await socketPaths(options);
-  const order = new LockOrder({ onReport: (report) => log.error({ lockdep: report.text }, report.message) });
+  let journal: Journal | undefined;
+  const order = new LockOrder({
+    onReport: (report) => {
+      log.error({ lockdep: report.text }, report.message);
+      journal?.lockReport(report.message);
+    },
+  });
   const loops: LoopControl = new LoopControl({
     order,
     log,
     onThaw: () => server.wake(),
     isTaken: (number) => isConnected(number) && kernel?.attachments.node(number) === null,
   });
+  if (options.web !== undefined) journal = new Journal(loops);
   shieldFromOom(loops);
   const reactors = options.reactors ?? defaultReactors(availableParallelism());
   const exports = new LoopExports(loops, log);
@@ -200,24 +213,38 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     descriptorLimit: Number.isFinite(descriptors) ? descriptors : null,
     settings: reload.state,
   });
-  const control =
-    paths.control === null || kernel === undefined
+  const context: Omit<ControlContext, 'page'> | undefined = kernel && {
+    loops,
+    attachments: kernel.attachments,
+    recovery: kernel.recovery,
+    log,
+    uris,
+    lockdep: () => order.snapshot(),
+    handOver: () => successor.appear(),
+    daemon: info,
+    connections: () => connectionsOf(server),
+    reload: () => reload.now(),
+  };
+  const page =
+    options.web === undefined || context === undefined || paths.state === null || journal === undefined
       ? undefined
-      : await listenControl(paths.control, {
-          loops,
-          attachments: kernel.attachments,
-          recovery: kernel.recovery,
-          log,
-          uris,
-          lockdep: () => order.snapshot(),
-          handOver: () => successor.appear(),
-          daemon: info,
-          reload: () => reload.now(),
+      : await servePage(context, {
+          ...options.web,
+          insecure: options.insecure === true,
+          stateDirectory: paths.state,
+          journal,
+          onFailure: hasAttached(loops, kernel) ? 'retry' : 'reject',
         });
+  undo.push(() => page?.close());
+  const control =
+    paths.control === null || context === undefined
+      ? undefined
+      : await listenControl(paths.control, { ...context, page: page ?? null });
 
   let drained: Promise<void> | undefined;
   const drain = async (timeoutMs: number): Promise<void> => {
     reload.close();
+    await page?.close();
     const handover = successor.isExpected;
     if (!handover) server.turnAway(); // devices may take their time to leave
     log.info({ connections: server.connections().length, handover }, 'draining');
@@ -242,6 +269,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     loops,
     addresses,
     controlPath: paths.control,
+    page: page?.address().url ?? null,
     successor: successor.appeared,
     unrecovered: () => kernel?.recovery.list() ?? [],
     uris,
@@ -310,6 +338,18 @@ async function listenControl(path: string, context: ControlContext): Promise<Con
   const server = await import('./control/server.js');
   return server.listenControl(context, path);
 }
+
+/** Loads as late as the control server. */
+async function servePage(
+  context: Omit<ControlContext, 'page'>,
+  options: Parameters<typeof WebServer.start>[1],
+): Promise<WebServer> {
+  const web = await import('./web/web-server.js');
+  return web.WebServer.start(context, options);
+}
+
+const connectionsOf = (server: NbdServer): ConnectionInfo[] =>
+  server.connections().map(({ since, ...rest }) => ({ ...rest, since: new Date(since).toISOString() }));
 
 /** Where a client on this machine connects. */
 function endpointOf({ unix: [path], tcp: [address] }: Addresses): Endpoint | undefined {

@@ -18,11 +18,15 @@ export interface ConnectionInfo {
   readonly peer: string;
   /** The export's name; empty during the handshake. */
   readonly export: string;
+  /** When it connected, milliseconds since 1970. */
+  readonly since: number;
 }
 
 export interface Peer {
   readonly id: number;
   readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly since: number;
   /** Set once the handshake is over. */
   exportName: string;
   /** Counts it out; idempotent. */
@@ -60,6 +64,7 @@ export class Peers {
     const peer: Peer = {
       id,
       name: address === undefined ? 'unix' : `${address}:${socket.remotePort}`,
+      since: Date.now(),
       exportName: '',
       leave: () => {
         this.#peers.delete(id);
@@ -73,16 +78,20 @@ export class Peers {
   /** Counts in a kernel that this machine's administrator attached: no limit applies. */
   enterKernel(exportName: string): Peer {
     const id = ++this.#lastId;
-    const peer: Peer = { id, name: 'kernel', exportName, leave: () => this.#peers.delete(id) };
+    const peer: Peer = {
+      ...{ id, name: 'kernel', since: Date.now(), exportName },
+      leave: () => this.#peers.delete(id),
+    };
     this.#peers.set(id, peer);
     return peer;
   }
 
   list(): ConnectionInfo[] {
-    return [...this.#peers.values()].map(({ id, name, exportName }) => ({
+    return [...this.#peers.values()].map(({ id, name, since, exportName }) => ({
       id,
       peer: name,
       export: exportName,
+      since,
     }));
   }
 }

@@ -14,6 +14,7 @@ import { print } from './print.js';
 import { serve } from './serve.js';
 import { daemonText, devicesText, eventText, unrecoveredText } from './status.js';
 import { topText } from './top.js';
+import { openPage } from './web.js';
 
 interface Common {
   readonly control?: string;
@@ -43,6 +44,7 @@ export function nbdloopProgram(): Command {
     addTop,
     addLockdep,
     addUri,
+    addWeb,
     addDoctor,
     addReload,
   ])
@@ -224,6 +226,22 @@ function addUri(program: Command): void {
     .action(async (device: string, { control, all }: Common & { all?: true }) => {
       const { uris } = await connectDaemon(control).device(deviceNumber(device));
       print((all === true ? uris : uris.slice(0, 1)).map((uri) => `${uri}\n`).join(''));
+    });
+}
+
+function addWeb(program: Command): void {
+  daemonCommand(
+    program,
+    'web',
+    'print the address of the page of a daemon that runs with --web, with its token',
+  )
+    .option('--open', 'open it in a browser')
+    .option('--new-token', 'make a new token first: whoever has the page open is out')
+    .action(async ({ control, open, newToken }: Common & { open?: true; newToken?: true }) => {
+      const client = connectDaemon(control);
+      const { url } = newToken === true ? await client.renewPageToken() : await client.page();
+      print(`${url}\n`);
+      if (open === true) await openPage(url);
     });
 }
 

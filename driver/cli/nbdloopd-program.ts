@@ -18,6 +18,8 @@ export interface DaemonFlags {
   readonly control?: string;
   readonly stateDir?: string;
   readonly handover?: true;
+  /** Where the page is served. */
+  readonly web?: ListenAddress;
   readonly forget?: true;
   readonly reactors?: number;
   readonly keepAwake?: true;
@@ -80,6 +82,11 @@ export function nbdloopdProgram(): Command {
     .option('--unix-group <group>', 'group of that socket, by name or number')
     .option('--control <path>', 'control socket (default: control.sock in the run directory)')
     .option('--state-dir <dir>', 'where the state for a restart is kept (default: beside the control socket)')
+    .option(
+      '--web <host:port>',
+      'serve the page, which shows what the daemon does; without a host, to this machine alone',
+      webAddress,
+    )
     .option('--handover', 'when ended, leave every device attached for the next daemon')
     .option('--forget', 'when ended, forget all devices but those that the kernel has')
     .option(
@@ -206,6 +213,13 @@ export function listenAddress(text: string): ListenAddress {
   const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
   if (text === '' || match === null || port > 65_535) throw new InvalidArgumentError('It is not HOST:PORT.');
   return { host: match[1] ?? (match[2] === '' || match[2] === undefined ? '::' : match[2]), port };
+}
+
+/** `host:port`, `[v6]:port`, or `:port` and `port` for the loopback. */
+export function webAddress(text: string): ListenAddress {
+  const isPortAlone = /^:?\d{1,5}$/.test(text);
+  if (!isPortAlone && !/:\d{1,5}$/.test(text)) throw new InvalidArgumentError('It is not HOST:PORT.');
+  return listenAddress(isPortAlone ? `127.0.0.1:${text.replace(':', '')}` : text);
 }
 
 /** Permission bits, in octal as chmod(1) takes them. */

@@ -143,6 +143,7 @@ function greeting(daemon: Daemon): string {
     lines.push(`${name}: ${file} (${humanBytes(size)})`, ...daemon.uris(name).map((uri) => `  ${uri}`));
   }
   lines.push(...daemon.unrecovered().map(({ name, message }) => `${name} was not brought back: ${message}`));
+  if (daemon.page !== null) lines.push(`page: ${daemon.page}`);
   if (first === undefined)
     lines.push(
       'no device yet; nbdlosetup -f --show FILE adds one',

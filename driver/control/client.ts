@@ -5,14 +5,17 @@ import type {
   AttachRequest,
   ClearAnswer,
   ConfigureRequest,
+  ConnectionInfo,
   DaemonInfo,
   DeviceEvent,
+  DeviceFreeze,
   DeviceNumber,
   DeviceStatus,
   ErrorBody,
   FindRequest,
   LockdepAnswer,
   MeantFile,
+  PageAddress,
   RecoverRequest,
   SettingsRequest,
   UnrecoveredDevice,
@@ -120,6 +123,25 @@ export class ControlClient {
 
   detach(number: number, options: { force?: boolean } = {}): Promise<DeviceStatus> {
     return this.#json('DELETE', `/devices/${number}/attach${options.force === true ? '?force=true' : ''}`);
+  }
+
+  /** The latest first. */
+  freezes(number: number): Promise<DeviceFreeze[]> {
+    return this.#json('GET', `/devices/${number}/freezes`);
+  }
+
+  connections(): Promise<ConnectionInfo[]> {
+    return this.#json('GET', '/connections');
+  }
+
+  /** Where the daemon's page is. ENOENT where it serves none. */
+  page(): Promise<PageAddress> {
+    return this.#json('GET', '/web');
+  }
+
+  /** The same with a new token: the old one is good for nothing from then on. */
+  renewPageToken(): Promise<PageAddress> {
+    return this.#json('POST', '/web/token');
   }
 
   lockdep(): Promise<LockdepAnswer> {

@@ -2,13 +2,24 @@
 
 import type { ErrnoName } from '../errno.js';
 import type { FileIdentity } from '../io/file-identity.js';
-import type { AttachRequest, DaemonInfo, DeviceEvent, LockdepAnswer, UnrecoveredDevice } from './messages.js';
+import type {
+  AttachRequest,
+  ConnectionInfo,
+  DaemonInfo,
+  DeviceEvent,
+  DeviceFreeze,
+  LockdepAnswer,
+  PageAddress,
+  UnrecoveredDevice,
+} from './messages.js';
 
 /** A device as the control server uses it: LoopDevice's operations (docs/architecture.md). */
 export interface ControlledDevice {
   readonly number: number;
   readonly name: string;
-  readonly queue: { readonly shared: SharedArrayBuffer };
+  /** NBD sessions (and control operations) that have it open. */
+  readonly openers: number;
+  readonly queue: { readonly shared: SharedArrayBuffer; readonly freezes: ControlledFreezes };
   loopConfigure(config: LoopConfigFields): Promise<void>;
   loopChangeFd(file: string, meant?: MeantFileFields): Promise<void>;
   loopClrFd(options?: { force?: boolean }): Promise<'cleared' | 'deferred'>;
@@ -21,6 +32,14 @@ export interface ControlledDevice {
   loopSetDio(on: boolean): Promise<void>;
   loopResetDirty(): Promise<void>;
   loopSetBlockSize(bytes: number): Promise<void>;
+}
+
+/** The freezes of a queue: driver/queue/freeze-log.ts. */
+export interface ControlledFreezes {
+  readonly count: number;
+  readonly seconds: number;
+  readonly isFrozen: boolean;
+  list(): DeviceFreeze[];
 }
 
 /** The registry as the control server uses it: LoopControl. */
@@ -103,6 +122,13 @@ export interface ControlledRecovery {
   giveUp(number: number, options: { readonly force: boolean }): Promise<void>;
 }
 
+/** The page of this daemon: driver/web. */
+export interface ControlledPage {
+  address(): PageAddress;
+  /** The present token is good for nothing from then on. */
+  renewToken(): Promise<void>;
+}
+
 export interface ControlLog {
   error(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -116,6 +142,9 @@ export interface ControlContext {
   /** How a client reaches an export, best first. */
   uris(name: string): readonly string[];
   daemon(): DaemonInfo;
+  connections(): readonly ConnectionInfo[];
+  /** Null: it serves none. */
+  readonly page: ControlledPage | null;
   /** Reads the daemon's settings anew. Rejects with why they cannot be used. */
   reload(): Promise<void>;
   lockdep(): LockdepAnswer;

@@ -83,6 +83,14 @@ function registryRoutes(app: FastifyInstance, context: ControlContext, finds: Tu
     }),
     async (request) => describe(context, named(context, request)),
   );
+  app.get<Params>(
+    '/devices/:number/freezes',
+    route('The latest freezes: who wanted each, how long it took, how many requests waited', {
+      params: schemas.deviceParams,
+      response: { 200: schemas.freezeList },
+    }),
+    async (request) => named(context, request).queue.freezes.list(),
+  );
   app.delete<Params>(
     '/devices/:number',
     route('ctlRemove', { params: schemas.deviceParams }),

@@ -209,6 +209,42 @@ export interface DeviceEvent {
   readonly status: Omit<DeviceStatus, 'counters' | 'uris' | 'node'>;
 }
 
+/** Of GET /devices/N/freezes, the latest first: a time in which no request of the device was begun. */
+export interface DeviceFreeze {
+  /** Counts the device's freezes from 1 on. */
+  readonly number: number;
+  /** When it began, milliseconds since 1970. */
+  readonly at: number;
+  /** The task that wanted it, as GET /lockdep names tasks. */
+  readonly by: string;
+  /** Milliseconds until the requests in flight had ended; null: they have not. */
+  readonly drained: number | null;
+  /** Milliseconds that it took, and so the longest that a request waited; null: it is on. */
+  readonly held: number | null;
+  /** Requests that came meanwhile, and waited. */
+  readonly waited: number;
+}
+
+/** Of GET /connections. */
+export interface ConnectionInfo {
+  readonly id: number;
+  /** `HOST:PORT`, `unix` or `kernel`. */
+  readonly peer: string;
+  /** Name of the export; empty during the handshake. */
+  readonly export: string;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+/** Answer of GET /web. */
+export interface PageAddress {
+  /** What a browser is given: the token is in the fragment, which it sends to nobody. */
+  readonly url: string;
+  /** The same without. */
+  readonly origin: string;
+  readonly token: string;
+}
+
 /** Answer of GET /lockdep: lock classes, the order in which they were seen taken, present holders, every report. */
 export type LockdepAnswer = LockdepSnapshot;
 export type { LockClassJson, LockdepSnapshot, LockEdgeJson, LockHolderJson } from '../locks/snapshot.js';

@@ -160,3 +160,22 @@ export const daemonInfo = answer({
     properties: { loadedAt: text, error: { type: ['string', 'null'] } },
   },
 });
+
+export const freezeList = {
+  type: 'array',
+  items: answer({
+    number: count,
+    at: { type: 'number', description: 'Milliseconds since 1970.' },
+    by: text,
+    drained: { type: ['number', 'null'], description: 'Milliseconds; null: requests are in flight still.' },
+    held: { type: ['number', 'null'], description: 'Milliseconds; null: it is on.' },
+    waited: count,
+  }),
+} as const;
+
+export const connectionList = {
+  type: 'array',
+  items: answer({ id: count, peer: text, export: text, since: text }),
+} as const;
+
+export const pageAddress = answer({ url: text, origin: text, token: text });

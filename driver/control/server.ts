@@ -1,21 +1,14 @@
 /** The control API: HTTP/1.1 and JSON on a Unix socket that only its owner may open. */
 
 import { chmod } from 'node:fs/promises';
-import type { Socket } from 'node:net';
 import swagger from '@fastify/swagger';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import { controlApp, optionsRoutes } from './app.js';
 import type { ControlContext } from './context.js';
-import { describeAll, deviceRoutes } from './device-routes.js';
-import { refusalOf, refuse } from './errors.js';
+import { deviceRoutes } from './device-routes.js';
 import { EventStreams } from './event-stream.js';
-import { createMetrics } from './metrics.js';
-import { nearestRoutes, type Route } from './nearest-route.js';
-import { daemonInfo } from './schemas.js';
-
-/** Bodies of this API are a few hundred bytes. */
-const MAX_BODY_BYTES = 64 * 1024;
-/** A request's head and body arrive within this time, milliseconds. */
-const REQUEST_TIMEOUT_MS = 10_000;
+import { observerRoutes } from './observer-routes.js';
+import { pageRoutes } from './page-routes.js';
 
 export interface ControlServer {
   readonly app: FastifyInstance;
@@ -25,21 +18,7 @@ export interface ControlServer {
 
 /** The application without a socket: tests inject requests into it. */
 export async function createControlApp(context: ControlContext): Promise<ControlServer> {
-  const app = fastify({
-    bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    forceCloseConnections: 'idle',
-    // Say what is wrong with a request; never repair it.
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
-    clientErrorHandler: answerGarbage,
-    frameworkErrors: (error, _request, { raw }) => {
-      const { status, body } = refusalOf(error);
-      raw.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-    },
-  });
-  const known = rememberRoutes(app);
-  exactSizes(app);
-  errorAnswers(app, context, known);
+  const { app, known } = controlApp(context.log);
   await app.register(swagger, {
     openapi: {
       info: {
@@ -52,7 +31,9 @@ export async function createControlApp(context: ControlContext): Promise<Control
   const streams = new EventStreams(context.loops);
   await app.register(async (routes) => {
     deviceRoutes(routes, context);
-    observerRoutes(routes, context, streams);
+    observerRoutes(routes, context);
+    daemonRoutes(routes, context, streams);
+    pageRoutes(routes, context);
     optionsRoutes(routes, known);
   });
   await app.ready();
@@ -81,17 +62,8 @@ export async function listenControl(context: ControlContext, path: string): Prom
   return server;
 }
 
-function observerRoutes(app: FastifyInstance, context: ControlContext, streams: EventStreams): void {
-  app.get(
-    '/daemon',
-    { schema: { summary: 'The daemon: version, process, listeners', response: { 200: daemonInfo } } },
-    async () => context.daemon(),
-  );
-  app.get(
-    '/lockdep',
-    { schema: { summary: 'Lock classes, the order they are taken in, and reports' } },
-    async () => context.lockdep(),
-  );
+/** What is for the owner of the socket alone: the page (driver/web) does not have it. */
+function daemonRoutes(app: FastifyInstance, context: ControlContext, streams: EventStreams): void {
   app.get(
     '/events',
     {
@@ -130,105 +102,5 @@ function observerRoutes(app: FastifyInstance, context: ControlContext, streams: 
       return reply.status(204).send();
     },
   );
-  let metrics: Promise<() => Promise<string>> | undefined;
-  app.get(
-    '/metrics',
-    { schema: { summary: 'Counters in Prometheus text', produces: ['text/plain'] } },
-    async (_request, reply) => {
-      metrics ??= createMetrics({
-        devices: () => describeAll(context),
-        connections: () => context.daemon().connections,
-        lockReports: () => context.lockdep().reports.length,
-      });
-      const text = await (await metrics)();
-      return reply.type('text/plain; version=0.0.4; charset=utf-8').send(text);
-    },
-  );
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-}
-
-/** A number over 2^53 where that may be meant, which JSON.parse would round. A string never holds a bare quote. */
-const LARGE_NUMBER =
-  /(?<!\\)("(?:offset|sizeLimit|device|inode|birthTime|blockDevice)"\s*:\s*)(\d{16,40})(?=\s*[,}])/g;
-
-/**
- * Takes numbers of 64 bits as they are, and no bytes as no body where none is needed: scripts that use curl send its header
- * with everything.
- */
-function exactSizes(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '' && !needsBody(request)) done(null, undefined);
-    else void parse(request, body.replace(LARGE_NUMBER, '$1"$2"'), done);
-  });
-}
-
-function needsBody({ routeOptions }: FastifyRequest): boolean {
-  const { body } = (routeOptions.schema ?? {}) as { readonly body?: { readonly nullable?: boolean } };
-  return body !== undefined && body.nullable !== true;
-}
-
-/** Collects the routes that are added from now on; HEAD, which each GET has, goes without saying. */
-function rememberRoutes(app: FastifyInstance): Route[] {
-  const known: Route[] = [];
-  app.addHook('onRoute', ({ method, url }) => {
-    for (const name of [method].flat()) if (name !== 'HEAD') known.push({ method: name, url });
-  });
-  return known;
-}
-
-/** OPTIONS of every path tells what can be done with it. */
-function optionsRoutes(app: FastifyInstance, known: readonly Route[]): void {
-  for (const url of new Set(known.map((route) => route.url))) {
-    const methods = known.filter((route) => route.url === url).map(({ method }) => method);
-    const allow = [...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
-    app.options(url, { schema: { hide: true } }, async (_request, reply) =>
-      reply.status(204).header('allow', allow).send(),
-    );
-  }
-}
-
-/** The device that a request names in its path. */
-function deviceIn(params: unknown): string | undefined {
-  const { number } = (params ?? {}) as { readonly number?: string };
-  return number !== undefined && /^\d+$/.test(number) ? number : undefined;
-}
-
-/** Every error has the one shape, whoever found it: a route, the validation, the router, the body parser. */
-function errorAnswers(app: FastifyInstance, context: ControlContext, known: readonly Route[]): void {
-  app.setErrorHandler(async (error, request, reply) => {
-    const refusal = refusalOf(error, deviceIn(request.params));
-    if (refusal.unexpected) context.log.error({ error, url: request.url }, 'a control request failed');
-    return reply.status(refusal.status).send(refusal.body);
-  });
-  app.setNotFoundHandler(async (request, reply) => {
-    const { near, allow } = nearestRoutes(request, known);
-    const there = near === undefined ? '' : `; the nearest is ${near}`;
-    const sentence = `the control API has no ${request.method} ${request.url}${there}`;
-    const { status, body } = refuse(allow.length === 0 ? 'ENOENT' : 'EOPNOTSUPP', sentence);
-    if (allow.length === 0) return reply.status(status).send(body);
-    return reply.status(405).header('allow', allow.join(', ')).send(body);
-  });
-}
-
-const NOT_HTTP = ['400 Bad Request', 'EPROTO', 'this is not an HTTP request'] as const;
-const GARBAGE: Readonly<Record<string, readonly [status: string, errno: string, message: string]>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'ETIMEDOUT', 'the request did not arrive in time'],
-  HPE_HEADER_OVERFLOW: [
-    '431 Request Header Fields Too Large',
-    'E2BIG',
-    'the head of the request is too large',
-  ],
-};
-
-/** Bytes that are not HTTP, or a request that does not arrive in time. */
-function answerGarbage(this: FastifyInstance, error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, errno, message] = GARBAGE[error.code ?? ''] ?? NOT_HTTP;
-  const body = JSON.stringify({ errno, message });
-  const head = `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close`;
-  socket.end(`HTTP/1.1 ${status}\r\n${head}\r\n\r\n${body}`);
 }

@@ -21,7 +21,7 @@ export function exportUris({ unix, tcp, tls }: Addresses, name: string): string[
 }
 
 /** An address that means "any" is reached on this machine by its loopback address. */
-function reachable(host: string): string {
+export function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';
   return host.includes(':') ? `[${host}]` : host;

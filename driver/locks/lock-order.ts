@@ -19,6 +19,8 @@ export interface ClassCount {
 export interface Acquisition {
   /** True when the same task already holds this very lock: waiting for it would never end. */
   readonly deadlock: boolean;
+  /** The task that acquires, e.g. 'loopClrFd loop0 (#12)'. */
+  readonly task: string;
   acquired(options?: { contended?: boolean }): void;
   cancelled(): void;
   /** Idempotence is the lock's business: a second call is reported as unbalanced. */
@@ -132,6 +134,9 @@ export class LockOrder<C extends string = LockClass> {
   #acquisition(lock: HeldLock, deadlock: boolean): Acquisition {
     return {
       deadlock,
+      get task() {
+        return String(lock.scope.task);
+      },
       acquired: ({ contended = false } = {}) => {
         lock.state = 'held';
         if (contended) this.#count(lock.lockClass as C).contended++;

@@ -1,7 +1,18 @@
 import type { LockOrder } from '../locks/lock-order.js';
 import type { StoreDescription } from '../store/description.js';
+import { FreezeLog } from './freeze-log.js';
 import { FreezeTimes } from './freeze-times.js';
-import { DeviceState, LaneWord, laneWord, MAX_LANES, Num, SHARED_BYTES, Word } from './slots.js';
+import {
+  DeviceState,
+  LaneNum,
+  LaneWord,
+  laneNum,
+  laneWord,
+  MAX_LANES,
+  Num,
+  SHARED_BYTES,
+  Word,
+} from './slots.js';
 import { storeBoard } from './store-board.js';
 
 /** The device state that the data path reads. Bytes; `fd` is -1 when there is no backing file. */
@@ -41,6 +52,7 @@ const TWO_MINUTES_MS = 120_000;
 export class RequestQueue {
   readonly shared = new SharedArrayBuffer(SHARED_BYTES);
   readonly freezeTimes = new FreezeTimes();
+  readonly freezes = new FreezeLog(() => this.#parked());
   readonly #words = new Int32Array(this.shared);
   readonly #nums = new Float64Array(this.shared);
   readonly #order: LockOrder;
@@ -86,6 +98,7 @@ export class RequestQueue {
     options.signal?.throwIfAborted();
     const acquisition = this.#order.acquiring('freeze', this.#name, { below: this.freeze });
     const since = performance.now();
+    const record = this.freezes.begin(acquisition.task);
     Atomics.add(this.#words, Word.FREEZE_DEPTH, 1);
     const contended = this.inFlight > 0;
     try {
@@ -96,13 +109,16 @@ export class RequestQueue {
     } catch (error) {
       acquisition.cancelled();
       this.#lower();
+      record.ended();
       throw error;
     }
     acquisition.acquired({ contended });
+    record.drained();
     return this.#frozen(() => {
       acquisition.released();
       this.#lower();
       this.freezeTimes.record(performance.now() - since);
+      record.ended();
     });
   }
 
@@ -143,6 +159,13 @@ export class RequestQueue {
       const wait = Atomics.waitAsync(this.#words, index, count);
       if (wait.async) await wait.value;
     }
+  }
+
+  /** Requests that found the queue frozen, on all lanes. */
+  #parked(): number {
+    let sum = 0;
+    for (let lane = 0; lane < MAX_LANES; lane++) sum += this.#nums[laneNum(lane) + LaneNum.PARKED] ?? 0;
+    return sum;
   }
 
   #wakeAllLanes(): void {

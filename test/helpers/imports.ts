@@ -1,5 +1,5 @@
 /** Which module of the project imports which: read from the sources, with the difference between types and values. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 
 export interface ImportEdge {
@@ -20,7 +20,7 @@ const DYNAMIC = /\b(?:import\(|new\s+URL\()\s*['"]([^'"]+)['"]/g;
 export function importEdges(root: string, directories: readonly string[]): ImportEdge[] {
   return directories.flatMap((directory) =>
     readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts'))
+      .filter((name) => /\.tsx?$/.test(name) && !name.endsWith('.d.ts'))
       .flatMap((name) => {
         const from = join(directory, name);
         return edgesOf(from, readFileSync(join(root, from), 'utf8'));
@@ -34,7 +34,9 @@ export function edgesOf(from: string, text: string): ImportEdge[] {
   const edges: ImportEdge[] = [];
   const add = (specifier: string, typeOnly: boolean): void => {
     if (!specifier.startsWith('.')) return;
-    const to = normalize(join(dirname(from), specifier)).replace(/\.js$/, '.ts');
+    const named = normalize(join(dirname(from), specifier));
+    const component = named.replace(/\.js$/, '.tsx');
+    const to = existsSync(component) ? component : named.replace(/\.js$/, '.ts');
     edges.push({ from, to, typeOnly });
   };
   for (const match of code.matchAll(STATIC)) add(match[3] ?? '', match[2] !== undefined);

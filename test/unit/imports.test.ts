@@ -124,6 +124,27 @@ const RULES: readonly Rule[] = [
       !(under(from, ...DAEMON_USERS) && under(to, DAEMON)),
   },
   {
+    title: 'web imports control, and the slots that counters are in, only',
+    breaks: ({ from, to }) =>
+      under(from, 'driver/web/') &&
+      !under(
+        to,
+        'driver/web/',
+        'driver/control/',
+        'driver/queue/slots.ts',
+        'driver/tcp-addresses.ts',
+        'driver/page-directory.ts',
+        ...DRIVER_FLOOR,
+      ),
+  },
+  {
+    title: 'the page, which a browser runs, imports types of messages only',
+    breaks: ({ from, to, typeOnly }) =>
+      under(from, 'driver/web/page/') &&
+      !under(to, 'driver/web/page/') &&
+      !(typeOnly && under(to, 'driver/control/messages.ts', 'driver/web/live-messages.ts')),
+  },
+  {
     title: 'doctor imports io, and where daemons are found, only',
     breaks: ({ from, to }) =>
       under(from, 'driver/doctor/') &&

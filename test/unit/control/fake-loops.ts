@@ -13,6 +13,7 @@ import type { UnrecoveredDevice } from '../../../driver/control/messages.js';
 import { exportUris } from '../../../driver/control/uris.js';
 import { LoopError } from '../../../driver/errno.js';
 import { LockOrder } from '../../../driver/locks/lock-order.js';
+import { FreezeLog } from '../../../driver/queue/freeze-log.js';
 import { SHARED_BYTES } from '../../../driver/queue/slots.js';
 
 const UNBOUND = {
@@ -38,7 +39,7 @@ const UNBOUND = {
 
 /** Every file has a mebibyte, and the inode 7 on device 0xfe00 unless told. */
 export class FakeDevice implements ControlledDevice {
-  readonly queue = { shared: new SharedArrayBuffer(SHARED_BYTES) };
+  readonly queue = { shared: new SharedArrayBuffer(SHARED_BYTES), freezes: new FreezeLog(() => 0) };
   readonly name: string;
   readonly calls: unknown[] = [];
   status: LoopStatusFields;
@@ -46,6 +47,10 @@ export class FakeDevice implements ControlledDevice {
   constructor(readonly number: number) {
     this.name = `loop${number}`;
     this.status = { number, name: this.name, ...UNBOUND };
+  }
+
+  get openers(): number {
+    return this.status.openers;
   }
 
   async loopConfigure(config: LoopConfigFields): Promise<void> {
@@ -301,6 +306,10 @@ export function fakeContext(): FakeContext {
       reactors: 1,
       settings: { loadedAt: '2026-01-01T00:00:00.000Z', error: null },
     }),
+    connections: () => [
+      { id: 1, peer: '127.0.0.1:40000', export: 'loop0', since: '2026-01-01T00:00:00.000Z' },
+    ],
+    page: null,
     lockdep: () => order.snapshot(),
     reload: async () => undefined,
     handOver: () => undefined,

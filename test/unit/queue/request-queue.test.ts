@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { LockOrder } from '../../../driver/locks/lock-order.js';
+import { LoopBackend } from '../../../driver/queue/queue-rq.js';
 import { RequestQueue } from '../../../driver/queue/request-queue.js';
 import { DeviceState, LaneWord, laneWord, MAIN_LANE, Num, Word } from '../../../driver/queue/slots.js';
 
@@ -148,6 +149,34 @@ t.test('what freezes take is remembered', async (t) => {
   t.equal(count, 4);
   t.ok(max >= 19 && p99 === max, 'the longest');
   t.ok(p50 > 0 && p50 <= max);
+});
+
+t.test('who froze, for how long, and how many requests waited is remembered, the latest first', async (t) => {
+  const order = new LockOrder();
+  const queue = new RequestQueue({ order, name: 'loop0', onThaw: () => {} });
+  const backend = new LoopBackend(queue.shared, 2);
+  t.same(queue.freezes.list(), []);
+  await order.task('loopSetDio loop0', async () => {
+    const frozen = await queue.freeze();
+    t.notOk(backend.enter());
+    t.notOk(backend.enter());
+    t.match(queue.freezes.list(), [{ number: 1, held: null, waited: 2, drained: Number }]);
+    t.ok(queue.freezes.isFrozen);
+    frozen.thaw();
+  });
+  t.ok(backend.enter());
+  await order.task('loopClrFd loop0', async () => {
+    const freezing = queue.freeze();
+    t.match(queue.freezes.list()[0], { number: 2, drained: null, held: null });
+    backend.exit();
+    (await freezing).thaw();
+  });
+  const [second, first] = queue.freezes.list();
+  t.match(first, { number: 1, by: /^loopSetDio loop0/, waited: 2 });
+  t.match(second, { number: 2, by: /^loopClrFd loop0/, waited: 0 });
+  t.ok((first?.held ?? -1) >= (first?.drained ?? 0), 'held until the thaw');
+  t.notOk(queue.freezes.isFrozen);
+  t.equal(queue.freezes.count, 2);
 });
 
 t.test('`await using` thaws also when the work throws', async (t) => {
