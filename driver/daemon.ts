@@ -39,10 +39,19 @@ import { packageVersion } from './version.js';
 import { Journal } from './web/journal.js';
 import type { WebServer } from './web/web-server.js';
 
+/** A file, and what its export is called beside `loopN`; an empty text is none. */
+export interface DeviceToBind {
+  readonly file: string;
+  readonly exportName?: string;
+  readonly description?: string;
+}
+
 /** What the daemon is asked to do; absent fields take the defaults of DESIGN section 7. */
 export interface DaemonOptions extends AccessSettings {
   /** Files to bind at start, in order. */
-  readonly devices: readonly string[];
+  readonly devices: readonly DeviceToBind[];
+  /** Name of the export that a client gets which names none; empty: there is none; absent: the lowest bound device. */
+  readonly defaultExport?: string;
   readonly listen: readonly TcpAddress[];
   /** The same for clients that may only read. */
   readonly listenRo?: readonly TcpAddress[];
@@ -153,7 +162,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   if (options.web !== undefined) journal = new Journal(loops);
   shieldFromOom(loops);
   const reactors = options.reactors ?? defaultReactors(availableParallelism());
-  const exports = new LoopExports(loops, log);
+  const exports = new LoopExports(loops, { log, defaultExport: options.defaultExport });
   const cpuLatencyFile = options.keepAwake === true ? await openableCpuLatency() : undefined;
   const server: NbdServer = nbdServer(options, { exports, log, reactors, cpuLatencyFile });
   undo.push(() => server.drain(0));
@@ -396,17 +405,18 @@ interface Binder {
  * back waits for its file: what has that name by now gets no other number, or its clients would not know.
  */
 async function bindFiles({ loops, recovery, log }: Binder, options: DaemonOptions): Promise<void> {
-  const files = options.devices.map(absolutePath);
-  if (files.length === 0 && options.demonstrate) files.push(await demonstrationDisk());
+  const devices = [...options.devices];
+  if (devices.length === 0 && options.demonstrate) devices.push({ file: await demonstrationDisk() });
   const present = loops.devices().flatMap((device) => device.identity ?? []);
-  for (const file of files) {
+  for (const device of devices) {
+    const file = absolutePath(device.file);
     const identity = await identityOfName(file).catch(() => undefined);
     const path = await realpath(file).catch(() => file);
     const waiting = recovery?.waitsFor(path, identity);
     if (waiting !== undefined)
       log.error({ device: waiting.name, file }, 'the file is not bound: its device is down');
     else if (identity === undefined || !present.some((one) => sameFile(one, identity))) {
-      await loops.findAndConfigure({ file });
+      await loops.findAndConfigure({ ...device, file });
     }
   }
 }

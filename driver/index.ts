@@ -2,10 +2,11 @@
  * nbdloop as a library: `LoopControl` is the loop driver alone, `serve` the whole daemon inside this process.
  */
 
-import { type Daemon, startDaemon } from './daemon.js';
+import { type Daemon, type DeviceToBind, startDaemon } from './daemon.js';
 import type { LoopControl } from './loop/loop-control.js';
 import { expectKnownProcessor } from './processor.js';
 
+export type { DeviceToBind } from './daemon.js';
 export { LoopError } from './errno.js';
 export type { FileIdentity } from './io/file-identity.js';
 export { LoopControl, type LoopControlOptions } from './loop/loop-control.js';
@@ -13,8 +14,10 @@ export type { LoopDevice } from './loop/loop-device.js';
 export type { LoopConfig, LoopEvent, LoopSettings, LoopState, LoopStatus, WantedFile } from './loop/types.js';
 
 export interface ServeOptions {
-  /** Files to bind, in order: loop0, loop1, ... */
-  readonly files?: readonly string[];
+  /** Files to bind, in order: loop0, loop1, ...; with a name and a description of the export, if it has any. */
+  readonly files?: readonly (string | DeviceToBind)[];
+  /** Name of the export that a client gets which names none; empty: there is none. Default: the lowest bound device. */
+  readonly defaultExport?: string;
   /** Path of a Unix socket for NBD. Default: none. */
   readonly unix?: string;
   /** TCP addresses for NBD; port 0 is any free one. Default: none. */
@@ -47,7 +50,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   expectKnownProcessor();
   const { files = [], listen = [], unix = null, control = null, logLevel = 'silent', reactors } = options;
   const daemon: Daemon = await startDaemon({
-    devices: files,
+    devices: files.map((file) => (typeof file === 'string' ? { file } : file)),
     listen,
     unix,
     control,
@@ -55,6 +58,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
     demonstrate: false,
     keepAwake: options.keepAwake === true,
     ...(reactors === undefined ? {} : { reactors }),
+    ...(options.defaultExport === undefined ? {} : { defaultExport: options.defaultExport }),
   });
   const close = (): Promise<void> => daemon.drain(CLOSE_LIMIT);
   return {

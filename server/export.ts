@@ -32,18 +32,21 @@ export interface OpenedExport {
    * never share a thread. It may change with every thaw.
    */
   domain(): string;
+  /** Its names at this moment, as `Export.names`. */
+  names(): readonly string[];
   /** loRelease. Idempotent, never rejects. */
   release(): Promise<void>;
 }
 
 export interface Export {
-  readonly name: string;
+  /** All names that it is found under, the canonical one first. */
+  readonly names: readonly [string, ...string[]];
   info(): ExportInfo;
   /** loOpen. Rejects with an error whose `errno` is 'ENXIO' when the device is being removed. */
   open(): Promise<OpenedExport>;
 }
 
-/** The name table. The empty name is the default export. */
+/** The name table. Names are unique; the empty one is the default export. */
 export interface ExportTable {
   list(): readonly Export[];
   find(name: string): Export | undefined;

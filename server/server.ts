@@ -134,16 +134,16 @@ export class NbdServer {
     if (access.tls !== undefined) this.#streams ??= loadStreamHost(this.#options.dataPath);
     await this.#streams;
     if (revoked === 'stay') return;
-    for (const [peer, { identity, drop }] of this.#secured) {
-      if (!this.#isEntitled(identity, peer.exportName)) drop('its key or its permission was withdrawn');
+    for (const { identity, names, drop } of this.#secured.values()) {
+      if (!this.#isEntitled(identity, names())) drop('its key or its permission was withdrawn');
     }
   }
 
-  #isEntitled(identity: Identity, name: string): boolean {
+  #isEntitled(identity: Identity, names: readonly string[]): boolean {
     const { tls, permissions = [] } = this.#access;
     if (identity.psk !== undefined && (tls === undefined || !hasPskUser(tls.options, identity.psk)))
       return false;
-    return permissions.length === 0 || accessOf(permissions, identity, name) !== undefined;
+    return permissions.length === 0 || accessOf(permissions, identity, names) !== undefined;
   }
 
   /** Resolves when every thread serves. */
@@ -351,7 +351,8 @@ export class NbdServer {
       onClose(reason);
     });
     const drop = (reason: string): void => streams.drop(id, reason);
-    this.#secured.set(peer, { identity: identityOf(adopted.stream), drop });
+    const names = (): readonly string[] => adopted.opened.names();
+    this.#secured.set(peer, { identity: identityOf(adopted.stream), names, drop });
   }
 
   /** Nothing but settled promises is awaited since the outcome: no byte of a plain socket was read in between. */
@@ -397,6 +398,8 @@ export class NbdServer {
 /** A session over TLS. */
 interface Secured {
   readonly identity: Identity;
+  /** Of its export, now. */
+  names(): readonly string[];
   readonly drop: (reason: string) => void;
 }
 

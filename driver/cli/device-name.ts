@@ -16,22 +16,54 @@ export function connectDaemon(control: string | undefined): ControlClient {
   return new ControlClient(chooseDaemon(places), places.map(placeText));
 }
 
+/** What a word means: the number of a device, or a name that an export may have. */
+export type Meant = { readonly number: number } | { readonly exportName: string };
+
 /**
- * The number that a word names: `loop3`, `3`, `/dev/nbd3`, `nbd3`, or the URI that `--show` printed
- * (`nbd+unix:///loop3?socket=...`, `nbd://host:port/loop3`). ENODEV for anything else; `/dev/loop3` is the kernel's.
+ * `loop3`, `3`, `/dev/nbd3` and `nbd3` are numbers, anything else is the name of an export; either is also meant by the URI
+ * that `--show` printed (`nbd+unix:///loop3?socket=...`, `nbd://host:port/name`). ENODEV for what can be neither;
+ * `/dev/loop3` is the kernel's.
  */
-export function deviceNumber(word: string): number {
-  const match =
-    /^(?:loop|(?:\/dev\/)?nbd)?(\d{1,7})$/.exec(word) ??
-    /^nbds?(?:\+unix)?:\/\/[^/?#]*\/loop(\d{1,7})(?:[?#].*)?$/.exec(word);
-  if (match?.[1] !== undefined) return Number(match[1]);
-  const kernels = /^\/dev\/loop\d+$/.test(word);
-  throw new CliError(
-    'ENODEV',
-    kernels
-      ? `${word}: failed to use device: this is a device of the kernel's own loop driver`
-      : `${word}: failed to use device: No such device`,
-  );
+export function meantDevice(word: string): Meant {
+  const number = /^(?:loop|(?:\/dev\/)?nbd)?(\d{1,7})$/.exec(word)?.[1];
+  if (number !== undefined) return { number: Number(number) };
+  const path = /^nbds?(?:\+unix)?:\/\/[^/?#]*\/([^?#]*)(?:[?#].*)?$/.exec(word)?.[1];
+  const exportName = path === undefined ? word : decoded(path);
+  const ofDevice = /^loop(\d{1,7})$/.exec(exportName)?.[1];
+  if (ofDevice !== undefined) return { number: Number(ofDevice) };
+  if (/^\/dev\/loop\d+$/.test(word)) {
+    throw new CliError(
+      'ENODEV',
+      `${word}: failed to use device: this is a device of the kernel's own loop driver`,
+    );
+  }
+  if (exportName === '') throw noSuchDevice(word);
+  return { exportName };
+}
+
+/** The number of the device that a word names; ENODEV where the daemon has no export of this name. */
+export async function deviceNumber(
+  word: string,
+  daemon: Pick<ControlClient, 'list' | 'unrecovered'>,
+): Promise<number> {
+  const meant = meantDevice(word);
+  if ('number' in meant) return meant.number;
+  const devices = [...(await daemon.list()), ...(await daemon.unrecovered())];
+  const found = devices.find(({ exportName }) => exportName === meant.exportName);
+  if (found === undefined) throw noSuchDevice(word);
+  return found.number;
+}
+
+const noSuchDevice = (word: string): CliError =>
+  new CliError('ENODEV', `${word}: failed to use device: No such device`);
+
+/** As it stands where it is no percent-encoding. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 /** How a listing names a device: its node while it is attached, else the export's name. */

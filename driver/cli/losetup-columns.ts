@@ -84,6 +84,17 @@ export const LOSETUP_COLUMNS: readonly LosetupColumn[] = [
   { name: 'LOG-SEC', align: 'right', help: 'logical sector size, bytes', cell: (d) => d.blockSize },
 ];
 
+/** Of ours: to be asked for by their names. */
+export const OWN_COLUMNS: readonly LosetupColumn[] = [
+  { name: 'EXPORT', align: 'left', help: 'name given with --name', cell: (d) => d.exportName },
+  {
+    name: 'DESCRIPTION',
+    align: 'left',
+    help: 'what clients are told, given with --description',
+    cell: (d) => d.description,
+  },
+];
+
 export const DEFAULT_COLUMNS: readonly LosetupColumn[] = [
   'NAME',
   'SIZELIMIT',
@@ -103,7 +114,9 @@ export function chooseColumns(list: string, present: readonly LosetupColumn[]): 
 }
 
 function columnNamed(name: string): LosetupColumn {
-  const column = LOSETUP_COLUMNS.find((candidate) => candidate.name === name.toUpperCase());
+  const column = [...LOSETUP_COLUMNS, ...OWN_COLUMNS].find(
+    (candidate) => candidate.name === name.toUpperCase(),
+  );
   if (column === undefined) throw new CliError('EINVAL', `unknown column: ${name}`);
   return column;
 }

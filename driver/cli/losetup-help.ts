@@ -1,7 +1,7 @@
 /** nbdlosetup --help, made from the option table. */
 
 import type { OptionSpec } from './getopt.js';
-import { LOSETUP_COLUMNS } from './losetup-columns.js';
+import { LOSETUP_COLUMNS, OWN_COLUMNS } from './losetup-columns.js';
 import { LOSETUP_OPTIONS, type LosetupOption } from './losetup-options.js';
 
 const GROUPS: Readonly<Record<LosetupOption['group'], string>> = {
@@ -19,6 +19,7 @@ export const LOSETUP_SYNOPSIS = [
   'nbdlosetup -d device... | -D',
   'nbdlosetup --remove device...',
   'nbdlosetup -c device',
+  'nbdlosetup --name name device',
 ] as const;
 
 export function losetupHelp(): string {
@@ -29,13 +30,15 @@ export function losetupHelp(): string {
       (option) => `  ${optionUsage(option).padEnd(31)} ${option.help}`,
     ),
   ]);
-  const columns = LOSETUP_COLUMNS.map(({ name, help }) => `  ${name.padEnd(31)} ${help}`);
+  const columns = [...LOSETUP_COLUMNS, ...OWN_COLUMNS].map(
+    ({ name, help }) => `  ${name.padEnd(31)} ${help}`,
+  );
   return [
     'Usage:',
     ...LOSETUP_SYNOPSIS.map((line) => `  ${line}`),
     '',
     'Binds files to loop devices that are served over NBD, and lists and frees them.',
-    'A device is named loopN, /dev/nbdN (while attached) or by its NBD URI.',
+    'A device is named loopN, /dev/nbdN (while attached), or by its export: the name of that, or its NBD URI.',
     ...options,
     '',
     'Columns for --output:',

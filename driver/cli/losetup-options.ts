@@ -103,6 +103,18 @@ export const LOSETUP_OPTIONS = [
   },
   {
     group: 'nbdloop',
+    long: 'name',
+    argument: { name: 'name' },
+    help: "a name for the export beside loopN, also for a device that is bound; '' takes it away",
+  },
+  {
+    group: 'nbdloop',
+    long: 'description',
+    argument: { name: 'text' },
+    help: 'what clients are told of the export, also for a device that is bound',
+  },
+  {
+    group: 'nbdloop',
     long: 'exclusive',
     help: 'refuse a file that a virtual machine has open (qemu locks its images); else that is a warning',
   },

@@ -1,5 +1,6 @@
 /** What a command line of nbdlosetup asks for: the rules of losetup 2.42, without doing anything. */
 
+import type { ExportWords } from '../control/messages.js';
 import { nameFromBytes, nameToBytes } from '../file-name.js';
 import { CliError } from './fail.js';
 import { type GivenOption, getopt } from './getopt.js';
@@ -24,6 +25,8 @@ export interface SetupPlan {
   readonly directIo?: boolean;
   readonly exclusive?: true;
   readonly reference?: string;
+  readonly exportName?: string;
+  readonly description?: string;
 }
 
 export type Action =
@@ -47,12 +50,15 @@ export type Action =
   | { readonly act: 'detach' | 'remove'; readonly devices: readonly string[] }
   | { readonly act: 'set-capacity'; readonly device: string }
   | {
-      /** Of a device that is bound; at least one of the two. */
+      /** Of a device that is bound; at least one of them. */
       readonly act: 'adjust';
       readonly device: string;
+      readonly words?: ExportWords;
       readonly directIo?: boolean;
       readonly blockSize?: number;
     };
+
+export type ActionOf<A extends Action['act']> = Extract<Action, { act: A }>;
 
 export interface Plan {
   readonly action: Action;
@@ -167,10 +173,14 @@ function actionOf(given: Given, operands: readonly string[], setup: SetupPlan): 
   if (first === undefined) throw new CliError('EINVAL', 'no loop device specified');
   if (second !== undefined) return create(given, first, second, setup);
   const { blockSize, directIo } = setup;
-  if (blockSize === undefined && directIo === undefined) return { act: 'show-one', device: first, table };
+  const words = wordsOf(given);
+  if (blockSize === undefined && directIo === undefined && words === undefined) {
+    return { act: 'show-one', device: first, table };
+  }
   return {
     act: 'adjust',
     device: first,
+    ...(words === undefined ? {} : { words }),
     ...(blockSize === undefined ? {} : { blockSize }),
     ...(directIo === undefined ? {} : { directIo }),
   };
@@ -190,10 +200,22 @@ function setupOf(given: Given): SetupPlan {
     ...(sizeLimit === undefined ? {} : { sizeLimit }),
     ...(blockSize === undefined ? {} : { blockSize: Number(blockSize) }),
     ...(reference === undefined ? {} : { reference: cutReference(reference) }),
+    ...wordsOf(given),
     ...(given.has('read-only') ? { readOnly: true } : {}),
     ...(given.has('partscan') ? { partscan: true } : {}),
     ...(given.has('exclusive') ? { exclusive: true } : {}),
     ...(given.has('direct-io') ? { directIo: onOrOff(given.value('direct-io')) } : {}),
+  };
+}
+
+/** Undefined where neither is given. */
+function wordsOf(given: Given): ExportWords | undefined {
+  const exportName = given.value('name');
+  const description = given.value('description');
+  if (exportName === undefined && description === undefined) return undefined;
+  return {
+    ...(exportName === undefined ? {} : { exportName }),
+    ...(description === undefined ? {} : { description }),
   };
 }
 
@@ -231,6 +253,11 @@ function refuseMisplaced(given: Given, action: Action): void {
   }
   if (given.has('loop-ref')) {
     throw new CliError('EINVAL', 'the option --loop-ref is allowed during loop device setup only');
+  }
+  for (const name of ['name', 'description'] as const) {
+    if (given.has(name) && action.act !== 'adjust') {
+      throw new CliError('EINVAL', `the option --${name} goes with one device, or the file to bind`);
+    }
   }
   if (given.has('offset') && !(action.act === 'list' && action.file !== undefined)) {
     throw new CliError('EINVAL', 'the option --offset is not allowed in this context');

@@ -80,7 +80,7 @@ function addAttach(program: Command): void {
     readonly deadTimeout?: number;
   }
   daemonCommand(program, 'attach', 'attach a device to the kernel as /dev/nbdN, and print that')
-    .argument('<device>', 'loopN')
+    .argument('<device>', 'loopN, or the name of its export')
     .addOption(
       new Option('--by <method>', 'the way into the kernel; the best that works here unless named').choices([
         'nbd-client',
@@ -96,7 +96,8 @@ function addAttach(program: Command): void {
     .option('--dead-timeout <seconds>', 'how long the kernel waits for a new daemon', wholeNumber)
     .action(async (device: string, { control, ...options }: Options) => {
       const request: AttachRequest = options;
-      const attached = await connectDaemon(control).attach(deviceNumber(device), request);
+      const client = connectDaemon(control);
+      const attached = await client.attach(await deviceNumber(device, client), request);
       if (attached.node !== null) makeMissingNodes(attached.node);
       print(`${shownName(attached)}\n`);
     });
@@ -104,10 +105,11 @@ function addAttach(program: Command): void {
 
 function addDetach(program: Command): void {
   daemonCommand(program, 'detach', 'take a device out of the kernel; it stays bound and exported')
-    .argument('<device>', 'loopN or /dev/nbdN')
+    .argument('<device>', 'loopN, /dev/nbdN or the name of its export')
     .option('--force', 'also while it is in use: its users get I/O errors')
     .action(async (device: string, { control, force }: Common & { force?: true }) => {
-      await connectDaemon(control).detach(deviceNumber(device), { force: force ?? false });
+      const client = connectDaemon(control);
+      await client.detach(await deviceNumber(device, client), { force: force ?? false });
     });
 }
 
@@ -117,7 +119,7 @@ function addRecover(program: Command): void {
     'recover',
     'bring back a device that the daemon could not bring back after a restart',
   )
-    .argument('<device>', 'loopN or /dev/nbdN')
+    .argument('<device>', 'loopN, /dev/nbdN or the name of its export')
     .option('--file <file>', 'where the file is now')
     .option('--force', 'take another file than was meant, of the same size: you vouch for it')
     .action(async (device: string, { control, file, force }: Common & { file?: string; force?: true }) => {
@@ -125,7 +127,8 @@ function addRecover(program: Command): void {
         ...(file !== undefined && { file: resolve(file) }),
         ...(force === true && { force }),
       };
-      print(`${shownName(await connectDaemon(control).recover(deviceNumber(device), request))}\n`);
+      const client = connectDaemon(control);
+      print(`${shownName(await client.recover(await deviceNumber(device, client), request))}\n`);
     });
 }
 
@@ -155,7 +158,7 @@ function addStatus(program: Command): void {
       const client = connectDaemon(control);
       const unrecovered = await client.unrecovered();
       if (device !== undefined) {
-        const number = deviceNumber(device);
+        const number = await deviceNumber(device, client);
         const down = unrecovered.find((one) => one.number === number);
         if (down !== undefined) {
           if (json === true) printJson(down);
@@ -221,10 +224,11 @@ function addLockdep(program: Command): void {
 
 function addUri(program: Command): void {
   daemonCommand(program, 'uri', "print the NBD URI of a device's export")
-    .argument('<device>', 'loopN or /dev/nbdN')
+    .argument('<device>', 'loopN, /dev/nbdN or the name of its export')
     .option('--all', 'every URI, one a line')
     .action(async (device: string, { control, all }: Common & { all?: true }) => {
-      const { uris } = await connectDaemon(control).device(deviceNumber(device));
+      const client = connectDaemon(control);
+      const { uris } = await client.device(await deviceNumber(device, client));
       print((all === true ? uris : uris.slice(0, 1)).map((uri) => `${uri}\n`).join(''));
     });
 }

@@ -9,6 +9,11 @@ import { parseSize, SizeError } from './size.js';
 /** The options as given; what is absent takes the daemon's defaults. */
 export interface DaemonFlags {
   readonly device: readonly string[];
+  /** Of the exports of these, in the same order; an empty one is none. */
+  readonly name: readonly string[];
+  readonly description: readonly string[];
+  /** Empty: none. */
+  readonly defaultExport?: string;
   readonly listen: readonly ListenAddress[];
   /** Listeners whose clients can only read. */
   readonly listenRo: readonly ListenAddress[];
@@ -67,6 +72,22 @@ export function nbdloopdProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'nbdloopd: ')) })
     .option('--device <file>', 'bind this file at start; repeatable: loop0, loop1, ...', collect, [])
+    .option(
+      '--name <name>',
+      "name of the export of the first --device beside loop0, of the second, ...; repeatable; '' is none",
+      collect,
+      [],
+    )
+    .option(
+      '--description <text>',
+      'what clients are told of the first --device, of the second, ...; repeatable',
+      collect,
+      [],
+    )
+    .option(
+      '--default-export <name>',
+      "what a client gets that names no export, loopN or a name; '' is none (default: the lowest bound device)",
+    )
     .addOption(
       new Option('--listen <host:port>', 'listen for NBD over TCP; repeatable')
         .argParser(collectListen)
@@ -170,7 +191,24 @@ function flagsOf(program: Command, words: readonly string[]): DaemonFlags {
   const { listen, ...rest } = program
     .parse(words, { from: 'user' })
     .opts<Omit<DaemonFlags, 'listen'> & { listen?: Listen }>();
+  refuseSpare(rest);
   return { ...rest, listen: listen === undefined || listen === 'none' ? [] : listen };
+}
+
+/** Each name and description is that of a device. */
+function refuseSpare({
+  device,
+  name,
+  description,
+}: Pick<DaemonFlags, 'device' | 'name' | 'description'>): void {
+  for (const [option, given] of [
+    ['--name', name],
+    ['--description', description],
+  ] as const) {
+    if (given.length > device.length) {
+      throw new CliError('EINVAL', `there are more of ${option} than of the files that are to be served`);
+    }
+  }
 }
 
 /** `name value` a line, or a name alone; empty lines and those that begin with # count for nothing. */

@@ -2,28 +2,20 @@
 /** losetup for devices that nbdloopd serves: its options, its output, its exit statuses. */
 
 import { normalize } from 'node:path';
-import { type ControlClient, ControlError, OpenMeantFile } from '../control/client.js';
-import type { ConfigureRequest, DeviceStatus, MeantIdentity } from '../control/messages.js';
-import { absolutePath, readableName } from '../file-name.js';
+import { type ControlClient, OpenMeantFile } from '../control/client.js';
+import type { DeviceStatus, MeantIdentity } from '../control/messages.js';
+import { absolutePath } from '../file-name.js';
 import { packageVersion } from '../version.js';
 import { commandLine } from './arguments.js';
-import { connectDaemon, deviceNumber, isLost, listedName, markedName, shownName } from './device-name.js';
-import { CliError, printError, reasonOf, runProgram, sentenceOf } from './fail.js';
+import { connectDaemon, deviceNumber, listedName, markedName } from './device-name.js';
+import { CliError, printError, runProgram } from './fail.js';
 import { UsageError } from './getopt.js';
+import { explained, LOSETUP, lostTold, warn } from './losetup-attempt.js';
+import { create } from './losetup-create.js';
 import { losetupHelp } from './losetup-help.js';
-import { type Action, type Plan, planLosetup, type SetupPlan, type TablePlan } from './losetup-plan.js';
-import { makeMissingNodes } from './node.js';
+import { type ActionOf, type Plan, planLosetup, type TablePlan } from './losetup-plan.js';
 import { print } from './print.js';
 import { formatTable } from './table.js';
-
-const PROGRAM = 'nbdlosetup';
-const SECTOR = 512;
-/** Nodes of other NBD clients that are passed by before giving up. */
-const ATTACH_ATTEMPTS = 16;
-/** Why a device may be impossible to attach here, without anything being wrong. */
-const NO_KERNEL: ReadonlySet<string> = new Set(['EPERM', 'EACCES', 'ENODEV', 'ENOENT', 'EOPNOTSUPP']);
-
-type Of<A extends Action['act']> = Extract<Action, { act: A }>;
 
 async function main(words: readonly string[]): Promise<number> {
   let plan: Plan;
@@ -31,7 +23,7 @@ async function main(words: readonly string[]): Promise<number> {
     plan = planLosetup(words);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`${PROGRAM}: ${error.message}\nTry '${PROGRAM} --help' for more information.\n`);
+    process.stderr.write(`${LOSETUP}: ${error.message}\nTry '${LOSETUP} --help' for more information.\n`);
     return 1;
   }
   return run(plan, connectDaemon(plan.control));
@@ -45,7 +37,7 @@ async function run(plan: Plan, daemon: ControlClient): Promise<number> {
       process.stdout.write(losetupHelp());
       return 0;
     case 'version':
-      process.stdout.write(`${PROGRAM} from nbdloop ${packageVersion()}\n`);
+      process.stdout.write(`${LOSETUP} from nbdloop ${packageVersion()}\n`);
       return 0;
     case 'list':
       return list(action, daemon);
@@ -75,7 +67,7 @@ async function boundDevices(daemon: ControlClient): Promise<DeviceStatus[]> {
   return (await daemon.list()).filter((device) => device.file !== null);
 }
 
-async function list(action: Of<'list'>, daemon: ControlClient): Promise<number> {
+async function list(action: ActionOf<'list'>, daemon: ControlClient): Promise<number> {
   const serves = action.file === undefined ? () => true : servesFile(action.file, action.offset);
   printDevices((await boundDevices(daemon)).filter(serves), action.table);
   return 0;
@@ -101,8 +93,8 @@ function identityOf(path: string): MeantIdentity | undefined {
   }
 }
 
-async function showOne(action: Of<'show-one'>, daemon: ControlClient): Promise<number> {
-  const device = await daemon.device(deviceNumber(action.device));
+async function showOne(action: ActionOf<'show-one'>, daemon: ControlClient): Promise<number> {
+  const device = await daemon.device(await deviceNumber(action.device, daemon));
   if (action.table === undefined && device.file === null) {
     throw new CliError('ENXIO', `${listedName(device)}: no file is bound to it`);
   }
@@ -129,139 +121,32 @@ function oldLine(device: DeviceStatus): string {
   return `${markedName(device)}: ${inode} (${device.file})${offset}${limit}\n`;
 }
 
-async function create(plan: Plan, action: Of<'create'>, daemon: ControlClient): Promise<number> {
-  using file = openMeant(action.file);
-  const config = { ...file.fields, ...configOf(action.setup) };
-  let device = await bind(action, config, daemon);
-  if (plan.attach && device.node === null) device = await attach(device, { plan, action, config, daemon });
-  if (action.show) print(`${shownName(device)}\n`);
-  warnAboutSize(action, device, file.size);
-  for (const warning of device.warnings) warn(action.file, warning);
-  return 0;
-}
-
-function bind(action: Of<'create'>, config: ConfigureRequest, daemon: ControlClient): Promise<DeviceStatus> {
-  const failure = `${action.file}: failed to set up loop device`;
-  const wanted = action.noOverlap ? { ...config, noOverlap: true } : config;
-  if (action.device === undefined) return explained(failure, () => daemon.find(wanted));
-  const number = deviceNumber(action.device);
-  return explained(failure, async () => {
-    await daemon.add(number).catch(ignoreExisting);
-    return daemon.configure(number, wanted);
-  });
-}
-
-function ignoreExisting(error: unknown): void {
-  if (!(error instanceof ControlError && error.errno === 'EEXIST')) throw error;
-}
-
-/** The file as it is here, links resolved. Whoever can't see it does not have it bound: what the daemon sees may be another. */
-function openMeant(file: string): OpenMeantFile {
-  // An empty name is no file, not this directory.
-  if (file === '')
-    throw new CliError('ENOENT', `${file}: failed to use backing file: No such file or directory`);
-  try {
-    return OpenMeantFile.open(absolutePath(file));
-  } catch (error) {
-    // As the daemon says it of a name that it can't open.
-    throw new CliError('EBADF', `${file}: failed to set up loop device: ${reasonOf(error)}`);
-  }
-}
-
-function configOf({ offset, sizeLimit, ...rest }: SetupPlan): Omit<ConfigureRequest, 'file'> {
-  return {
-    ...rest,
-    ...(offset === undefined ? {} : { offset: String(offset) }),
-    ...(sizeLimit === undefined ? {} : { sizeLimit: String(sizeLimit) }),
-  };
-}
-
-interface Creation {
-  readonly plan: Plan;
-  readonly action: Of<'create'>;
-  readonly config: ConfigureRequest;
-  readonly daemon: ControlClient;
-}
-
-/**
- * Into the kernel where there is one to attach to. Where another NBD client was quicker to take /dev/nbdN, a device that
- * was found, not named, gives way to a new one. An attach that should work and fails takes the binding back.
- */
-async function attach(first: DeviceStatus, creation: Creation): Promise<DeviceStatus> {
-  const { plan, action, config, daemon } = creation;
-  const givenUp: number[] = [];
-  let device = first;
-  try {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const attached = await daemon.attach(device.number);
-        if (attached.node !== null) makeMissingNodes(attached.node);
-        return attached;
-      } catch (error) {
-        if (error instanceof ControlError && NO_KERNEL.has(error.errno)) {
-          if (plan.verbose) printError(PROGRAM, new CliError(error.errno, `not attached: ${error.message}`));
-          return device;
-        }
-        // With --nooverlap the binding may be somebody else's.
-        if (action.noOverlap) throw error;
-        await daemon.clear(device.number).catch(() => undefined);
-        const isTaken = error instanceof ControlError && error.errno === 'EBUSY';
-        if (!isTaken || action.device !== undefined || attempt === ATTACH_ATTEMPTS) throw error;
-        givenUp.push(device.number);
-      }
-      const { number } = await daemon.add();
-      device = await daemon.configure(number, config);
-    }
-  } finally {
-    for (const number of givenUp) await daemon.remove(number).catch(() => undefined);
-  }
-}
-
-/** `size`: bytes of the file; undefined where it is no regular one. */
-function warnAboutSize(action: Of<'create'>, device: DeviceStatus, size: number | undefined): void {
-  const { offset = 0n, sizeLimit = 0n } = action.setup;
-  const available = size === undefined ? undefined : Math.max(0, size - Number(offset));
-  const bytes = Math.min(
-    available ?? Number.POSITIVE_INFINITY,
-    Number(sizeLimit) || Number.POSITIVE_INFINITY,
-  );
-  if (bytes === Number.POSITIVE_INFINITY || (bytes % SECTOR === 0 && bytes > 0)) return;
-  const rest = bytes - (bytes % SECTOR);
-  const effect =
-    rest === 0
-      ? `it holds no whole sector of ${SECTOR} bytes, so ${device.name} is empty`
-      : `its last ${bytes % SECTOR} bytes are less than a sector and are not served`;
-  warn(action.file, effect);
-}
-
-const warn = (file: string, sentence: string): void =>
-  void process.stderr.write(readableName(`${PROGRAM}: ${file}: Warning: ${sentence}.\n`));
-
 const detach = (names: readonly string[], plan: Plan, daemon: ControlClient): Promise<number> =>
-  eachOf(names, async (name, number) => {
+  eachOf(names, daemon, async (name, number) => {
     const { outcome } = await explained(`${name}: detach failed`, () =>
       lostTold(number, daemon, () => daemon.clear(number, { force: plan.force })),
     );
     if (plan.verbose && outcome === 'deferred') {
-      process.stderr.write(`${PROGRAM}: ${name}: in use; its last close detaches it\n`);
+      process.stderr.write(`${LOSETUP}: ${name}: in use; its last close detaches it\n`);
     }
   });
 
 const remove = (names: readonly string[], daemon: ControlClient): Promise<number> =>
-  eachOf(names, (name, number) => explained(`${name}: remove failed`, () => daemon.remove(number)));
+  eachOf(names, daemon, (name, number) => explained(`${name}: remove failed`, () => daemon.remove(number)));
 
 /** Goes on after a failure, as losetup does; the exit status tells. */
 async function eachOf(
   names: readonly string[],
+  daemon: ControlClient,
   operation: (name: string, number: number) => Promise<void>,
 ): Promise<number> {
   let failures = 0;
   for (const name of names) {
-    const number = deviceNumber(name);
+    const number = await deviceNumber(name, daemon);
     try {
       await operation(name, number);
     } catch (error) {
-      printError(PROGRAM, error);
+      printError(LOSETUP, error);
       failures += 1;
     }
   }
@@ -274,14 +159,14 @@ async function change(
   failure: string,
   operation: (number: number) => Promise<unknown>,
 ): Promise<number> {
-  const number = deviceNumber(name);
+  const number = await deviceNumber(name, daemon);
   await explained(`${name}: ${failure}`, () => lostTold(number, daemon, () => operation(number)));
   return 0;
 }
 
 /** Tells what is not so any more that was: direct I/O which a block size has ended. */
-async function adjust(action: Of<'adjust'>, daemon: ControlClient): Promise<number> {
-  const number = deviceNumber(action.device);
+async function adjust(action: ActionOf<'adjust'>, daemon: ControlClient): Promise<number> {
+  const number = await deviceNumber(action.device, daemon);
   const before = await daemon.device(number).catch(() => undefined);
   await adjustOne(action, daemon);
   const { warnings } = await daemon.device(number);
@@ -293,9 +178,12 @@ async function adjust(action: Of<'adjust'>, daemon: ControlClient): Promise<numb
 
 /** A block size is set while direct I/O is off, which accepts more of them. */
 async function adjustOne(
-  { device, blockSize, directIo }: Of<'adjust'>,
+  { device, blockSize, directIo, words }: ActionOf<'adjust'>,
   daemon: ControlClient,
 ): Promise<void> {
+  if (words !== undefined) {
+    await change(daemon, device, 'set name failed', (number) => daemon.settings(number, words));
+  }
   const direct = (on: boolean) =>
     change(daemon, device, 'set direct io failed', (number) => daemon.directIo(number, on));
   if (directIo === false) await direct(false);
@@ -307,28 +195,4 @@ async function adjustOne(
   if (directIo === true) await direct(true);
 }
 
-/** After a failure, says so when the device's node is missing in /dev: that may be why, as far as its users see it. */
-async function lostTold<T>(number: number, daemon: ControlClient, operation: () => Promise<T>): Promise<T> {
-  try {
-    return await operation();
-  } catch (error) {
-    const device = await daemon.device(number).catch(() => undefined);
-    if (device !== undefined && isLost(device)) {
-      const sentence = `device node ${device.node} is lost. You may use mknod(1) to recover it.`;
-      process.stderr.write(`${PROGRAM}: ${sentence}\n`);
-    }
-    throw error;
-  }
-}
-
-/** Puts what was attempted before the daemon's sentence, as losetup does. */
-async function explained<T>(attempt: string, operation: () => Promise<T>): Promise<T> {
-  try {
-    return await operation();
-  } catch (error) {
-    if (!(error instanceof ControlError)) throw error;
-    throw new CliError(error.errno, `${attempt}: ${sentenceOf(error)}`);
-  }
-}
-
-runProgram(PROGRAM, () => main(commandLine()));
+runProgram(LOSETUP, () => main(commandLine()));

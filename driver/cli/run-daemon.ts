@@ -113,7 +113,8 @@ function usesTls({ tlsCert, tlsPsk }: DaemonFlags): boolean {
 }
 
 function optionsOf(flags: DaemonFlags): DaemonOptions {
-  const { device, tlsCert, tlsKey, tlsCa, tlsCrl, tlsPsk, tlsRequire, config: _config, ...rest } = flags;
+  const { device, name, description, config: _config, ...others } = flags;
+  const { tlsCert, tlsKey, tlsCa, tlsCrl, tlsPsk, tlsRequire, ...rest } = others;
   const tls = {
     cert: tlsCert,
     key: tlsKey,
@@ -123,7 +124,12 @@ function optionsOf(flags: DaemonFlags): DaemonOptions {
     isRequired: tlsRequire === true,
   };
   const demonstrate = flags.control === undefined && flags.stateDir === undefined;
-  return { ...rest, devices: device, tls, demonstrate };
+  const devices = device.map((file, at) => ({
+    file,
+    exportName: name[at] ?? '',
+    description: description[at] ?? '',
+  }));
+  return { ...rest, devices, tls, demonstrate };
 }
 
 const boundDevices = (daemon: Daemon) =>
@@ -139,8 +145,13 @@ function greeting(daemon: Daemon): string {
   const lines = [
     `${PROGRAM} ${packageVersion()}, process ${process.pid}, control socket ${daemon.controlPath}`,
   ];
-  for (const { name, file, size } of devices) {
-    lines.push(`${name}: ${file} (${humanBytes(size)})`, ...daemon.uris(name).map((uri) => `  ${uri}`));
+  for (const device of devices) {
+    const { name, exportName, file, size } = device;
+    const known = exportName === null ? name : `${name} (${exportName})`;
+    lines.push(
+      `${known}: ${file} (${humanBytes(size)})`,
+      ...daemon.uris(exportName ?? name).map((uri) => `  ${uri}`),
+    );
   }
   lines.push(...daemon.unrecovered().map(({ name, message }) => `${name} was not brought back: ${message}`));
   if (daemon.page !== null) lines.push(`page: ${daemon.page}`);

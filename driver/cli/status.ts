@@ -21,8 +21,11 @@ export function daemonText(daemon: DaemonInfo, now: Date): string {
 }
 
 export function devicesText(devices: readonly DeviceStatus[]): string {
+  // Where none has a name, it would be an empty column.
+  const named = devices.some(({ exportName }) => exportName !== null);
   const columns: Column[] = [
     { name: 'DEVICE', align: 'left' },
+    ...(named ? [{ name: 'EXPORT', align: 'left' } as const] : []),
     { name: 'STATE', align: 'left' },
     { name: 'SIZE', align: 'right' },
     { name: 'OPENERS', align: 'right' },
@@ -33,6 +36,7 @@ export function devicesText(devices: readonly DeviceStatus[]): string {
   ];
   const rows = devices.map((device): Cell[] => [
     listedName(device),
+    ...(named ? [device.exportName] : []),
     device.state,
     humanBytes(device.size),
     device.openers,
@@ -57,7 +61,8 @@ export const unrecoveredText = (devices: readonly UnrecoveredDevice[]): string =
 export function eventText({ sequence, kind, status }: DeviceEvent): string {
   const what =
     status.file === null ? '' : ` ${status.file} ${humanBytes(status.size)} ${flagsOf(status)}`.trimEnd();
-  return `${sequence} ${status.name} ${kind}${what}\n`;
+  const name = status.exportName === null ? '' : ` (${status.exportName})`;
+  return `${sequence} ${status.name}${name} ${kind}${what}\n`;
 }
 
 export function requestsOf({ counters }: DeviceStatus): number {

@@ -77,6 +77,8 @@ export interface LoopSettingsFields {
   sizeLimit?: number | bigint;
   autoclear?: boolean;
   partscan?: boolean;
+  exportName?: string;
+  description?: string;
 }
 
 export interface LoopConfigFields extends LoopSettingsFields, MeantFileFields {

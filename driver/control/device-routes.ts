@@ -155,7 +155,10 @@ function backingRoutes(app: FastifyInstance, context: ControlContext, finds: Tur
 function settingsRoutes(app: FastifyInstance, context: ControlContext): void {
   app.patch<Params & { Body: messages.SettingsRequest }>(
     '/devices/:number',
-    changing('loopSetStatus: offset, size limit, autoclear, partscan', schemas.settingsRequest),
+    changing(
+      'loopSetStatus: offset, size limit, autoclear, partscan; name and description of the export',
+      schemas.settingsRequest,
+    ),
     async (request) => {
       const device = named(context, request);
       await changeSettings(context, device, settingsOf(request.body));
@@ -280,7 +283,7 @@ function decorate(context: ControlContext, status: LoopStatusFields): messages.D
   return {
     ...statusJson(status),
     node: context.attachments.node(status.number),
-    uris: context.uris(status.name),
+    uris: [status.exportName, status.name].flatMap((name) => (name === null ? [] : context.uris(name))),
     counters: readCounters(context.loops.device(status.number).queue.shared),
   };
 }

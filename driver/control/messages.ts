@@ -61,6 +61,10 @@ export interface DeviceStatus {
   readonly directIo: boolean;
   /** What the kernel calls lo_file_name: as it was given, else what 63 bytes hold of the file's name; null when not bound. */
   readonly reference: string | null;
+  /** The name that the export has beside `name`; null when it has none. */
+  readonly exportName: string | null;
+  /** What clients are told of the export in the user's words; null when there are none. */
+  readonly description: string | null;
   /** st_ino and st_dev of the backing file. */
   readonly backingInode: ExactNumber | null;
   readonly backingDevice: ExactNumber | null;
@@ -72,7 +76,7 @@ export interface DeviceStatus {
   readonly warnings: readonly string[];
   /** `/dev/nbdN` while a kernel is attached. */
   readonly node: string | null;
-  /** How an NBD client reaches the export; the first is the one to show. */
+  /** How an NBD client reaches the export, by its own name first; the first is the one to show. */
   readonly uris: readonly string[];
   readonly counters: DeviceCounters;
 }
@@ -82,6 +86,8 @@ export interface UnrecoveredDevice {
   readonly number: number;
   readonly name: string;
   readonly uuid: string;
+  /** The name that is kept for its export; null when it had none. */
+  readonly exportName: string | null;
   /** Where its file was. */
   readonly file: string;
   /** Why: ESTALE for another file by now, EBADF for one that is not there, EBUSY for one that another daemon has. */
@@ -136,8 +142,19 @@ export interface MeantFile {
   readonly exclusive?: boolean;
 }
 
+/** What an export is called, and what is said of it; an empty text takes away what there was. */
+export interface ExportWords {
+  /**
+   * A name beside `loopN`: at most 4096 bytes of UTF-8 on one line, unlike any other export's (EEXIST), and not `loop` and a
+   * number, `*`, or ending in `:ro` (EINVAL).
+   */
+  readonly exportName?: string;
+  /** At most 4053 bytes of UTF-8 on one line. Default: `loopN` and the file. */
+  readonly description?: string;
+}
+
 /** Body of PUT /devices/N/backing. */
-export interface ConfigureRequest extends MeantFile {
+export interface ConfigureRequest extends MeantFile, ExportWords {
   readonly offset?: Bytes;
   /** 0: no limit. */
   readonly sizeLimit?: Bytes;
@@ -168,7 +185,7 @@ export interface ClearAnswer {
 }
 
 /** Body of PATCH /devices/N. */
-export interface SettingsRequest {
+export interface SettingsRequest extends ExportWords {
   readonly offset?: Bytes;
   readonly sizeLimit?: Bytes;
   readonly autoclear?: boolean;

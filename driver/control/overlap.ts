@@ -30,6 +30,12 @@ export async function reusable(
     if (device.readOnly && config.readOnly !== true) {
       throw new OverlapError(`${config.file}: overlapping read-only loop device exists: ${device.name}`);
     }
+    const { exportName } = config;
+    if (exportName !== undefined && exportName !== (device.exportName ?? '')) {
+      throw new OverlapError(
+        `${config.file}: overlapping loop device of another name exists: ${device.name}`,
+      );
+    }
     return device;
   }
   return undefined;
@@ -40,11 +46,13 @@ export async function refuseOverlap(
   config: LoopConfigFields,
   bound: readonly LoopStatusFields[],
 ): Promise<void> {
-  const device = await reusable({ ...config, readOnly: true }, bound);
+  const device = await reusable({ ...withoutName(config), readOnly: true }, bound);
   if (device !== undefined) {
     throw new OverlapError(`${config.file}: overlapping loop device exists: ${device.name}`);
   }
 }
+
+const withoutName = ({ exportName: _exportName, ...config }: LoopConfigFields): LoopConfigFields => config;
 
 interface Range {
   readonly start: number;

@@ -57,8 +57,21 @@ const meantFile = {
   descriptor: { type: 'integer', minimum: 0, maximum: 0x7fff_ffff },
   exclusive: flag,
 } as const;
+const words = {
+  exportName: {
+    ...text,
+    description:
+      'A name of the export beside loopN: at most 4096 bytes of UTF-8 on one line, unlike any other; not loop and a number, *, or ending in :ro. Empty: none.',
+  },
+  description: {
+    ...text,
+    description:
+      'What clients are told of the export: at most 4053 bytes of UTF-8 on one line. Empty: the file.',
+  },
+} as const;
 const configureFields = {
   ...meantFile,
+  ...words,
   offset: bytes,
   sizeLimit: bytes,
   blockSize,
@@ -72,7 +85,13 @@ const configureFields = {
 export const configureRequest = object(configureFields, ['file']);
 export const findRequest = configureRequest;
 export const changeFileRequest = object(meantFile, ['file']);
-export const settingsRequest = object({ offset: bytes, sizeLimit: bytes, autoclear: flag, partscan: flag });
+export const settingsRequest = object({
+  offset: bytes,
+  sizeLimit: bytes,
+  autoclear: flag,
+  partscan: flag,
+  ...words,
+});
 export const directIoRequest = object({ on: flag }, ['on']);
 export const blockSizeRequest = object({ bytes: blockSize }, ['bytes']);
 export const attachRequest = {
@@ -123,6 +142,8 @@ export const deviceStatus = answer({
   partscan: flag,
   directIo: flag,
   reference: { type: ['string', 'null'] },
+  exportName: { type: ['string', 'null'] },
+  description: { type: ['string', 'null'] },
   backingInode: nullableExact,
   backingDevice: nullableExact,
   dioAlignment: count,
@@ -138,6 +159,7 @@ export const unrecoveredList = {
     number: count,
     name: text,
     uuid: text,
+    exportName: { type: ['string', 'null'] },
     file: text,
     errno: text,
     message: text,

@@ -1,9 +1,10 @@
 import type { BackingFile } from '../io/backing-file.js';
 import type { StoreDescription, WrapperDescription } from '../store/description.js';
+import type { ExportText } from './export-names.js';
 import type { Parameters } from './parameters.js';
 
 /** What a bound device serves. Never changed, only replaced, so that every look at it sees one whole. */
-export interface Binding extends Parameters {
+export interface Binding extends Parameters, ExportText {
   /**
    * Which configure bound it: a uuid, by which clients, the kernel and the next daemon know it. It stays the same when
    * the file is swapped.

@@ -97,12 +97,12 @@ async function deferOrClear(core: LoopCore, wish: Wish): Promise<Taken> {
 }
 
 /** The flag is set in the same step as the look at the openers, and taken back where it can't be written down. */
-async function noteAutoclear(core: LoopCore, { autoclear, partscan }: Binding): Promise<void> {
-  core.setFlags({ autoclear: true, partscan });
+async function noteAutoclear(core: LoopCore, { autoclear }: Binding): Promise<void> {
+  core.setUnseen({ autoclear: true });
   try {
     await core.note(core.bound());
   } catch (error) {
-    core.setFlags({ autoclear, partscan });
+    core.setUnseen({ autoclear });
     throw error;
   }
 }

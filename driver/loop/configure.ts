@@ -4,6 +4,7 @@ import type { BackingFile } from '../io/backing-file.js';
 import { describeIdentity, sameFile } from '../io/file-identity.js';
 import type { Binding } from './binding.js';
 import { startDirectIo } from './direct-io.js';
+import { checkedText, NO_TEXT } from './export-names.js';
 import type { LoopCore } from './loop-core.js';
 import { checkedConfig, loopSize, referenceOf, SECTOR } from './parameters.js';
 import type { LoopConfig } from './types.js';
@@ -60,10 +61,12 @@ async function bindUnder(
   }
   validateFile(core, file);
   const wanted = checkedConfig(core.name, config, file.dioAlignment);
+  const text = checkedText(core.name, config, NO_TEXT);
   const kept = keptId(core, file);
   const direct = await startDirectIo(file, wanted);
   const binding: Binding = {
     ...wanted,
+    ...text,
     id: restored?.id ?? kept ?? randomUUID(),
     readOnly: wanted.readOnly || !file.writable,
     reference: referenceOf(core.name, config.reference, file.path),

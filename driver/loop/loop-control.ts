@@ -5,6 +5,7 @@ import { nbdIndexOf } from '../io/device-number.js';
 import { LockOrder } from '../locks/lock-order.js';
 import { OrderedMutex } from '../locks/mutex.js';
 import { configureWith, type Restored } from './configure.js';
+import { ExportNames } from './export-names.js';
 import type { Ledger } from './ledger.js';
 import { LoopCore, type LoopHost } from './loop-core.js';
 import { LoopDevice } from './loop-device.js';
@@ -52,6 +53,7 @@ export class LoopControl {
   readonly #ctlMutex: OrderedMutex;
   /** Numbers that are neither given away nor devices, and why: in a user's words, without the number. */
   readonly #reserved = new Map<number, string>();
+  readonly #names = new ExportNames();
   readonly #log: Logger | undefined;
   readonly #host: LoopHost;
   readonly #isTaken: (number: number) => boolean;
@@ -69,6 +71,7 @@ export class LoopControl {
     this.#host = {
       order: this.order,
       validateMutex: new OrderedMutex(this.order, 'validateMutex', 'loop-control'),
+      names: this.#names,
       announce: (core, kind) => this.#announce(core, kind),
       ownDevice: (rdev) => {
         const number = nbdIndexOf(rdev);
@@ -98,6 +101,13 @@ export class LoopControl {
     return entry.device;
   }
 
+  /** The device whose export has this name of its own; undefined where none has. */
+  exportedAs(name: string): LoopDevice | undefined {
+    const entry = this.#entries.get(this.#names.holder(name) ?? -1);
+    // A name that is about to be a device's is nobody's yet.
+    return entry?.core.binding?.exportName === name ? entry.device : undefined;
+  }
+
   /** From here on every binding is written there first. At most once. */
   recordIn(ledger: Ledger): void {
     if (this.#ledger !== undefined) throw new Error('There is a ledger already.');
@@ -105,16 +115,18 @@ export class LoopControl {
   }
 
   /**
-   * Keeps a number that has no device from any file but one that is restored: clients may come back to it. `reason` is
-   * told to those who ask for the device.
+   * Keeps a number that has no device, and the name of its export, from any file but one that is restored: clients may come
+   * back to it. `reason` is told to those who ask for the device.
    */
-  reserve(number: number, reason: string): void {
+  reserve(number: number, reason: string, exportName: string | null = null): void {
     this.#reserved.set(number, reason);
+    this.#names.keep(number, exportName);
   }
 
   /** Gives a reserved number up. */
   release(number: number): void {
     this.#reserved.delete(number);
+    this.#names.keep(number, null);
   }
 
   /** The lowest number that is reserved. */
@@ -148,6 +160,7 @@ export class LoopControl {
       this.#announce(entry.core, 'add');
       try {
         await configureWith(entry.core, file, config, restored);
+        this.#names.keep(number, null);
       } catch (error) {
         const again = await this.#ctlMutex.acquire();
         this.#entries.delete(number);

@@ -5,6 +5,7 @@ import { DirtyMap } from '../queue/dirty-map.js';
 import { type Frozen, RequestQueue } from '../queue/request-queue.js';
 import { DeviceState, LoFlag } from '../queue/slots.js';
 import { type Binding, storeOf } from './binding.js';
+import type { ExportNames } from './export-names.js';
 import type { Ledger } from './ledger.js';
 import { Openers } from './openers.js';
 import { SECTOR } from './parameters.js';
@@ -19,6 +20,7 @@ export interface LoopHost {
   announce(core: LoopCore, kind: LoopEvent['kind']): void;
   /** The device that a device number means when it is that of an attached device of ours. */
   ownDevice(rdev: bigint): LoopCore | undefined;
+  readonly names: ExportNames;
   /** Undefined: nobody comes after us. */
   ledger(): Ledger | undefined;
   /** A failure that nobody waits for. */
@@ -103,22 +105,26 @@ export class LoopCore {
     this.#state = state;
   }
 
-  /** The flags that no request looks at. Caller holds loMutex. */
-  setFlags(flags: Pick<Binding, 'autoclear' | 'partscan'>): void {
-    this.#binding = { ...this.bound(), ...flags };
+  /** What no request looks at. Caller holds loMutex. */
+  setUnseen(unseen: Partial<Pick<Binding, 'autoclear' | 'partscan' | 'exportName' | 'description'>>): void {
+    this.#binding = { ...this.bound(), ...unseen };
   }
 
   /**
-   * Has `publish` replace what is served, after that was written down. Rejects when it can't be written, and then
-   * nothing has changed. Caller holds loMutex.
+   * Has `publish` replace what is served, after that was written down. Rejects when it can't be written, or the export's
+   * name is another device's (EEXIST), and then nothing has changed. Caller holds loMutex.
    */
   async replace(binding: Binding, publish: () => Promise<void>): Promise<void> {
-    await this.note(binding);
+    const { names } = this.host;
+    names.claim(this.number, binding.exportName);
     try {
-      await publish();
-    } catch (error) {
-      await this.#noteAgain(binding);
-      throw error;
+      await this.note(binding);
+      await publish().catch(async (error: unknown) => {
+        await this.#noteAgain(binding);
+        throw error;
+      });
+    } finally {
+      names.settle(this.number, this.#binding?.exportName ?? null);
     }
   }
 
@@ -137,6 +143,7 @@ export class LoopCore {
   publish(frozen: Frozen, binding: Binding | undefined): void {
     this.#followDirty(binding);
     this.#binding = binding;
+    if (binding === undefined) this.host.names.settle(this.number, null);
     this.#generation++;
     frozen.publish({
       state: binding === undefined ? DeviceState.UNBOUND : DeviceState.BOUND,
@@ -242,6 +249,8 @@ export class LoopCore {
       partscan: binding?.partscan ?? false,
       directIo: binding?.directIo ?? false,
       reference: binding?.reference ?? null,
+      exportName: binding?.exportName ?? null,
+      description: binding?.description ?? null,
       backingInode: binding?.file.identity.inode ?? null,
       backingDevice: binding?.file.identity.device ?? null,
       dioAlignment: binding?.file.dioAlignment ?? SECTOR,

@@ -45,8 +45,17 @@ const CONFIG_KEYS: Keys<LoopConfig> = {
   partscan: true,
   directIo: true,
   reference: true,
+  exportName: true,
+  description: true,
 };
-const SETTINGS_KEYS: Keys<LoopSettings> = { offset: true, sizeLimit: true, autoclear: true, partscan: true };
+const SETTINGS_KEYS: Keys<LoopSettings> = {
+  offset: true,
+  sizeLimit: true,
+  autoclear: true,
+  partscan: true,
+  exportName: true,
+  description: true,
+};
 
 /**
  * Checks a configuration but for its file. Throws EINVAL (flag, block size) or EOVERFLOW, in that order.

@@ -1,5 +1,6 @@
 import type { Binding } from './binding.js';
 import { lostDirectIo } from './direct-io.js';
+import { checkedText } from './export-names.js';
 import type { LoopCore } from './loop-core.js';
 import { checkedBlockSize, checkedSettings, loopSize } from './parameters.js';
 import type { LoopSettings } from './types.js';
@@ -11,11 +12,23 @@ import type { LoopSettings } from './types.js';
 export const loopSetStatus = (core: LoopCore, settings: LoopSettings): Promise<void> =>
   core.exclusive(async () => {
     const present = core.bound();
-    const wanted = checkedSettings(core.name, settings, present);
+    const text = checkedText(core.name, settings, present);
+    const wanted = { ...checkedSettings(core.name, settings, present), ...text };
+    if (!Object.keys(settings).some(concernsRequests)) return rename(core, present, wanted);
     const moved = wanted.offset !== present.offset || wanted.sizeLimit !== present.sizeLimit;
     const size = moved ? loopSize(await present.file.size(), wanted) : present.size;
     return replace(core, present, { ...wanted, size });
   });
+
+const concernsRequests = (setting: string): boolean => setting !== 'exportName' && setting !== 'description';
+
+/** Requests go on meanwhile: none of them looks at a name. Caller holds loMutex. */
+async function rename(core: LoopCore, present: Binding, wanted: Binding): Promise<'change' | undefined> {
+  const { exportName, description } = wanted;
+  if (sameOutside(present, wanted)) return undefined;
+  await core.replace(wanted, async () => core.setUnseen({ exportName, description }));
+  return 'change';
+}
 
 /** LOOP_SET_CAPACITY: takes the file's present size. Throws ENXIO when not bound. */
 export const loopSetCapacity = (core: LoopCore): Promise<void> =>
@@ -59,4 +72,6 @@ const sameOutside = (a: Binding, b: Binding): boolean =>
   a.size === b.size &&
   a.blockSize === b.blockSize &&
   a.autoclear === b.autoclear &&
+  a.exportName === b.exportName &&
+  a.description === b.description &&
   a.partscan === b.partscan;

@@ -38,6 +38,13 @@ export interface LoopConfig extends WantedFile {
   readonly directIo?: boolean;
   /** The kernel's lo_file_name: a name of the user's own, at most 63 bytes. Default, also when empty: the file's. */
   readonly reference?: string;
+  /**
+   * A name of its own for the export, beside `loopN`: at most 4096 bytes of UTF-8 without control characters, unlike any
+   * other export's; not `loop` and a number, not `*`, not ending in `:ro`. Empty: none.
+   */
+  readonly exportName?: string;
+  /** What clients are told of the export: at most 4053 bytes of UTF-8 on one line. Empty, and by default: the file's name. */
+  readonly description?: string;
 }
 
 /** Arguments of `loopSetStatus`, the kernel's LOOP_SET_STATUS64. What is left out stays as it is. */
@@ -47,6 +54,9 @@ export interface LoopSettings {
   readonly autoclear?: boolean;
   /** Can be set; setting it to false changes nothing. */
   readonly partscan?: boolean;
+  /** As in `LoopConfig`; an empty one takes the name away. Sessions go on, whatever it is. */
+  readonly exportName?: string;
+  readonly description?: string;
 }
 
 /** All that can be told of a device at one moment. */
@@ -77,6 +87,10 @@ export interface LoopStatus {
   readonly directIo: boolean;
   /** The kernel's lo_file_name: as it was given, else the first 63 bytes of the file's name when it was bound. */
   readonly reference: string | null;
+  /** Of the export, beside `name`; null when it has none. */
+  readonly exportName: string | null;
+  /** What clients are told of the export in the user's words; null when there are none. */
+  readonly description: string | null;
   /** st_ino and st_dev of the backing file. */
   readonly backingInode: bigint | null;
   readonly backingDevice: bigint | null;

@@ -31,6 +31,8 @@ export interface Unrecovered {
   readonly name: string;
   /** Of the binding, as clients know it. */
   readonly uuid: string;
+  /** The name that is kept for its export; null when it had none. */
+  readonly exportName: string | null;
   /** Where its file was. */
   readonly file: string;
   /** Why: an errno name, and a sentence that says which file was meant and which is there. */
@@ -69,8 +71,8 @@ export class Recovery {
 
   /** From here on no other file gets the number of a device that is to be brought back. */
   constructor(readonly parts: RecoveryParts) {
-    for (const { number, file } of parts.state.devices) {
-      parts.loops.reserve(number, `it is being brought back with ${file}.`);
+    for (const { number, file, exportName } of parts.state.devices) {
+      parts.loops.reserve(number, `it is being brought back with ${file}.`, exportName);
     }
   }
 
@@ -115,8 +117,8 @@ export class Recovery {
   /** Devices that are down, by number. */
   list(): Unrecovered[] {
     return [...this.#down.values()]
-      .map(({ record: { number, id, file }, errno, message }) => ({
-        ...{ number, name: `loop${number}`, uuid: id, file, errno, message },
+      .map(({ record: { number, id, exportName, file }, errno, message }) => ({
+        ...{ number, name: `loop${number}`, uuid: id, exportName, file, errno, message },
         node: this.parts.attachments.node(number),
       }))
       .sort((a, b) => a.number - b.number);
@@ -238,9 +240,10 @@ export class Recovery {
 
   async #restore(record: DeviceRecord, file: BackingFile): Promise<void> {
     const { number, id, size, offset, sizeLimit, blockSize } = record;
-    const { readOnly, autoclear, partscan, directIo, reference } = record;
+    const { readOnly, autoclear, partscan, directIo, reference, exportName, description } = record;
     const config = { offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo, reference };
-    await this.parts.loops.restore(number, file, { file: file.path, ...config }, { id, size });
+    const text = { exportName: exportName ?? '', description: description ?? '' };
+    await this.parts.loops.restore(number, file, { file: file.path, ...config, ...text }, { id, size });
     this.parts.log.info({ device: `loop${number}`, file: file.path }, 'brought back');
   }
 
@@ -280,6 +283,7 @@ export class Recovery {
     loops.reserve(
       number,
       `it was not brought back: ${message} "nbdloop recover loop${number}" tries again, "nbdlosetup -d loop${number}" gives it up.`,
+      record.exportName,
     );
     if (this.#kernelHas(record)) {
       const { id: uuid, size, blockSize, autoclear, partscan, attach } = record;

@@ -8,11 +8,12 @@ import { type FileIdentity, identityFromJson, identityToJson } from '../io/file-
 import type { AttachRecord } from '../kernel/attachments.js';
 import type { Kept } from '../kernel/keeper.js';
 import type { Binding } from '../loop/binding.js';
+import { type ExportText, NO_TEXT } from '../loop/export-names.js';
 import type { Parameters } from '../loop/parameters.js';
 
 const STATE_VERSION = 2;
 
-export interface DeviceRecord extends Parameters {
+export interface DeviceRecord extends Parameters, ExportText {
   readonly number: number;
   /** Of the binding, which the kernel's device tells, too. */
   readonly id: string;
@@ -57,11 +58,12 @@ export interface DaemonState {
 /** The record of a binding; how the kernel has it stays as before where it is the same one. */
 export function recordOf(number: number, binding: Binding, before: DeviceRecord | undefined): DeviceRecord {
   const { id, file, size, offset, sizeLimit, blockSize } = binding;
-  const { readOnly, autoclear, partscan, directIo, reference } = binding;
+  const { readOnly, autoclear, partscan, directIo, reference, exportName, description } = binding;
   const isKept = before?.id === id;
   return {
     ...{ number, id, file: file.path, identity: file.identity, size },
-    ...{ offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo, reference },
+    ...{ offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo },
+    ...{ reference, exportName, description },
     attach: isKept ? before.attach : null,
     attachAgain: isKept && before.attachAgain,
   };
@@ -101,6 +103,8 @@ function deviceToJson({ offset, sizeLimit, identity, ...rest }: DeviceRecord): o
 const FLAGS = ['readOnly', 'autoclear', 'partscan', 'directIo', 'attachAgain'] as const;
 const NUMBERS = ['number', 'size', 'blockSize'] as const;
 const TEXTS = ['id', 'file', 'reference'] as const;
+/** Null, or absent in what 0.2.0 wrote. */
+const MAYBE_TEXTS = ['exportName', 'description'] as const;
 const DIGITS = ['offset', 'sizeLimit'] as const;
 
 function deviceFromJson(json: unknown): DeviceRecord | undefined {
@@ -113,10 +117,11 @@ function deviceFromJson(json: unknown): DeviceRecord | undefined {
     NUMBERS.every((key) => Number.isSafeInteger(json[key])) &&
     TEXTS.every((key) => typeof json[key] === 'string') &&
     DIGITS.every((key) => /^\d{1,20}$/.test(String(json[key]))) &&
+    MAYBE_TEXTS.every((key) => ['string', 'undefined'].includes(typeof (json[key] ?? undefined))) &&
     (attach === null || (isObject(attach) && Number.isSafeInteger(attach.connections)));
   if (!isWhole) return undefined;
   const { offset, sizeLimit, ...rest } = json as unknown as DeviceRecord;
-  return { ...rest, offset: BigInt(offset), sizeLimit: BigInt(sizeLimit), identity };
+  return { ...NO_TEXT, ...rest, offset: BigInt(offset), sizeLimit: BigInt(sizeLimit), identity };
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

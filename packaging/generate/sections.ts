@@ -1,6 +1,6 @@
 /** What the man pages say beyond the options. Plain paragraphs; indented lines are examples. */
 
-import { LOSETUP_COLUMNS } from '../../driver/cli/losetup-columns.js';
+import { LOSETUP_COLUMNS, OWN_COLUMNS } from '../../driver/cli/losetup-columns.js';
 
 export interface Section {
   readonly title: string;
@@ -23,8 +23,8 @@ const EXIT_STATUS: Section = {
 const DEVICES: Section = {
   title: 'DEVICES',
   paragraphs: [
-    'Device N is the export loopN and, attached to a kernel, /dev/nbdN. A device is named loopN, N, /dev/nbdN, or by ' +
-      'the NBD URI that --show printed. /dev/loopN is a device of the kernel and is refused.',
+    'Device N is the export loopN and, attached to a kernel, /dev/nbdN. A device is named loopN, N, /dev/nbdN, by the ' +
+      'name that its export was given, or by the NBD URI that --show printed. /dev/loopN is a device of the kernel and is refused.',
   ],
 };
 
@@ -59,7 +59,7 @@ export const SECTIONS: Readonly<Record<string, readonly Section[]>> = {
     DEVICES,
     {
       title: 'COLUMNS',
-      paragraphs: LOSETUP_COLUMNS.map(({ name, help }) => `${name}: ${help}.`),
+      paragraphs: [...LOSETUP_COLUMNS, ...OWN_COLUMNS].map(({ name, help }) => `${name}: ${help}.`),
     },
     {
       title: 'SIZES',

@@ -13,7 +13,7 @@ export interface Identity {
 }
 
 export interface Permission {
-  /** Name of the export; undefined: all of them. */
+  /** A name of the export; undefined: all of them. */
   readonly export: string | undefined;
   readonly access: 'read-write' | 'read-only';
   readonly kind: 'psk' | 'dn' | 'san';
@@ -41,14 +41,14 @@ export function parsePermission(text: string): Permission | undefined {
 const partsOf = (subject: string): string[] =>
   (subject.match(/(?:\\.|[^,\\])+/gs) ?? []).map((part) => part.trim().replace(/\\(.)/gs, '$1'));
 
-/** What a client may do with an export; undefined: nothing. The widest of the rules that fit counts. */
+/** What a client may do with the export of these names; undefined: nothing. The widest of the rules that fit counts. */
 export function accessOf(
   permissions: readonly Permission[],
   identity: Identity,
-  name: string,
+  names: readonly string[],
 ): Permission['access'] | undefined {
   const fitting = permissions.filter(
-    (rule) => (rule.export === undefined || rule.export === name) && fits(rule, identity),
+    (rule) => (rule.export === undefined || names.includes(rule.export)) && fits(rule, identity),
   );
   return fitting.find(({ access }) => access === 'read-write')?.access ?? fitting[0]?.access;
 }
@@ -71,7 +71,7 @@ export function permittedExports(
   identity: Identity,
 ): ExportTable {
   const permitted = (found: Export | undefined): Export | undefined => {
-    const access = found && accessOf(permissions, identity, found.name);
+    const access = found && accessOf(permissions, identity, found.names);
     return access === 'read-only' ? found && readOnlyExport(found) : access && found;
   };
   return {
@@ -83,7 +83,7 @@ export function permittedExports(
 const readOnlyExport = (found: Export): Export => {
   const readOnly = (info: ExportInfo): ExportInfo => ({ ...info, readOnly: true });
   return {
-    name: found.name,
+    names: found.names,
     info: () => readOnly(found.info()),
     open: async () => {
       const opened = await found.open();

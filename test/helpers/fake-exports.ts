@@ -25,6 +25,10 @@ export class FakeExport implements Export {
     };
   }
 
+  get names(): readonly [string] {
+    return [this.name];
+  }
+
   info(): ExportInfo {
     return this.#info;
   }
@@ -38,6 +42,7 @@ export class FakeExport implements Export {
       device: 0,
       shared: new SharedArrayBuffer(8),
       domain: () => '',
+      names: () => this.names,
       release: async () => {
         this.released++;
       },

@@ -91,6 +91,7 @@ export class TestDevice {
       device: this.number,
       shared: this.queue.shared,
       domain: () => this.domain,
+      names: () => [info.name],
       release: async () => {},
     };
   }

@@ -80,7 +80,7 @@ t.test('a start that fails leaves nothing behind, and can be made again', async 
     errno: 'ENOENT',
     message: /no such group/,
   });
-  await t.rejects(startDaemon(options(dir, { devices: [dir.file('missing')] })), {
+  await t.rejects(startDaemon(options(dir, { devices: [{ file: dir.file('missing') }] })), {
     errno: 'EBADF',
     message: /missing/,
   });
@@ -142,7 +142,9 @@ function isListening(host: string, port: number): boolean {
 t.test('a drain waits for the clear that a last close has left behind, but not for ever', async (t) => {
   for (const outcome of ['unbound', 'rundown']) {
     using dir = new TempDir();
-    const daemon = await startDaemon(options(dir, { devices: [makeSparseFile(dir.file('a.img'), 4096)] }));
+    const daemon = await startDaemon(
+      options(dir, { devices: [{ file: makeSparseFile(dir.file('a.img'), 4096) }] }),
+    );
     const device = daemon.loops.device(0);
     await device.loopSetStatus({ autoclear: true });
     await device.loOpen();

@@ -5,7 +5,13 @@ import { CliError, sentenceOf } from '../../../driver/cli/fail.js';
 import { daemonFlags, listenAddress, nbdloopdProgram } from '../../../driver/cli/nbdloopd-program.js';
 import { quantile } from '../../../driver/cli/top.js';
 import { humanBytes, humanCount, humanSeconds } from '../../../driver/cli/units.js';
+import type { DeviceStatus, UnrecoveredDevice } from '../../../driver/control/messages.js';
 import { exportUris } from '../../../driver/control/uris.js';
+
+const DAEMON = {
+  list: async () => [{ number: 3, exportName: 'db/1 ü?' } as DeviceStatus],
+  unrecovered: async () => [{ number: 4, exportName: 'down' } as UnrecoveredDevice],
+};
 
 t.test('a device is named in every way that it is shown', async (t) => {
   const addresses = { unix: ['/run/a b/n.sock'], tcp: [{ host: '::', port: 10_809 }], tls: false };
@@ -14,18 +20,23 @@ t.test('a device is named in every way that it is shown', async (t) => {
     'loop3',
     'nbd3',
     '/dev/nbd3',
-    ...exportUris(addresses, 'loop3'),
+    'db/1 ü?',
+    ...['loop3', 'db/1 ü?'].flatMap((name) => exportUris(addresses, name)),
     ...exportUris({ ...addresses, tls: true }, 'loop3'),
   ];
-  for (const word of shown) t.equal(deviceNumber(word), 3, word);
-  for (const word of ['foo', '', 'loop', 'loop3p1', '/dev/sda', 'nbd://host/', 'loop-1', '99999999']) {
-    t.throws(
-      () => deviceNumber(word),
+  for (const word of shown) t.equal(await deviceNumber(word, DAEMON), 3, word);
+  t.equal(await deviceNumber('down', DAEMON), 4, 'of a device that could not be brought back');
+  for (const word of [
+    ...['foo', '', 'loop', 'loop3p1', '/dev/sda', 'nbd://host/', 'nbd://host/%', 'loop-1', '99999999'],
+    'nbd://host/db',
+  ]) {
+    await t.rejects(
+      deviceNumber(word, DAEMON),
       { errno: 'ENODEV', message: /failed to use device: No such device/ },
       word,
     );
   }
-  t.throws(() => deviceNumber('/dev/loop3'), { errno: 'ENODEV', message: /kernel's own/ });
+  await t.rejects(deviceNumber('/dev/loop3', DAEMON), { errno: 'ENODEV', message: /kernel's own/ });
 });
 
 t.test('an attached device is its node; another one is listed by name and shown by URI', async (t) => {
@@ -54,6 +65,8 @@ t.test('listen addresses', async (t) => {
   t.strictSame(flags('--listen', 'none').listen, []);
   t.equal(flags('--listen', 'a:1', '--listen', 'b:2').listen?.length, 2);
   t.strictSame(flags('--device', 'a', '--device', 'b').device, ['a', 'b']);
+  t.strictSame(flags('--device', 'a', '--device', 'b', '--name', '', '--name', 'x').name, ['', 'x']);
+  t.throws(() => flags('--device', 'a', '--name', 'x', '--name', 'y'), { message: /more of --name/ });
 });
 
 t.test('numbers for people', async (t) => {

@@ -30,6 +30,8 @@ const UNBOUND = {
   partscan: false,
   directIo: false,
   reference: null,
+  exportName: null,
+  description: null,
   backingInode: null,
   backingDevice: null,
   dioAlignment: 512,
@@ -249,7 +251,7 @@ export class FakeRecovery implements ControlledRecovery {
   /** A device that could not be brought back. */
   fail(number: number): UnrecoveredDevice {
     const device: UnrecoveredDevice = {
-      ...{ number, name: `loop${number}`, uuid: 'u', file: '/moved.img', node: null },
+      ...{ number, name: `loop${number}`, uuid: 'u', exportName: null, file: '/moved.img', node: null },
       ...{ errno: 'ESTALE', message: '/moved.img is another file by now.' },
     };
     this.down.set(number, device);

@@ -10,18 +10,18 @@ t.test('exports are named after their devices', async (t) => {
   await bench.device(2);
   const device = await bench.device(10);
   t.same(
-    exports.list().map(({ name }) => name),
+    exports.list().map(({ names }) => names[0]),
     ['loop2', 'loop10'],
   );
   for (const name of ['loop', 'loop3', 'loop02', 'loop-2', 'Loop2', 'loop2 ', 'loop2\n', 'loop1e1', 'disk']) {
     t.equal(exports.find(name), undefined, JSON.stringify(name));
   }
-  t.equal(exports.find('loop10')?.name, 'loop10');
+  t.equal(exports.find('loop10')?.names[0], 'loop10');
   t.equal(exports.find(''), undefined, 'nothing is bound, and there is no loop0');
   await bench.device(0);
-  t.equal(exports.find('')?.name, 'loop0');
+  t.equal(exports.find('')?.names[0], 'loop0');
   await device.loopConfigure({ file: bench.file('disk.img') });
-  t.equal(exports.find('')?.name, 'loop10', 'the lowest bound device is the default');
+  t.equal(exports.find('')?.names[0], 'loop10', 'the lowest bound device is the default');
 });
 
 t.test('what a client is told', async (t) => {

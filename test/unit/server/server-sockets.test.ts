@@ -34,7 +34,7 @@ async function serve(t: Test): Promise<number> {
   t.teardown(() => dir[Symbol.dispose]());
   const { cert, key } = await selfSigned(dir, 'server');
   const daemon = await startDaemon({
-    devices: [makeRandomFile(dir.file('disk.img'), 8 * MIB)],
+    devices: [{ file: makeRandomFile(dir.file('disk.img'), 8 * MIB) }],
     listen: [{ host: '127.0.0.1', port: 0 }],
     unix: null,
     control: null,

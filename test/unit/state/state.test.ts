@@ -22,6 +22,8 @@ const DEVICE: DeviceRecord = {
     blockDevice: null,
   },
   reference: 'disk',
+  exportName: 'müll',
+  description: null,
   size: 1 << 20,
   offset: 2n ** 62n + 512n,
   sizeLimit: 0n,

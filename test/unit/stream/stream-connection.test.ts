@@ -56,6 +56,7 @@ const serve = (t: Test, { size = 8 * MIB, leftover = Buffer.alloc(0) } = {}): Se
     device: 0,
     shared: new SharedArrayBuffer(8),
     domain: () => '',
+    names: () => ['test'],
     release: async () => {},
   };
   const closed = new Promise<string>((resolve) => {
