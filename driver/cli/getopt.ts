@@ -11,6 +11,8 @@ export interface OptionSpec {
   readonly short?: string;
   readonly argument?: ArgumentSpec;
   readonly help: string;
+  /** Has no abbreviations, and takes none from others. */
+  readonly whole?: true;
   /** Of a flag: what the words after it name. */
   readonly words?: Completion;
 }
@@ -82,8 +84,8 @@ function longOption<S extends OptionSpec>(word: string, rest: string[], specs: r
 }
 
 function byLongName<S extends OptionSpec>(given: string, specs: readonly S[]): S {
-  const matching = specs.filter((spec) => spec.long.startsWith(given));
-  const exact = matching.find((spec) => spec.long === given);
+  const exact = specs.find((spec) => spec.long === given);
+  const matching = specs.filter((spec) => spec.whole !== true && spec.long.startsWith(given));
   const [first] = matching;
   if (exact !== undefined) return exact;
   if (first === undefined) throw new UsageError(`unrecognized option '--${given}'`);

@@ -104,12 +104,14 @@ export const LOSETUP_OPTIONS = [
   {
     group: 'nbdloop',
     long: 'name',
+    whole: true,
     argument: { name: 'name' },
     help: "a name for the export beside loopN, also for a device that is bound; '' takes it away",
   },
   {
     group: 'nbdloop',
     long: 'description',
+    whole: true,
     argument: { name: 'text' },
     help: 'what clients are told of the export, also for a device that is bound',
   },

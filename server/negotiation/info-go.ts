@@ -30,7 +30,8 @@ export const info: OptionHandler = (session, data) => {
   const about = found.info();
   const contexts = contextsFor(session, request.name);
   const flags = transmissionFlags(about, { mode: session.mode, readOnly, contexts });
-  return { replies: describe(Opt.INFO, { about, flags, limits, items: request.items }) };
+  const { name, items } = request;
+  return { replies: describe(Opt.INFO, { about, name, flags, limits, items }) };
 };
 
 /** GO: opens the export and enters transmission with its ACK. */
@@ -43,22 +44,28 @@ export const go: OptionHandler = async (session, data) => {
   const outcome = enterTransmission(session, request.name, opened, {
     blockSizesNegotiated: request.items.has(Info.BLOCK_SIZE),
   });
-  const told = { about: opened.info, flags: outcome.transmissionFlags, limits, items: request.items };
+  const { name, items } = request;
+  const told = { about: opened.info, name, flags: outcome.transmissionFlags, limits, items };
   return { replies: describe(Opt.GO, told), outcome };
 };
 
 interface Told {
   readonly about: ExportInfo;
+  /** Asked for; empty: the default export's. */
+  readonly name: string;
   /** `TransmissionFlag` bits. */
   readonly flags: number;
   readonly limits: NegotiationLimits;
   readonly items: ReadonlySet<number>;
 }
 
-/** INFO_EXPORT always, the items asked for that are known, ACK. */
-const describe = (option: number, { about, flags, limits, items }: Told): Buffer[] => {
+/**
+ * INFO_EXPORT always, the items asked for that are known, ACK. The name is the one that the client came by: an export may have
+ * another, by which LIST shows it as well.
+ */
+const describe = (option: number, { about, name, flags, limits, items }: Told): Buffer[] => {
   const infos = [encodeInfoExport(about.size, flags)];
-  if (items.has(Info.NAME)) infos.push(encodeInfoName(about.name));
+  if (items.has(Info.NAME)) infos.push(encodeInfoName(name === '' ? about.name : name));
   if (items.has(Info.DESCRIPTION)) infos.push(encodeInfoDescription(about.description));
   if (items.has(Info.BLOCK_SIZE))
     infos.push(
