@@ -1,12 +1,11 @@
 /** The composition root: loop devices, NBD server, control API, and their life from start to drain. */
 
-import { mkdir, open, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { dirname, resolve } from 'node:path';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import { type AccessSettings, serverAccess } from '../server/access.js';
 import { descriptorLimit } from '../server/descriptors.js';
 import { NbdServer } from '../server/server.js';
+import { bindFiles } from './bind-files.js';
 import { type Claim, claimSocket } from './control/claim.js';
 import type { ControlContext } from './control/context.js';
 import type { ConnectionInfo, DaemonInfo } from './control/messages.js';
@@ -14,17 +13,15 @@ import type { ControlServer } from './control/server.js';
 import { type SocketPaths, socketPaths } from './control/socket-paths.js';
 import { type Addresses, exportUris } from './control/uris.js';
 import { openableCpuLatency } from './cpu-latency.js';
-import { absolutePath } from './file-name.js';
-import { sameFile } from './io/file-identity.js';
+import type { Daemon, DaemonOptions } from './daemon-options.js';
+import { drain } from './drain.js';
 import { FileLane } from './io/file-lanes.js';
-import { identityOfName } from './io/named-file.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
 import { groupNumber } from './kernel/group.js';
-import type { ActivatedSocket } from './kernel/service-manager.js';
 import { isConnected } from './kernel/sysfs.js';
 import { KernelParts } from './kernel-parts.js';
-import { type Guard, listen, type TcpAddress, type UnixListener } from './listen.js';
+import { type Guard, listen, type UnixListener } from './listen.js';
 import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
@@ -33,97 +30,18 @@ import { isIoFlusher } from './process-start.js';
 import { DATA_PATH } from './queue/data-path.js';
 import { storeBoard } from './queue/store-board.js';
 import { Reload } from './reload.js';
-import type { Recovery, Unrecovered } from './state/recovery.js';
 import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
 import { Journal } from './web/journal.js';
 import type { WebServer } from './web/web-server.js';
 
-/** A file, and what its export is called beside `loopN`; an empty text is none. */
-export interface DeviceToBind {
-  readonly file: string;
-  readonly exportName?: string;
-  readonly description?: string;
-}
-
-/** What the daemon is asked to do; absent fields take the defaults of DESIGN section 7. */
-export interface DaemonOptions extends AccessSettings {
-  /** Files to bind at start, in order. */
-  readonly devices: readonly DeviceToBind[];
-  /** Name of the export that a client gets which names none; empty: there is none; absent: the lowest bound device. */
-  readonly defaultExport?: string;
-  readonly listen: readonly TcpAddress[];
-  /** The same for clients that may only read. */
-  readonly listenRo?: readonly TcpAddress[];
-  /** NBD over a Unix socket at this path; absent: in the run directory; null: none. */
-  readonly unix?: string | null;
-  /** Permission bits of the Unix socket's file; absent: 0600. */
-  readonly unixMode?: number;
-  /** Name or number of the group it belongs to; absent: the process's. */
-  readonly unixGroup?: string;
-  /** The control API at this path; absent: in the run directory; null: none. */
-  readonly control?: string | null;
-  /** Absent: beside the control socket. Without both, devices can't be attached to the kernel. */
-  readonly stateDir?: string;
-  /**
-   * Takes over from a daemon that runs with this state; and at the end every device stays as it is in the kernel, for
-   * the next daemon.
-   */
-  readonly handover?: boolean;
-  /** At the end exports are forgotten, and their numbers free, but for those of devices that the kernel has. */
-  readonly forget?: boolean;
-  /** Threads that serve connections. */
-  readonly reactors?: number;
-  /** Idle processors are kept awake while a lone client is busy. */
-  readonly keepAwake?: boolean;
-  /** The program's code and C heap stay in memory once they were used. */
-  readonly mlock?: boolean;
-  /** What a reload reads in place of these options; absent: their files alone are read anew. */
-  readonly reread?: () => AccessSettings;
-  /** Files whose change is a reason for a reload, besides those of TLS. */
-  readonly settingsFiles?: readonly string[];
-  /** The page (driver/web) on this address; absent: none. */
-  readonly web?: TcpAddress;
-  /** Other machines may connect without TLS; absent: an address that they can reach is refused (EPERM). */
-  readonly insecure?: boolean;
-  /** Listening sockets that a service manager opened for us. */
-  readonly activated?: readonly ActivatedSocket[];
-  readonly logLevel: string;
-  /** Without files, make a sparse disk and serve that. */
-  readonly demonstrate: boolean;
-}
-
-/** A daemon that serves. */
-export interface Daemon {
-  readonly loops: LoopControl;
-  readonly addresses: Addresses;
-  readonly controlPath: string | null;
-  /** Address of the page, with its token; null: there is none. */
-  readonly page: string | null;
-  /** Devices of the daemon before that could not be brought back. */
-  unrecovered(): readonly Unrecovered[];
-  /** Resolves when another daemon asks to take over: `drain` then leaves it everything. */
-  readonly successor: Promise<void>;
-  uris(name: string): readonly string[];
-  /** Reads certificates, keys, permissions and limits anew. Throws why they cannot be used: then those before stay. */
-  reload(): Promise<void>;
-  /** What a drain could not wait for: operations on files that have not come to an end, by the mount they are on. */
-  hanging(): readonly { readonly mount: string; readonly operations: number }[];
-  /** Refuses new work, lets requests in flight finish, closes everything. Within `timeoutMs`. Idempotent. */
-  drain(timeoutMs: number): Promise<void>;
-}
-
+export type { Daemon, DaemonOptions, DeviceToBind } from './daemon-options.js';
 export { giveFreeMemoryBack, keepLargeMemoryMapped } from './kernel/malloc.js';
 export { ServiceNotifier, takeActivatedSockets } from './kernel/service-manager.js';
 export { endProcess };
 
-/** Other clients' requests in flight have this long to finish in a handover, milliseconds. */
-const HANDOVER_DRAIN_MS = 300;
-/** What a drain leaves behind has at least this long to end, milliseconds. */
-const LEAST_WAIT_MS = 200;
 /** An operation on a file that takes longer hangs, for whoever wants to end, milliseconds. */
 const HANGING_MS = 1000;
-const DEMONSTRATION_BYTES = 1024 ** 3;
 const NO_FLUSHER =
   'not an I/O flusher (PR_SET_IO_FLUSHER takes CAP_SYS_RESOURCE and Linux 5.6): where memory is short, a device that is ' +
   "attached to this machine's kernel may come to a halt";
@@ -251,29 +169,6 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
       : await listenControl(paths.control, { ...context, page: page ?? null });
 
   let drained: Promise<void> | undefined;
-  const drain = async (timeoutMs: number): Promise<void> => {
-    reload.close();
-    await page?.close();
-    const handover = successor.isExpected;
-    if (!handover) server.turnAway(); // devices may take their time to leave
-    log.info({ connections: server.connections().length, handover }, 'draining');
-    if (handover && kernel !== undefined) {
-      await kernel.handOver();
-      // The kernel's requests wait until the process is gone, and with it the locks of state and files.
-      if (server.connections().length > 0) await server.drain(Math.min(timeoutMs, HANDOVER_DRAIN_MS));
-      for (const claim of claims) claim.release();
-      return;
-    }
-    await kernel?.leave({ forget: options.forget === true }).catch((err: unknown) => {
-      log.error({ err }, 'the next daemon finds the devices as they were');
-    });
-    const deadline = performance.now() + timeoutMs;
-    await Promise.all([server.drain(timeoutMs), control?.close()]);
-    // The last sessions may have left clears behind. Files are free, then the state is, for the daemon after this one.
-    await within(Math.max(deadline - performance.now(), LEAST_WAIT_MS), loops.idle());
-    await kernel?.close();
-    for (const claim of claims) claim.release();
-  };
   return {
     loops,
     addresses,
@@ -285,7 +180,21 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     reload: () => reload.now(),
     hanging: () => FileLane.hanging(HANGING_MS),
     drain: (timeoutMs) => {
-      drained ??= drain(timeoutMs);
+      drained ??= drain(
+        {
+          server,
+          loops,
+          kernel,
+          control,
+          page,
+          reload,
+          successor,
+          claims,
+          log,
+          forget: options.forget === true,
+        },
+        timeoutMs,
+      );
       return drained;
     },
   };
@@ -297,15 +206,6 @@ const MOST_REACTORS = 16;
 /** Two share two cores with their clients better than one does; beyond, clients need cores too. */
 const defaultReactors = (processors: number): number =>
   Math.max(Math.min(2, processors), Math.min(MOST_REACTORS, Math.floor(processors / 2)));
-
-/** Waits for work, but no longer than `timeoutMs`. */
-async function within(timeoutMs: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([work, late]).finally(() => clearTimeout(timer));
-}
 
 function shieldFromOom(loops: LoopControl): void {
   const shield = new OomShield();
@@ -392,44 +292,4 @@ function unixListener(
 function guardOf({ tls, allow = [], insecure = false }: DaemonOptions): Guard {
   const isOn = tls?.cert !== undefined || tls?.psk !== undefined;
   return { tls: tls?.isRequired === true ? 'required' : isOn ? 'optional' : 'off', allow, insecure };
-}
-
-interface Binder {
-  readonly loops: LoopControl;
-  readonly recovery: Recovery | undefined;
-  readonly log: Logger;
-}
-
-/**
- * Binds what the command line names and the daemon before this one did not have. A device that could not be brought
- * back waits for its file: what has that name by now gets no other number, or its clients would not know.
- */
-async function bindFiles({ loops, recovery, log }: Binder, options: DaemonOptions): Promise<void> {
-  const devices = [...options.devices];
-  if (devices.length === 0 && options.demonstrate) devices.push({ file: await demonstrationDisk() });
-  const present = loops.devices().flatMap((device) => device.identity ?? []);
-  for (const device of devices) {
-    const file = absolutePath(device.file);
-    const identity = await identityOfName(file).catch(() => undefined);
-    const path = await realpath(file).catch(() => file);
-    const waiting = recovery?.waitsFor(path, identity);
-    if (waiting !== undefined)
-      log.error({ device: waiting.name, file }, 'the file is not bound: its device is down');
-    else if (identity === undefined || !present.some((one) => sameFile(one, identity))) {
-      await loops.findAndConfigure({ ...device, file });
-    }
-  }
-}
-
-/** A sparse disk in ./data, made once. */
-async function demonstrationDisk(): Promise<string> {
-  const file = resolve('data', 'disk.img');
-  await mkdir(dirname(file), { recursive: true });
-  const handle = await open(file, 'a');
-  try {
-    if ((await handle.stat()).size === 0) await handle.truncate(DEMONSTRATION_BYTES);
-  } finally {
-    await handle.close();
-  }
-  return file;
 }

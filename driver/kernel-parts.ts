@@ -72,11 +72,11 @@ export class KernelParts {
 
   /**
    * Before the drain: idle devices are taken out of the kernel, and all of them, with their numbers and files, are left to
-   * the next daemon; with `forget` only those that the kernel has.
+   * the next daemon; with `forget` only those that the kernel has. `inUse`: what becomes of those.
    */
-  async leave(options: { readonly forget: boolean }): Promise<void> {
+  async leave(options: { readonly forget: boolean; readonly inUse: 'stay' | 'cut' }): Promise<void> {
     const attached = this.keeper.stop();
-    await this.attachments.close();
+    await this.attachments.close(options.inUse);
     await this.keeper.leave(attached, options);
   }
 

@@ -101,6 +101,8 @@ export interface ControlledAttachments {
   detachAtLastClose(device: number): Promise<boolean>;
   /** True while anybody has the node open, in whatever way: a mount, a device built on it, a program. */
   inUse(device: number): Promise<boolean>;
+  /** True while a mount, a device built on it or a program claims the node for itself. */
+  isClaimed(device: number): Promise<boolean>;
   /** Who that is, to end a sentence with. */
   users(device: number): Promise<string>;
   /** The backing file changed size: tells the kernel. EBUSY when partitions in use are not of the new size. */

@@ -10,7 +10,7 @@ import type {
   LoopStatusFields,
 } from './context.js';
 import { readCounters } from './counters.js';
-import { changeSettings, clearBacking, resize } from './kernel-side.js';
+import { changeBlockSize, changeSettings, clearBacking, resize } from './kernel-side.js';
 import { meantFields } from './meant.js';
 import type * as messages from './messages.js';
 import { refuseOverlap, reusable } from './overlap.js';
@@ -191,7 +191,7 @@ function settingsRoutes(app: FastifyInstance, context: ControlContext): void {
     changing('loopSetBlockSize', schemas.blockSizeRequest),
     async (request) => {
       const device = named(context, request);
-      await device.loopSetBlockSize(request.body.bytes);
+      await changeBlockSize(context, device, request.body.bytes);
       return describe(context, device);
     },
   );

@@ -70,6 +70,7 @@ export async function changeSettings(
   settings: LoopSettingsFields,
 ): Promise<void> {
   const before = await device.loopGetStatus();
+  if (movesContent(settings, before)) await refuseClaimed(attachments, device);
   await device.loopSetStatus(settings);
   const after = await device.describe();
   if (attachments.node(device.number) === null) return;
@@ -79,6 +80,31 @@ export async function changeSettings(
   }
   if (settings.autoclear !== undefined)
     await attachments.disconnectOnClose(device.number, settings.autoclear);
+}
+
+/** loopSetBlockSize. EBUSY under a mount, or whoever else claims the node for itself: they count on what they have seen. */
+export async function changeBlockSize(
+  { attachments }: ControlContext,
+  device: ControlledDevice,
+  bytes: number,
+): Promise<void> {
+  const { blockSize } = await device.loopGetStatus();
+  if (bytes !== blockSize) await refuseClaimed(attachments, device);
+  await device.loopSetBlockSize(bytes);
+}
+
+const movesContent = (settings: LoopSettingsFields, { offset, sizeLimit }: LoopStatusFields): boolean =>
+  (settings.offset !== undefined && Number(settings.offset) !== offset) ||
+  (settings.sizeLimit !== undefined && Number(settings.sizeLimit) !== sizeLimit);
+
+/** As the kernel's loop driver from 6.17 on (and 6.19 for the status): EBUSY under an exclusive holder. */
+async function refuseClaimed(
+  attachments: ControlContext['attachments'],
+  { number, name }: ControlledDevice,
+): Promise<void> {
+  const node = attachments.node(number);
+  if (node === null || !(await attachments.isClaimed(number))) return;
+  throw new LoopError('EBUSY', `${name}: ${node} is claimed (${await attachments.users(number)})`);
 }
 
 async function wouldShrink(status: LoopStatusFields): Promise<boolean> {

@@ -24,6 +24,7 @@ const munmapCall = libc.func('int munmap(intptr_t address, size_t length)') as (
   address: number,
   length: number,
 ) => number;
+const syncfsCall = libc.func('int syncfs(int fd)');
 const mincoreCall = libc.func('int mincore(intptr_t address, size_t length, void *pages)') as (
   address: number,
   length: number,
@@ -49,6 +50,16 @@ const orErrno = (result: number): number => (result < 0 ? -koffi.errno() : 0);
 function ioctl(fd: number, request: number, argument: Buffer | null): Promise<number> {
   return new Promise((resolve, reject) => {
     ioctlCall.async(fd, request, argument, (error: Error | null, result: number) => {
+      if (error === null) resolve(orErrno(result));
+      else reject(error);
+    });
+  });
+}
+
+/** syncfs(2), on a thread of libuv's pool. */
+export function syncFileSystem(fd: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    syncfsCall.async(fd, (error: Error | null, result: number) => {
       if (error === null) resolve(orErrno(result));
       else reject(error);
     });

@@ -5,7 +5,16 @@ import { LoopError } from '../errno.js';
 import { startHelper } from '../helper/helper.js';
 import type { Attacher, AttachTarget, PartedDevice, PartedSocket } from './attach.js';
 import { LastClose } from './last-close.js';
-import { dropPartitions, isUsed, partitionsOf, readPartitions, touch, usersPhrase } from './node.js';
+import {
+  dropPartitions,
+  isClaimed,
+  isUsed,
+  partitionsOf,
+  readPartitions,
+  syncMounts,
+  touch,
+  usersPhrase,
+} from './node.js';
 import { isConnected, nodePath } from './sysfs.js';
 
 /** Seconds; none: what is only slow is waited for. That the daemon is gone shows by its sockets, which are closed then. */
@@ -15,6 +24,8 @@ const DEFAULT_DEAD_TIMEOUT = 30;
 /** Who looks at a node for a moment, as udev does at every new one, does not keep it from being detached, milliseconds. */
 const PROBER_MS = 1000;
 const LOOK_MS = 5;
+/** A machine that goes down waits for no disk, milliseconds. */
+const SYNC_MS = 1500;
 
 export interface AttachOptions {
   readonly by?: Attacher['method'];
@@ -173,6 +184,11 @@ export class Attachments {
     return isUsed(device, PROBER_MS);
   }
 
+  /** True while a mount, a device built on it or a program claims the node for itself: it counts on what it has seen of it. */
+  isClaimed(device: number): Promise<boolean> {
+    return isClaimed(device);
+  }
+
   /** Who that is, to end a sentence with. */
   users(device: number): Promise<string> {
     return usersPhrase(device);
@@ -203,8 +219,11 @@ export class Attachments {
     this.#lastClose.look();
   }
 
-  /** Ends: idle devices are detached, those in use stay for the next daemon. */
-  async close(): Promise<void> {
+  /**
+   * Ends: idle devices are detached. Those in use stay for the next daemon; or are taken out as well, with what is mounted
+   * from them written back first, where there will be none: their users would wait for a socket that nobody serves.
+   */
+  async close(inUse: 'stay' | 'cut' = 'stay'): Promise<void> {
     this.#lastClose.close();
     const left = [...this.#attached.keys()].filter((device) => this.node(device) !== null);
     await Promise.all(
@@ -214,10 +233,28 @@ export class Attachments {
           return false;
         });
         if (isGone) this.#forget(device);
+        else if (inUse === 'cut') await this.#cut(device);
         else this.options.log.info({ device }, 'the device is in use and stays for the next daemon');
       }),
     );
     for (const attacher of this.options.attachers) attacher.abandon();
+  }
+
+  /** Never rejects. */
+  async #cut(device: number): Promise<void> {
+    const { log } = this.options;
+    const synced = syncMounts(device, SYNC_MS).catch((err: unknown) =>
+      log.error({ err, device }, 'not all was written back'),
+    );
+    const [users] = await Promise.all([usersPhrase(device), synced]);
+    log.error(
+      { device, users },
+      'the machine goes down and the device is in use: it is taken out of the kernel',
+    );
+    await this.#of(device)
+      .attacher.disconnect(device)
+      .catch((err: unknown) => log.error({ err, device }, 'it stays in the kernel, and nobody serves it'));
+    this.#forget(device);
   }
 
   /** Ends as well: every device stays, and its sockets are given up for a daemon that comes at once. */

@@ -19,6 +19,14 @@ export const touch = (device: number): Promise<void> =>
 export const isUsed = (device: number, patienceMs = 0): Promise<boolean> =>
   askHelper('isNodeUsed', { disk: diskName(device), patienceMs }, OPEN_MS + patienceMs);
 
+/** True while a mount, a device built on it or a program that asked for it alone (O_EXCL) claims it, or one of its partitions. */
+export const isClaimed = (device: number): Promise<boolean> =>
+  askHelper('isClaimed', { disk: diskName(device) }, OPEN_MS);
+
+/** Writes back what the file systems mounted from it have not written yet. ETIMEDOUT after `withinMs`. */
+export const syncMounts = (device: number, withinMs: number): Promise<void> =>
+  askHelper('syncMounts', { disk: diskName(device) }, withinMs);
+
 /** True while it is mounted or another device is built on it; a program that has it open does not count. */
 export const hasLastingUser = (device: number): Promise<boolean> =>
   askHelper('hasLastingUser', { disk: diskName(device) }, OPEN_MS);

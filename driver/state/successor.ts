@@ -1,6 +1,7 @@
 /** Whether a daemon comes after this one: then everything is left to it. */
 export class Successor {
   #isExpected: boolean;
+  #hasAppeared = false;
   #settle: () => void = () => {};
   /** Resolves when another daemon asks for it. */
   readonly appeared: Promise<void> = new Promise((resolve) => {
@@ -12,12 +13,18 @@ export class Successor {
     this.#isExpected = isExpected;
   }
 
+  /** It has asked: it is there. */
+  get hasAppeared(): boolean {
+    return this.#hasAppeared;
+  }
+
   get isExpected(): boolean {
     return this.#isExpected;
   }
 
   appear(): void {
     this.#isExpected = true;
+    this.#hasAppeared = true;
     this.#settle();
   }
 }

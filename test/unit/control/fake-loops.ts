@@ -212,6 +212,10 @@ export class FakeAttachments implements ControlledAttachments {
     this.attached.delete(device);
   }
 
+  async isClaimed(device: number): Promise<boolean> {
+    return this.used.has(device);
+  }
+
   async detachAtLastClose(device: number): Promise<boolean> {
     this.calls.push(['detachAtLastClose', device]);
     if (this.used.has(device)) return false;

@@ -1,0 +1,31 @@
+/** Writes back what is dirty in the file systems that are mounted from a disk. */
+
+import { open } from 'node:fs/promises';
+import { errnoName, LoopError } from '../errno.js';
+import { syncFileSystem } from './block-calls.js';
+import type { Disk } from './device-node.js';
+import { textOf } from './processes.js';
+import { namesOf } from './users.js';
+
+/** As far as this mount namespace shows them. Waits as long as the disk takes. Throws what the file system says. */
+export async function syncMounts({ disk }: Disk): Promise<void> {
+  const names = await namesOf(disk);
+  const targets = textOf('/proc/self/mountinfo')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , number = '']) => names.has(number))
+    .map(([, , , , target = '']) => unescaped(target));
+  for (const target of targets) {
+    const directory = await open(target, 'r');
+    try {
+      const errno = -(await syncFileSystem(directory.fd));
+      if (errno !== 0) throw new LoopError(errnoName(errno), `${target} could not be written back`);
+    } finally {
+      await directory.close();
+    }
+  }
+}
+
+/** mountinfo has blanks and the like in octal. */
+const unescaped = (path: string): string =>
+  path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
