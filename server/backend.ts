@@ -93,6 +93,9 @@ export interface Backend {
   startRead(token: number, address: number, offset: number, length: number): boolean;
   startWrite(token: number, address: number, offset: number, length: number): boolean;
   startFlush(token: number): boolean;
+  /** As `trim` and `writeZeroes`, of as much from `offset` on as is done in one go: bytes; 0: do it in place. */
+  startTrim(token: number, offset: number, length: number): number;
+  startZeroes(token: number, offset: number, length: number, how: ZeroMode): number;
   /** Requests that were just answered: each was about so long in the server, from being received. */
   observe(requests: number, microseconds: number): void;
   /** Counts out a started operation that ended with this errno. */

@@ -40,7 +40,7 @@ const FEAT_SINGLE_MMAP = 1;
 const SETUP_COOP_TASKRUN = 1 << 8;
 
 /** Operations, `IORING_OP_*`. */
-export const UringOp = { FSYNC: 3, READ: 22, WRITE: 23 } as const;
+export const UringOp = { NOP: 0, FSYNC: 3, FALLOCATE: 17, READ: 22, WRITE: 23 } as const;
 /** `IORING_FSYNC_DATASYNC`. */
 export const FSYNC_DATASYNC = 1;
 

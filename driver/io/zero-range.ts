@@ -15,7 +15,7 @@ export interface ZeroSupport {
   allocate: boolean | undefined;
 }
 
-const PUNCH = file.FALLOC_FL_PUNCH_HOLE | file.FALLOC_FL_KEEP_SIZE;
+export const PUNCH = file.FALLOC_FL_PUNCH_HOLE | file.FALLOC_FL_KEEP_SIZE;
 const ZERO = file.FALLOC_FL_ZERO_RANGE | file.FALLOC_FL_KEEP_SIZE;
 
 const isUnsupported = (errno: number): boolean => errno === EOPNOTSUPP || errno === ENODEV;
@@ -64,6 +64,17 @@ export function zeroRange(
   return how.fast ? EOPNOTSUPP : writeZeroes(fd, position, length);
 }
 
+/**
+ * The call of `zeroRange` that makes a range read as zeroes, as far as is known: a mode of fallocate, or writing them.
+ * 'in place': it takes more than one, or is refused.
+ */
+export function zeroCall(how: ZeroMode, can: ZeroSupport): number | 'write' | 'in place' {
+  if (how.punch && can.punch) return PUNCH;
+  if (can.zero) return ZERO;
+  if (how.fast || (can.punch && can.allocate !== false)) return 'in place';
+  return 'write';
+}
+
 /** Where holes cannot be filled again (ext2) nothing is punched: the errno is one of those, and nothing happened. */
 function punchAndAllocate(fd: number, position: number, length: number, can: ZeroSupport): number {
   if (can.allocate === false) return EOPNOTSUPP;
@@ -83,10 +94,16 @@ function punchAndAllocate(fd: number, position: number, length: number, can: Zer
 let zeroes: AlignedMemory | undefined;
 const ZEROES_BYTES = 1 << 20;
 
-function writeZeroes(fd: number, position: number, length: number): number {
+/** A MiB of zeroes that stays. */
+export function zeroMemory(): AlignedMemory {
   zeroes ??= alignedMemory(ZEROES_BYTES);
+  return zeroes;
+}
+
+function writeZeroes(fd: number, position: number, length: number): number {
+  const { address } = zeroMemory();
   for (let done = 0; done < length; ) {
-    const put = file.pwrite(fd, zeroes.address, Math.min(ZEROES_BYTES, length - done), position + done);
+    const put = file.pwrite(fd, address, Math.min(ZEROES_BYTES, length - done), position + done);
     if (put > 0) done += put;
     else if (put === 0) return EIO;
     else if (file.errno() !== EINTR) return file.errno();

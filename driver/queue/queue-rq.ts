@@ -271,6 +271,25 @@ export class LoopBackend implements Backend {
     return true;
   }
 
+  startTrim(token: number, offset: number, length: number): number {
+    const started = this.#store.startTrim(token, this.#position(offset), length);
+    return this.#startedChange(LaneNum.TRIMS, offset, started);
+  }
+
+  startZeroes(token: number, offset: number, length: number, how: ZeroMode): number {
+    const started = this.#store.startZero(token, this.#position(offset), length, how);
+    return this.#startedChange(LaneNum.WRITE_ZEROES, offset, started);
+  }
+
+  /** It is marked before it is handed to the kernel, which is later. */
+  #startedChange(counter: number, offset: number, started: number): number {
+    if (started > 0) {
+      this.#counters.add(counter, 1);
+      this.#dirty.mark(offset, started);
+    }
+    return started;
+  }
+
   finished(errno: Errno): void {
     this.#counters.failed(errno);
     this.exit();

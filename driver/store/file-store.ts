@@ -4,7 +4,7 @@ import type { Errno, ZeroMode } from '../../server/backend.js';
 import { extentAt, isKnownData } from '../io/extents.js';
 import * as file from '../io/file-calls.js';
 import { flushFile, readDirect, readFully, writeDirect, writeFromPipe, writeFully } from '../io/transfer.js';
-import { punchRange, zeroRange } from '../io/zero-range.js';
+import { PUNCH, punchRange, zeroCall, zeroMemory, zeroRange } from '../io/zero-range.js';
 import type { FileDescription } from './description.js';
 import { Learned } from './learned.js';
 import type { Range } from './offload.js';
@@ -178,6 +178,41 @@ export class FileStore implements Store {
 
   /** The descriptor is the control side's, and the tools are the thread's. */
   close(): void {}
+
+  startTrim(token: number, position: number, length: number): number {
+    const { offload } = this.#tools;
+    if (offload === undefined) return 0;
+    const learned = this.#learned;
+    if (!learned.punch) offload.nothing(token);
+    else {
+      offload.allocate(token, this.#range(position, length), PUNCH, {
+        inPlace: () => punchRange(this.#fd, position, length, learned),
+        after: this.#hasZeroed,
+      });
+    }
+    return length;
+  }
+
+  startZero(token: number, position: number, length: number, how: ZeroMode): number {
+    const { offload } = this.#tools;
+    if (offload === undefined) return 0;
+    const call = zeroCall(how, this.#learned);
+    if (call === 'in place') return 0;
+    if (call === 'write') {
+      const zeroes = zeroMemory();
+      const piece = Math.min(length, zeroes.bytes.length);
+      if (!this.#isAligned(position, piece)) return 0;
+      offload.fill(token, this.#range(position, piece), zeroes.address, this.#hasZeroed);
+      return piece;
+    }
+    offload.allocate(token, this.#range(position, length), call, {
+      inPlace: () => zeroRange(this.#fd, position, length, how, this.#learned),
+      after: this.#hasZeroed,
+    });
+    return length;
+  }
+
+  readonly #hasZeroed = (): void => this.#zeroed.increment();
 
   #range(position: number, length: number): Range {
     return { fd: this.#fd, position, length };

@@ -4,7 +4,7 @@ import * as file from '../io/file-calls.js';
 import { flushFile, readDirect, readFully, writeDirect, writeFully } from '../io/transfer.js';
 import { FSYNC_DATASYNC, Uring, UringOp } from '../io/uring.js';
 
-const { EAGAIN, EINTR } = constants.errno;
+const { EAGAIN, EINTR, EINVAL, ENODEV, EOPNOTSUPP } = constants.errno;
 
 /** Operations under way at most, a thread. */
 const ENTRIES = 256;
@@ -29,6 +29,8 @@ export class Offload implements Completions {
   /** By token: what a full success returns, and how to finish anything less. */
   readonly #expected: Float64Array;
   readonly #finish: (Finish | undefined)[] = [];
+  /** By token: what is to be done when it has ended, however. */
+  readonly #after: ((() => void) | undefined)[] = [];
 
   /** Undefined where the system has no io_uring for us (old kernel, seccomp): all is then done in place. */
   static open(): Offload | undefined {
@@ -60,13 +62,19 @@ export class Offload implements Completions {
   reap(onDone: (token: number, errno: Errno) => void): void {
     this.#ring.reap((token, result) => {
       const finish = this.#finish[token];
-      this.#finish[token] = undefined;
+      const after = this.#after[token];
+      this.#finish[token] = this.#after[token] = undefined;
       if (finish === undefined) return;
-      if (result === this.#expected[token]) onDone(token, 0);
-      else if (result >= 0) onDone(token, finish(result));
-      else if (isWorthRetrying(-result)) onDone(token, finish(0));
-      else onDone(token, -result);
+      const errno = this.#outcome(token, result, finish);
+      after?.();
+      onDone(token, errno);
     });
+  }
+
+  #outcome(token: number, result: number, finish: Finish): Errno {
+    if (result === this.#expected[token]) return 0;
+    if (result >= 0) return finish(result);
+    return isWorthRetrying(-result) ? finish(0) : -result;
   }
 
   /** `alignment`: what direct I/O needs; 1 when the descriptor is not direct. */
@@ -95,6 +103,31 @@ export class Offload implements Completions {
     this.#ring.prepare(UringOp.FSYNC, fd, 0, 0, 0, FSYNC_DATASYNC, token);
   }
 
+  /** fallocate(2). Where the ring or the file system can't, `inPlace` does it in some other way. */
+  allocate(
+    token: number,
+    { fd, position, length }: Range,
+    mode: number,
+    calls: { readonly inPlace: () => Errno; readonly after: () => void },
+  ): void {
+    this.#start(token, 0, calls.inPlace);
+    this.#after[token] = calls.after;
+    this.#ring.prepare(UringOp.FALLOCATE, fd, position, length, mode, 0, token);
+  }
+
+  /** Writes from memory that stays. */
+  fill(token: number, { fd, position, length }: Range, address: number, after: () => void): void {
+    this.#start(token, length, (done) => writeFully(fd, address, length - done, position + done));
+    this.#after[token] = after;
+    this.#ring.prepare(UringOp.WRITE, fd, position, address, length, 0, token);
+  }
+
+  /** Nothing is to be done. */
+  nothing(token: number): void {
+    this.#start(token, 0, () => 0);
+    this.#ring.prepare(UringOp.NOP, -1, 0, 0, 0, 0, token);
+  }
+
   #start(token: number, expected: number, finish: Finish): void {
     this.#expected[token] = expected;
     this.#finish[token] = finish;
@@ -102,4 +135,5 @@ export class Offload implements Completions {
 }
 
 /** Errors after which the ordinary call may do better. */
-const isWorthRetrying = (errno: Errno): boolean => errno === EINTR || errno === EAGAIN;
+const WORTH_RETRYING: ReadonlySet<Errno> = new Set([EINTR, EAGAIN, EINVAL, ENODEV, EOPNOTSUPP]);
+const isWorthRetrying = (errno: Errno): boolean => WORTH_RETRYING.has(errno);

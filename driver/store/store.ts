@@ -71,6 +71,9 @@ export interface Store {
   startRead(token: number, address: number, position: number, length: number): boolean;
   startWrite(token: number, address: number, position: number, length: number): boolean;
   startFlush(token: number): boolean;
+  /** As `trim` and `zero`, of as much from `position` on as is done in one go: bytes; 0: do it in place. */
+  startTrim(token: number, position: number, length: number): number;
+  startZero(token: number, position: number, length: number, how: ZeroMode): number;
 
   /**
    * This thread asks it no more, and nothing of it is under way: something else was published, or the thread has no

@@ -171,6 +171,10 @@ export class Connection implements Owner {
     else if (this.next !== Next.SEND) this.next = Next.RUN;
   }
 
+  get isGone(): boolean {
+    return this.#outgoing.isGone;
+  }
+
   /** False when the peer must first take what it was sent. */
   #answerDone(): boolean {
     const done = this.#done;
@@ -221,7 +225,8 @@ export class Connection implements Owner {
   /** Nobody is there to be answered; what is under way must end before memory and descriptor may go. */
   #letGo(): Next {
     this.#session.abandon();
-    for (const operation of this.#done.splice(0)) this.#session.discard(operation);
+    const waiting = this.#shared.operations?.changes.abandon(this) ?? [];
+    for (const operation of [...this.#done.splice(0), ...waiting]) this.#session.discard(operation);
     return this.#session.underWay > 0 ? Next.WAIT : Next.END;
   }
 

@@ -85,6 +85,7 @@ export class Reactor {
       this.#wait();
       if (this.#polls.isReady(WAKE)) this.#answerWake();
       if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
+      this.#shared.operations?.changes.goOn();
       this.#takeTurns();
       if (this.#connections.length === 1) this.#awake?.went(performance.now());
     }
@@ -109,6 +110,7 @@ export class Reactor {
       this.#polls.set(0, this.#completions?.fd ?? -1, POLLIN);
       this.#polls.wait(1, RETRY);
       this.#completions?.reap(this.#onDone);
+      operations.changes.goOn();
     }
   }
 
@@ -117,7 +119,7 @@ export class Reactor {
     const isHandedOver = this.#completions?.submit() ?? true;
     const polls = this.#polls;
     const count = this.#connections.length + FIRST_CONNECTION;
-    if (this.#arm()) {
+    if (this.#arm() || this.#hasChanges) {
       polls.wait(count, 0);
     } else if (!isHandedOver) {
       polls.wait(count, RETRY);
@@ -126,6 +128,11 @@ export class Reactor {
       this.#sleep(count);
       this.#spin.slept(performance.now() - before);
     }
+  }
+
+  /** A TRIM or WRITE_ZEROES goes on. */
+  get #hasChanges(): boolean {
+    return this.#shared.operations?.changes.hasWork === true;
   }
 
   #sleep(count: number): void {
@@ -146,7 +153,7 @@ export class Reactor {
     this.#hasLooked = false;
     if (connection === undefined || this.#connections.length > 1 || budget === 0) return false;
     if (connection.next !== Next.RECEIVE || connection.isParting || this.#isDraining) return false;
-    if (this.#completions?.submit() === false) return false;
+    if (this.#hasChanges || this.#completions?.submit() === false) return false;
     const { wakeWord } = this.#options;
     const end = performance.now() + budget;
     do {
@@ -259,6 +266,7 @@ export class Reactor {
     for (let message = this.#options.nextMessage(); message; message = this.#options.nextMessage()) {
       this.#obey(message);
     }
+    this.#shared.operations?.changes.thawed();
     for (const connection of this.#connections) {
       if (connection.next === Next.THAW) connection.next = Next.RUN;
     }

@@ -1,13 +1,16 @@
 import { constants } from 'node:os';
 import type { NegotiatedContext } from '../negotiation/outcome.js';
-import { Cmd } from '../wire/constants.js';
+import { Cmd, CmdFlag } from '../wire/constants.js';
 import type { Request } from '../wire/request.js';
 import { BLOCK_STATUS_BYTES, blockStatus } from './block-status.js';
 import { type Link, Status } from './link.js';
-import { RangeChange } from './range-change.js';
+import { admitChange, RangeChange } from './range-change.js';
 import { PLAIN_REPLY_BYTES } from './replies.js';
 
 const { EINVAL } = constants.errno;
+
+/** A TRIM or WRITE_ZEROES up to this many bytes is done at once: handing it to another thread would take longer. */
+const SHORT_CHANGE = 64 << 10;
 
 /** Serves FLUSH, TRIM, WRITE_ZEROES, CACHE, BLOCK_STATUS and DISC. */
 export class Commands {
@@ -39,6 +42,7 @@ export class Commands {
         this.#blockStatus(request, contexts);
         break;
       default:
+        if (this.#startChange(request)) return Status.OPEN;
         this.#change.begin(request, backend);
         this.#stepChange();
     }
@@ -91,6 +95,21 @@ export class Commands {
     const errno = backend.flush();
     backend.exit();
     replies.plain(request, errno);
+  }
+
+  /** Caller is counted in, which the operation takes over where this is true. */
+  #startChange(request: Request): boolean {
+    const { backend, underWay } = this.link;
+    if (request.length <= SHORT_CHANGE) return false;
+    if (admitChange(backend, request.type, request.offset, request.length) !== 0) return false;
+    const operation = underWay.take(request, 0);
+    if (operation === undefined) return false;
+    operation.isChange = true;
+    operation.fua = (request.flags & CmdFlag.FUA) !== 0;
+    operation.change.begin(request);
+    if (underWay.change(operation)) return true;
+    underWay.give(operation);
+    return false;
   }
 
   /** Caller has entered the backend, and made room for a reply. */

@@ -2,9 +2,13 @@ import { performance } from 'node:perf_hooks';
 import type { Backend, Completions, Errno } from '../backend.js';
 import { Buffers, type Memory } from '../system/buffers.js';
 import { Kept, type Ranged } from '../wire/kept.js';
+import { Changes } from './changes.js';
+import { ChangedRange } from './range-change.js';
 
 /** What is told when it is done. */
 export interface Owner {
+  /** Nobody is there to be answered any more. */
+  readonly isGone: boolean;
   /** Called on the thread of the connection, outside its turn. */
   done(operation: Operation): void;
 }
@@ -19,6 +23,9 @@ export class Operation extends Kept {
   isRead = false;
   /** A flush of the same request follows. */
   fua = false;
+  /** It changes a range, in pieces. */
+  isChange = false;
+  readonly change = new ChangedRange();
   /** Nothing is said when it is done (DISC). */
   silent = false;
   /** When it was taken, milliseconds of `performance.now()`. */
@@ -44,6 +51,7 @@ export class Operations {
   readonly #idle: Operation[];
   readonly #buffers = new Buffers();
   readonly #carrier: Carrier;
+  readonly changes = new Changes((operation) => operation.owner?.done(operation));
 
   constructor(carrier: Carrier) {
     this.#carrier = carrier;
@@ -74,7 +82,7 @@ export class Operations {
     operation.keep(request);
     operation.errno = 0;
     operation.since = performance.now();
-    operation.isRead = operation.fua = operation.silent = false;
+    operation.isRead = operation.isChange = operation.fua = operation.silent = false;
     return operation;
   }
 
@@ -96,6 +104,7 @@ export class Operations {
   done(token: number, errno: Errno): void {
     const operation = this.#all[token];
     if (operation?.backend === undefined) return;
+    if (operation.isChange && this.#pieceEnded(operation, operation.backend, errno)) return;
     if (errno === 0 && operation.fua) {
       operation.fua = false;
       if (operation.backend.startFlush(token)) return;
@@ -104,5 +113,12 @@ export class Operations {
     operation.errno = errno;
     operation.backend.finished(errno);
     operation.owner?.done(operation);
+  }
+
+  /** True when there is more of it to come. */
+  #pieceEnded(operation: Operation, backend: Backend, errno: Errno): boolean {
+    if (this.changes.pieceEnded(operation, backend, errno)) return true;
+    operation.isChange = false; // a flush may follow
+    return false;
   }
 }

@@ -31,6 +31,14 @@ export class UnderWay {
     return operation;
   }
 
+  /**
+   * Has an operation change its range piece by piece. Caller is counted in, which this takes over where it is true; false
+   * where it must be done in place.
+   */
+  change(operation: Operation): boolean {
+    return this.deferral?.operations.changes.begin(operation, this.backend) ?? false;
+  }
+
   /** A transfer was started. (A flush may be handed over at the turn's end: a thread of the kernel's waits for it.) */
   handOver(): void {
     this.deferral?.operations.handOver();

@@ -1,6 +1,6 @@
 /** A MemoryBackend whose operations can be started, and end when a test says so. */
 import { constants } from 'node:os';
-import type { Errno } from '../../server/backend.js';
+import type { Errno, ZeroMode } from '../../server/backend.js';
 import type { Operations } from '../../server/session/operations.js';
 import { MemoryBackend } from './memory-backend.js';
 
@@ -13,6 +13,8 @@ interface Started {
 export class DeferringBackend extends MemoryBackend {
   /** Reads and writes are started too, as with direct I/O. */
   isDirect = false;
+  /** TRIM and WRITE_ZEROES are started, of so many bytes at most at a time; 0: they are not. */
+  changePiece = 0;
   readonly #started: Started[] = [];
 
   /** Operations that were started and did not end. */
@@ -45,6 +47,23 @@ export class DeferringBackend extends MemoryBackend {
   override startFlush(token = 0): boolean {
     this.log.push('start flush');
     return this.#start(token, () => this.flush());
+  }
+
+  override startTrim(token = 0, offset = 0, length = 0): number {
+    const piece = Math.min(length, this.changePiece);
+    if (piece > 0) this.#start(token, () => this.trim(offset, piece));
+    return piece;
+  }
+
+  override startZeroes(
+    token = 0,
+    offset = 0,
+    length = 0,
+    how: ZeroMode = { punch: true, fast: false },
+  ): number {
+    const piece = Math.min(length, this.changePiece);
+    if (piece > 0) this.#start(token, () => this.writeZeroes(offset, piece, how));
+    return piece;
   }
 
   override finished(): void {

@@ -249,6 +249,14 @@ export class MemoryBackend implements Backend {
     return false;
   }
 
+  startTrim(): number {
+    return 0;
+  }
+
+  startZeroes(): number {
+    return 0;
+  }
+
   /** Requests answered, by what the session says of their latency. */
   observed = 0;
 
@@ -321,6 +329,10 @@ export class FaultyBackend implements Backend {
   startWrite = (token: number, address: number, offset: number, length: number): boolean =>
     this.fault('write', offset, length) === 0 && this.inner.startWrite(token, address, offset, length);
   startFlush = (token: number): boolean => this.fault('flush', 0, 0) === 0 && this.inner.startFlush(token);
+  startTrim = (token: number, offset: number, length: number): number =>
+    this.fault('trim', offset, length) === 0 ? this.inner.startTrim(token, offset, length) : 0;
+  startZeroes = (token: number, offset: number, length: number, how: ZeroMode): number =>
+    this.fault('writeZeroes', offset, length) === 0 ? this.inner.startZeroes(token, offset, length, how) : 0;
   observe = (requests: number, microseconds: number): void => this.inner.observe(requests, microseconds);
   finished = (errno: Errno): void => this.inner.finished(errno);
 }

@@ -43,6 +43,8 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   readonly mode: ReplyMode;
   /** The peer takes nothing: what is sent is kept for it. */
   isBlocked = false;
+  /** Nobody is there to be answered any more. */
+  isGone = false;
   /** Largest number of bytes that waited for the peer at once. */
   mostKept = 0;
 
@@ -100,6 +102,17 @@ export class SessionBench implements Sink, ZeroCopy, Owner {
   end(which: { readonly last?: boolean } = {}): Reply[] {
     if (this.#operations !== undefined) this.memory.end(this.#operations, which);
     return this.again();
+  }
+
+  /** Next pieces of long TRIMs and WRITE_ZEROES, as a reactor has them begun between two turns. */
+  goOn(): Reply[] {
+    this.#operations?.changes.goOn();
+    return this.again();
+  }
+
+  /** Looks at them again after a thaw. */
+  thawed(): void {
+    this.#operations?.changes.thawed();
   }
 
   done(operation: Operation): void {
