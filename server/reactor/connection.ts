@@ -2,7 +2,7 @@ import type { Backend } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Gathering } from '../pace/gathering.js';
 import { endingOf, faultReason, Status } from '../session/link.js';
-import type { Operation, Owner } from '../session/operations.js';
+import type { Operation, Owner } from '../session/operation.js';
 import { Session, TURN_BYTES } from '../session/session.js';
 import { close } from '../system/sockets.js';
 import { Incoming, Received } from './incoming.js';

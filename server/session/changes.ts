@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import type { Backend, Errno } from '../backend.js';
-import type { Operation } from './operations.js';
+import type { Operation } from './operation.js';
 import { admitChange, changeRange, startChange } from './range-change.js';
 
 const { ECANCELED } = constants.errno;

@@ -1,7 +1,7 @@
 import type { Backend } from '../backend.js';
 import type { Pipe } from '../system/sockets.js';
 import type { ReplyBatch } from './batch.js';
-import type { Operation } from './operations.js';
+import type { Operation } from './operation.js';
 import type { Output } from './output.js';
 import type { Replies } from './replies.js';
 import type { UnderWay } from './under-way.js';

@@ -2,7 +2,7 @@ import type { Errno } from '../backend.js';
 import { CmdFlag } from '../wire/constants.js';
 import { Kept } from '../wire/kept.js';
 import type { Request } from '../wire/request.js';
-import type { Operation } from './operations.js';
+import type { Operation } from './operation.js';
 
 const PAGE = 4096;
 

@@ -16,7 +16,7 @@ import { validFlags } from './command-flags.js';
 import { Commands } from './commands.js';
 import type { Input } from './input.js';
 import { answerOperation, type Link, Status, type ZeroCopy } from './link.js';
-import type { Operation } from './operations.js';
+import type { Operation } from './operation.js';
 import type { Output } from './output.js';
 import { Reads } from './reads.js';
 import { PLAIN_REPLY_BYTES, Replies } from './replies.js';

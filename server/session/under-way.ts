@@ -1,6 +1,7 @@
 import type { Backend } from '../backend.js';
 import type { Ranged } from '../wire/kept.js';
-import { MAX_PER_CONNECTION, type Operation, type Operations, type Owner } from './operations.js';
+import type { Operation, Owner } from './operation.js';
+import { MAX_PER_CONNECTION, type Operations } from './operations.js';
 
 /** The operations of a thread, and who is told when one of a session is done. */
 export interface Deferral {

@@ -5,7 +5,8 @@ import { CmdFlag } from '../wire/constants.js';
 import type { Request } from '../wire/request.js';
 import type { Input } from './input.js';
 import { type Link, Status } from './link.js';
-import { MAX_OPERATION, type Operation } from './operations.js';
+import type { Operation } from './operation.js';
+import { MAX_OPERATION } from './operations.js';
 import { Payload } from './payload.js';
 import { PLAIN_REPLY_BYTES } from './replies.js';
 
