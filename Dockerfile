@@ -16,6 +16,7 @@ WORKDIR /opt/nbdloop
 COPY --from=build /build/package.json /build/LICENSE ./
 COPY --from=build /build/node_modules node_modules
 COPY --from=build /build/dist/bin dist/bin
+COPY --from=build /build/dist/page dist/page
 RUN ln -s /opt/nbdloop/dist/bin/nbdloopd.js /usr/local/bin/nbdloopd \
  && ln -s /opt/nbdloop/dist/bin/nbdlosetup.js /usr/local/bin/nbdlosetup \
  && ln -s /opt/nbdloop/dist/bin/nbdloop.js /usr/local/bin/nbdloop \

@@ -1,0 +1,125 @@
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { setToken } from './api.js';
+import { type Route, useRoute } from './router.js';
+import { type Connection, store, useStore } from './store.js';
+import { Connections } from './views/connections.js';
+import { DaemonView } from './views/daemon.js';
+import { DeviceView } from './views/device.js';
+import { Events } from './views/events.js';
+import { Locks } from './views/locks.js';
+import { Overview } from './views/overview.js';
+
+const PLACES = [
+  { view: 'overview', href: '#/', name: 'Devices' },
+  { view: 'locks', href: '#/locks', name: 'Lock order' },
+  { view: 'connections', href: '#/connections', name: 'Connections' },
+  { view: 'events', href: '#/events', name: 'Events' },
+  { view: 'daemon', href: '#/daemon', name: 'Daemon' },
+] as const;
+
+const STATES: Readonly<Record<Connection, string>> = {
+  starting: 'connecting',
+  live: 'live',
+  lost: 'no connection',
+  locked: 'locked',
+};
+
+export function App() {
+  const { connection, daemon } = useStore();
+  const route = useRoute();
+  const main = useRef<HTMLElement>(null);
+  const key = route.view === 'device' ? `device ${route.number}` : route.view;
+  const shown = useRef(key);
+  useEffect(() => {
+    document.title = `${titleOf(route)} · nbdloop`;
+    // Who goes to another view by keyboard is there, not where the link was.
+    if (shown.current !== key) main.current?.focus({ preventScroll: true });
+    if (shown.current !== key) scrollTo(0, 0);
+    shown.current = key;
+  }, [key, route]);
+  return (
+    <>
+      <button type="button" class="skip" onClick={() => main.current?.focus()}>
+        Skip to the content
+      </button>
+      <header class="bar">
+        <a class="brand" href="#/">
+          nbdloop
+        </a>
+        <nav aria-label="Views">
+          {PLACES.map(({ view, href, name }) => (
+            <a key={view} href={href} aria-current={isAt(route, view) ? 'page' : undefined}>
+              {name}
+            </a>
+          ))}
+        </nav>
+        <span class={`link-state ${connection}`} role="status">
+          <span class="dot" aria-hidden="true" />
+          {STATES[connection]}
+          {daemon !== undefined && <span class="version">{daemon.version}</span>}
+        </span>
+      </header>
+      <main id="main" ref={main} tabIndex={-1}>
+        {connection === 'locked' ? <Locked /> : <View route={route} />}
+      </main>
+    </>
+  );
+}
+
+const isAt = (route: Route, view: string): boolean =>
+  route.view === view || (route.view === 'device' && view === 'overview');
+
+const titleOf = (route: Route): string =>
+  route.view === 'device'
+    ? `loop${route.number}`
+    : (PLACES.find(({ view }) => view === route.view)?.name ?? 'Devices');
+
+function View({ route }: { route: Route }): ComponentChildren {
+  switch (route.view) {
+    case 'device':
+      return <DeviceView key={route.number} number={route.number} />;
+    case 'locks':
+      return <Locks />;
+    case 'connections':
+      return <Connections />;
+    case 'events':
+      return <Events />;
+    case 'daemon':
+      return <DaemonView />;
+    default:
+      return <Overview />;
+  }
+}
+
+/** The daemon does not take the token, or there is none. */
+function Locked() {
+  const [token, change] = useState('');
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    setToken(token);
+    store.start();
+  };
+  return (
+    <form class="card locked" onSubmit={submit}>
+      <h1>This page needs the daemon's token</h1>
+      <p>
+        The token is missing, or it is not the present one. <code>nbdloop web</code> prints the address with
+        it: open that, or put it here.
+      </p>
+      <label>
+        Address or token
+        <input
+          type="password"
+          autocomplete="off"
+          value={token}
+          onInput={(event) => change(event.currentTarget.value)}
+          required
+        />
+      </label>
+      <button class="primary" type="submit">
+        Open
+      </button>
+    </form>
+  );
+}

@@ -1,0 +1,82 @@
+/** What happened, the latest first. */
+
+import type { DeviceEvent } from '../../../../control/messages.js';
+import { bytes, clock, fileName } from '../format.js';
+import { type PageEvent, useStore } from '../store.js';
+
+const WORDS: Readonly<Record<DeviceEvent['kind'], string>> = {
+  add: 'was added',
+  bind: 'serves',
+  unbind: 'has let go of its file',
+  change: 'was changed',
+  remove: 'was removed',
+};
+
+export function EventList({
+  device,
+  limit,
+  filter = '',
+}: {
+  device?: number;
+  limit: number;
+  filter?: string;
+}) {
+  const { events } = useStore();
+  const shown: PageEvent[] = [];
+  for (let at = events.length - 1; at >= 0 && shown.length < limit; at--) {
+    const event = events[at];
+    if (event !== undefined && isAbout(event, device) && textOf(event).toLowerCase().includes(filter))
+      shown.push(event);
+  }
+  if (shown.length === 0) return <p class="faint">Nothing happened yet.</p>;
+  return (
+    <ol class="events">
+      {shown.map((event) => (
+        <li key={event.id} class={event.event.type}>
+          <time dateTime={new Date(event.at).toISOString()}>{clock(event.at)}</time>
+          <Sentence event={event} isNamed={device === undefined} />
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+const isAbout = ({ event }: PageEvent, device: number | undefined): boolean =>
+  device === undefined || (event.type === 'device' && event.event.device === device);
+
+export function textOf({ event }: PageEvent): string {
+  if (event.type !== 'device') return event.message;
+  const { kind, status } = event.event;
+  return `${status.name} ${WORDS[kind]} ${detailOf(event.event)}`;
+}
+
+function detailOf({ kind, status }: DeviceEvent): string {
+  if (kind === 'bind') {
+    return `${fileName(status.file ?? '')}, ${bytes(status.size)}${status.readOnly ? ', read-only' : ''}`;
+  }
+  if (kind !== 'change' || status.file === null) return '';
+  const flags = [
+    status.directIo ? 'direct I/O' : '',
+    status.autoclear ? 'lets go at the last close' : '',
+    status.partscan ? 'partitions' : '',
+  ];
+  return `${[bytes(status.size), `blocks of ${status.blockSize}`, ...flags].filter(Boolean).join(', ')}`;
+}
+
+function Sentence({ event: { event }, isNamed }: { event: PageEvent; isNamed: boolean }) {
+  if (event.type === 'lock-report') {
+    return (
+      <span>
+        <a href="#/locks">Lock order</a> {event.message}
+      </span>
+    );
+  }
+  if (event.type === 'note') return <span>{event.message}</span>;
+  const { kind, device, status } = event.event;
+  return (
+    <span>
+      {isNamed && <a href={`#/devices/${device}`}>{status.name}</a>} {WORDS[kind]}{' '}
+      <span class="detail">{detailOf(event.event)}</span>
+    </span>
+  );
+}

@@ -1,0 +1,199 @@
+/** What the page knows: the devices, what they do, and what happened; kept up to date by the daemon's events. */
+
+import { useEffect, useReducer } from 'preact/hooks';
+import type { DaemonInfo, DeviceEvent, DeviceStatus, UnrecoveredDevice } from '../../../control/messages.js';
+import type { DeviceSample, Hello, JournalEvent, Sample, SparkLines } from '../../live-messages.js';
+import { get, Refusal } from './api.js';
+import { EventStream } from './stream.js';
+
+/** Values of a spark line, and of the daemon's own lines. */
+export const SPARK = 60;
+const OVERALL = 300;
+/** Events that the page keeps. */
+const EVENTS = 2000;
+
+export interface PageEvent {
+  /** The daemon's, or one of the page's own. */
+  readonly id: string;
+  readonly at: number;
+  readonly event: JournalEvent | { readonly type: 'note'; readonly message: string };
+}
+
+/** All devices together, and the daemon itself. */
+export interface Overall {
+  readonly at: number;
+  readonly reads: number;
+  readonly writes: number;
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  readonly memory: number;
+  readonly mainThread: number;
+}
+
+export type Connection = 'starting' | 'live' | 'lost' | 'locked';
+
+class Store {
+  connection: Connection = 'starting';
+  /** When the daemon was last heard of. */
+  heard = 0;
+  daemon: DaemonInfo | undefined;
+  readonly devices = new Map<number, DeviceStatus>();
+  readonly samples = new Map<number, DeviceSample>();
+  readonly sparks = new Map<number, number[]>();
+  unrecovered: readonly UnrecoveredDevice[] = [];
+  /** The latest last. */
+  events: PageEvent[] = [];
+  overall: Overall[] = [];
+  sample: Sample | undefined;
+  /** Counts looks at everything, so that a view that has looked at more does so again. */
+  resyncs = 0;
+  readonly #listeners = new Set<() => void>();
+  readonly #stream = new EventStream({
+    onHello: (hello) => this.#hello(hello),
+    onEvent: (event, id) => this.#event(event, id),
+    onSample: (sample) => this.#sample(sample),
+    onState: (state) => {
+      this.connection = state;
+      this.#changed();
+    },
+  });
+  #epoch = '';
+  /** Events that came while the devices are asked for: applied to what is answered. */
+  #waiting: DeviceEvent[] | undefined;
+  #isPainted = false;
+
+  start(): void {
+    this.connection = 'starting';
+    this.#stream.start();
+    this.#changed();
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Looks at everything anew: after an action, whose answer is a device's new state. */
+  put(device: DeviceStatus): void {
+    this.devices.set(device.number, device);
+    this.#changed();
+  }
+
+  note(message: string): void {
+    this.#push({ id: `page.${performance.now()}`, at: Date.now(), event: { type: 'note', message } });
+  }
+
+  #hello({ epoch, resumed, missed, daemon }: Hello): void {
+    if (this.#epoch !== '' && epoch !== this.#epoch) this.note(`Another daemon: process ${daemon.pid}.`);
+    else if (missed !== null && missed > 0) this.note(`${missed} events are forgotten by the daemon.`);
+    this.#epoch = epoch;
+    this.daemon = daemon;
+    if (!resumed || this.devices.size === 0) void this.#lookAtAll();
+    this.#changed();
+  }
+
+  async #lookAtAll(): Promise<void> {
+    this.#waiting = [];
+    try {
+      const [devices, lines, unrecovered] = await Promise.all([
+        get<DeviceStatus[]>('/devices'),
+        get<SparkLines>('/history'),
+        get<UnrecoveredDevice[]>('/devices/unrecovered'),
+      ]);
+      this.devices.clear();
+      for (const device of devices) this.devices.set(device.number, device);
+      for (const number of this.samples.keys()) if (!this.devices.has(number)) this.samples.delete(number);
+      this.sparks.clear();
+      for (const [number, line] of Object.entries(lines.devices)) this.sparks.set(Number(number), [...line]);
+      this.unrecovered = unrecovered;
+    } catch (error) {
+      // The stream tells of a daemon that is gone, and its next hello brings us here again.
+      if (!(error instanceof Refusal)) throw error;
+      this.devices.clear();
+    }
+    const events = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const event of events) this.#apply(event);
+    this.resyncs++;
+    this.#changed();
+  }
+
+  #event(event: JournalEvent, id: string): void {
+    this.#push({ id, at: event.at, event });
+    if (event.type !== 'device') return;
+    if (this.#waiting === undefined) this.#apply(event.event);
+    else this.#waiting.push(event.event);
+    this.#changed();
+  }
+
+  #apply({ kind, device, status }: DeviceEvent): void {
+    if (kind === 'remove') {
+      for (const map of [this.devices, this.samples, this.sparks]) map.delete(device);
+      return;
+    }
+    const known = this.devices.get(device);
+    // What an event does not tell of is as it was; of a device that is new it is asked.
+    if (known === undefined) void this.#lookAt(device);
+    else this.devices.set(device, { ...known, ...status });
+    if (kind === 'bind') this.unrecovered = this.unrecovered.filter(({ number }) => number !== device);
+  }
+
+  async #lookAt(number: number): Promise<void> {
+    try {
+      this.put(await get<DeviceStatus>(`/devices/${number}`));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+    }
+  }
+
+  #sample(sample: Sample): void {
+    this.sample = sample;
+    this.heard = Date.now();
+    const active = new Set<number>();
+    for (const device of sample.devices) {
+      this.samples.set(device.number, device);
+      active.add(device.number);
+    }
+    const total = { reads: 0, writes: 0, readBytes: 0, writtenBytes: 0 };
+    for (const [number, device] of this.samples) {
+      total.reads += device.reads;
+      total.writes += device.writes;
+      total.readBytes += device.readBytes;
+      total.writtenBytes += device.writtenBytes;
+      const line = this.sparks.get(number);
+      const value = device.reads + device.writes;
+      if (line !== undefined) {
+        line.push(value);
+        if (line.length > SPARK) line.shift();
+      } else if (value > 0) this.sparks.set(number, [...new Array<number>(SPARK - 1).fill(0), value]);
+    }
+    const { memory, mainThread } = sample.daemon;
+    this.overall = [...this.overall, { at: sample.at, ...total, memory, mainThread }].slice(-OVERALL);
+    this.#changed();
+  }
+
+  #push(event: PageEvent): void {
+    this.events.push(event);
+    if (this.events.length > EVENTS * 1.2) this.events = this.events.slice(-EVENTS);
+    this.#changed();
+  }
+
+  /** Once a frame, however much comes at a time. */
+  #changed(): void {
+    if (this.#isPainted) return;
+    this.#isPainted = true;
+    setTimeout(() => {
+      this.#isPainted = false;
+      for (const listener of this.#listeners) listener();
+    }, 16);
+  }
+}
+
+export const store = new Store();
+
+/** Renders the component again when something has changed. */
+export function useStore(): Store {
+  const [, render] = useReducer((times: number) => times + 1, 0);
+  useEffect(() => store.subscribe(() => render(undefined)), []);
+  return store;
+}
