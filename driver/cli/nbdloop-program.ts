@@ -12,7 +12,7 @@ import { mountFile } from './mount.js';
 import { makeMissingNodes } from './node.js';
 import { print } from './print.js';
 import { serve } from './serve.js';
-import { daemonText, devicesText, eventText, unrecoveredText } from './status.js';
+import { daemonText, devicesText, eventText, hangingText, unrecoveredText } from './status.js';
 import { topText } from './top.js';
 import { openPage } from './web.js';
 
@@ -167,12 +167,21 @@ function addStatus(program: Command): void {
         }
         const status = await client.device(number);
         if (json === true) printJson(status);
-        else print(devicesText([status]) + status.uris.map((uri) => `${uri}\n`).join(''));
+        else
+          print(
+            devicesText([status]) + hangingText([status]) + status.uris.map((uri) => `${uri}\n`).join(''),
+          );
         return;
       }
       const [daemon, devices] = await Promise.all([client.daemon(), client.list()]);
       if (json === true) printJson({ daemon, devices, unrecovered });
-      else print(daemonText(daemon, new Date()) + devicesText(devices) + unrecoveredText(unrecovered));
+      else
+        print(
+          daemonText(daemon, new Date()) +
+            devicesText(devices) +
+            hangingText(devices) +
+            unrecoveredText(unrecovered),
+        );
     });
 }
 

@@ -128,6 +128,10 @@ const detach = (names: readonly string[], plan: Plan, daemon: ControlClient): Pr
     );
     if (plan.verbose && outcome === 'deferred') {
       process.stderr.write(`${LOSETUP}: ${name}: in use; its last close detaches it\n`);
+    } else if (outcome === 'hanging') {
+      process.stderr.write(
+        `${LOSETUP}: ${name}: it hangs, and lets go of its file when its file system answers\n`,
+      );
     }
   });
 

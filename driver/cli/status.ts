@@ -57,6 +57,15 @@ export const unrecoveredText = (devices: readonly UnrecoveredDevice[]): string =
     })
     .join('');
 
+/** A line for each device that is being cleared and can't be yet, and why. */
+export const hangingText = (devices: readonly DeviceStatus[]): string =>
+  devices
+    .filter(
+      ({ state, warnings }) => state !== 'unbound' && warnings.some((one) => one.startsWith('it hangs')),
+    )
+    .map(({ name, warnings }) => `${name}: ${warnings[0] ?? ''}\n`)
+    .join('');
+
 /** One line an event. */
 export function eventText({ sequence, kind, status }: DeviceEvent): string {
   const what =

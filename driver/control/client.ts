@@ -121,8 +121,11 @@ export class ControlClient {
     return this.#json('POST', `/devices/${number}/attach`, options);
   }
 
-  detach(number: number, options: { force?: boolean } = {}): Promise<DeviceStatus> {
-    return this.#json('DELETE', `/devices/${number}/attach${options.force === true ? '?force=true' : ''}`);
+  /** Null for a device that could not be brought back: it stays down, without the kernel. */
+  async detach(number: number, options: { force?: boolean } = {}): Promise<DeviceStatus | null> {
+    const query = options.force === true ? '?force=true' : '';
+    const body = await this.#text('DELETE', `/devices/${number}/attach${query}`);
+    return body === '' ? null : (JSON.parse(body) as DeviceStatus);
   }
 
   /** The latest first. */

@@ -22,7 +22,7 @@ export interface ControlledDevice {
   readonly queue: { readonly shared: SharedArrayBuffer; readonly freezes: ControlledFreezes };
   loopConfigure(config: LoopConfigFields): Promise<void>;
   loopChangeFd(file: string, meant?: MeantFileFields): Promise<void>;
-  loopClrFd(options?: { force?: boolean }): Promise<'cleared' | 'deferred'>;
+  loopClrFd(options?: { force?: boolean }): Promise<'cleared' | 'deferred' | 'hanging'>;
   loopSetStatus(settings: LoopSettingsFields): Promise<void>;
   loopGetStatus(): Promise<LoopStatusFields>;
   describe(): Promise<LoopStatusFields>;
@@ -107,6 +107,8 @@ export interface ControlledAttachments {
   users(device: number): Promise<string>;
   /** The backing file changed size: tells the kernel. EBUSY when partitions in use are not of the new size. */
   resized(device: number, size: number): Promise<void>;
+  /** A device that the kernel kept when its file was let go of by force is bound again. */
+  rebound(device: number, described: { size: number; autoclear: boolean }): Promise<void>;
   /** Another file, or another part of it, is behind the device. */
   contentChanged(device: number): Promise<void>;
   /**
@@ -122,8 +124,8 @@ export interface ControlledRecovery {
   isDown(number: number): boolean;
   /** ENODEV, EBUSY; ESTALE for another file than was meant, unless `force`. */
   recover(number: number, options: { readonly file?: string; readonly force?: boolean }): Promise<void>;
-  /** Frees its number. EBUSY while somebody uses the kernel's device, unless `force`. */
-  giveUp(number: number, options: { readonly force: boolean }): Promise<void>;
+  /** Frees its number: now, or when the last user of the kernel's device has closed it, unless `force`. */
+  giveUp(number: number, options: { readonly force: boolean }): Promise<'cleared' | 'deferred'>;
 }
 
 /** The page of this daemon: driver/web. */

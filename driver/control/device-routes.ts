@@ -116,6 +116,10 @@ function backingRoutes(app: FastifyInstance, context: ControlContext, finds: Tur
           await device.loopConfigure(config);
         });
       }
+      // The kernel may have kept it.
+      if (context.attachments.node(device.number) !== null) {
+        await context.attachments.rebound(device.number, await device.describe());
+      }
       return describe(context, device);
     },
   );
@@ -146,8 +150,7 @@ function backingRoutes(app: FastifyInstance, context: ControlContext, finds: Tur
       if (!context.recovery.isDown(number)) {
         return { outcome: await clearBacking(context, named(context, request), options) };
       }
-      await context.recovery.giveUp(number, options);
-      return { outcome: 'cleared' };
+      return { outcome: await context.recovery.giveUp(number, options) };
     },
   );
 }
@@ -228,9 +231,16 @@ function attachRoutes(app: FastifyInstance, context: ControlContext): void {
       querystring: schemas.forceQuery,
       response: { 200: schemas.deviceStatus },
     }),
-    async (request) => {
+    async (request, reply) => {
+      const number = Number(request.params.number);
+      const options = { force: request.query.force === 'true' };
+      if (context.recovery.isDown(number)) {
+        // It stays down, and has no state to tell of.
+        await context.attachments.detach(number, options);
+        return reply.status(204).send();
+      }
       const device = named(context, request);
-      await context.attachments.detach(device.number, { force: request.query.force === 'true' });
+      await context.attachments.detach(device.number, options);
       return describe(context, device);
     },
   );

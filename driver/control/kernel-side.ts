@@ -11,13 +11,14 @@ const GOODBYE_MS = 2000;
 /**
  * losetup -d, which is never refused for the sake of users: the kernel lets an attached device go when the last of them
  * closes it, and that clears the device; at once when there are none.
- * With `force` the file goes now and the kernel stays attached: its I/O gets EIO until the device is bound again.
+ * With `force` the file goes now and the kernel stays attached: its I/O gets EIO until the device is bound again. 'hanging':
+ * it goes when requests that are under way end, which nobody waits for.
  */
 export async function clearBacking(
   context: ControlContext,
   device: ControlledDevice,
   options: { force: boolean },
-): Promise<'cleared' | 'deferred'> {
+): Promise<'cleared' | 'deferred' | 'hanging'> {
   const { attachments } = context;
   if (options.force || attachments.node(device.number) === null) return device.loopClrFd(options);
   // The kernel's session is an opener, so this leaves the clear to its close.

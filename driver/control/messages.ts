@@ -181,7 +181,11 @@ export type ChangeFileRequest = MeantFile;
 
 /** Answer of DELETE /devices/N/backing. Deferred: sessions have the device open; the last close clears it. */
 export interface ClearAnswer {
-  readonly outcome: 'cleared' | 'deferred';
+  /**
+   * 'deferred': its last close clears it. 'hanging', of a clear by force: its file system does not answer, and it lets go
+   * when that does.
+   */
+  readonly outcome: 'cleared' | 'deferred' | 'hanging';
 }
 
 /** Body of PATCH /devices/N. */

@@ -108,7 +108,7 @@ export const recoverRequest = { ...object({ file: path, force: flag }), nullable
 
 export const errorBody = answer({ errno: text, message: text });
 export const deviceNumber = answer({ number: count, name: text });
-export const clearAnswer = answer({ outcome: { type: 'string', enum: ['cleared', 'deferred'] } });
+export const clearAnswer = answer({ outcome: { type: 'string', enum: ['cleared', 'deferred', 'hanging'] } });
 
 const counters = answer({
   inFlight: count,

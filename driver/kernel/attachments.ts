@@ -65,6 +65,8 @@ export interface AttachmentsOptions {
 interface Attached {
   readonly attacher: Attacher;
   readonly record: AttachRecord;
+  /** Its last close is to end it. A device that is down has nobody else who knew. */
+  autoclear: boolean;
 }
 
 export class Attachments {
@@ -119,7 +121,7 @@ export class Attachments {
         await this.#recordEnd(device);
         throw error;
       }
-      this.#attached.set(device, { attacher, record });
+      this.#attached.set(device, { attacher, record, autoclear: described.autoclear });
       await this.#settle(device, described);
       return node;
     });
@@ -131,7 +133,7 @@ export class Attachments {
     if (attacher === undefined) return false;
     const described = await this.options.describe(device);
     if (!(await attacher.resume(target(device, record, described), sockets))) return false;
-    this.#attached.set(device, { attacher, record });
+    this.#attached.set(device, { attacher, record, autoclear: described.autoclear });
     if (described.autoclear) void this.#armed(device);
     return true;
   }
@@ -143,7 +145,7 @@ export class Attachments {
   hold(device: number, record: AttachRecord, described: AttachableDevice): boolean {
     const attacher = this.options.attachers.find(({ method }) => method === record.by);
     if (attacher?.hold(target(device, record, described)) !== true) return false;
-    this.#attached.set(device, { attacher, record });
+    this.#attached.set(device, { attacher, record, autoclear: described.autoclear });
     return true;
   }
 
@@ -172,7 +174,7 @@ export class Attachments {
    * is. True when it has let go already, because nobody had.
    */
   async detachAtLastClose(device: number): Promise<boolean> {
-    this.#of(device);
+    this.#of(device).autoclear = true;
     await this.#lastClose.hand(device);
     if (this.node(device) !== null) return false;
     await this.#recordEnd(device);
@@ -201,6 +203,15 @@ export class Attachments {
     await this.#settlePartitions(device, before);
   }
 
+  /** A device that the kernel has kept is bound again, perhaps with another size. */
+  async rebound(
+    device: number,
+    { size, autoclear }: Pick<AttachableDevice, 'size' | 'autoclear'>,
+  ): Promise<void> {
+    await this.resized(device, size);
+    await this.disconnectOnClose(device, autoclear);
+  }
+
   /** Another file or another part of it is behind the device. Throws EBUSY when its partitions can't be read again. */
   async contentChanged(device: number): Promise<void> {
     if (this.node(device) !== null) await this.#settlePartitions(device, await partitionsOf(device));
@@ -209,6 +220,7 @@ export class Attachments {
   /** Autoclear was set or taken away. False when the device is not attached. */
   async disconnectOnClose(device: number, on: boolean): Promise<boolean> {
     if (this.node(device) === null) return false;
+    this.#of(device).autoclear = on;
     if (on) await this.#lastClose.arm(device);
     else await this.#lastClose.disarm(device);
     return true;
@@ -341,13 +353,11 @@ export class Attachments {
 
   /** It is in use and stays; where autoclear is wanted, until its last close. */
   async #takeBack(device: number): Promise<void> {
-    const { autoclear } = await this.options.describe(device);
+    const { attacher, autoclear } = this.#of(device);
     if (autoclear) return;
-    await this.#of(device)
-      .attacher.disconnectOnClose(device, false)
-      .catch((error: unknown) => {
-        if (!hasLetGoOf(error)) throw error;
-      });
+    await attacher.disconnectOnClose(device, false).catch((error: unknown) => {
+      if (!hasLetGoOf(error)) throw error;
+    });
   }
 
   #forget(device: number): void {

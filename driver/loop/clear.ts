@@ -10,6 +10,9 @@ const CLOSE_MS = 2000;
 /** What became of a clear: done, or left to the last close. */
 export type ClearOutcome = 'cleared' | 'deferred';
 
+/** By force: what was under way hangs, and the device lets go of its file when that ends. */
+export type ForcedOutcome = ClearOutcome | 'hanging';
+
 /** What to clear. */
 interface Wish extends Waiting {
   /** Now, whoever has the device open. */

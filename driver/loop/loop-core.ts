@@ -60,6 +60,8 @@ export class LoopCore {
   readonly dirty: DirtyMap;
   /** Configure and clear in progress: what a deferred open waits for. */
   readonly transitions = new Transitions();
+  /** A clear by force waits for what does not answer. */
+  isHanging = false;
   /** The binding that an opener let go of while others still had the device open. */
   released: Binding['id'] | undefined;
   readonly #operations = new Set<Promise<unknown>>();
@@ -230,6 +232,10 @@ export class LoopCore {
     if (kind !== undefined) this.host.announce(this, kind);
   }
 
+  get #hanging(): string[] {
+    return this.isHanging ? [HANGING] : [];
+  }
+
   /** The device at this moment. */
   snapshot(): LoopStatus {
     const binding = this.#binding;
@@ -255,10 +261,13 @@ export class LoopCore {
       backingDevice: binding?.file.identity.device ?? null,
       dioAlignment: binding?.file.dioAlignment ?? SECTOR,
       generation: this.#generation,
-      warnings: binding === undefined ? [] : [...binding.file.warnings, ...binding.notes],
+      warnings: binding === undefined ? [] : [...this.#hanging, ...binding.file.warnings, ...binding.notes],
     };
   }
 }
+
+const HANGING =
+  'it hangs: it was cleared by force, and lets go of its file when requests that are under way have come to an end';
 
 /** The `LoFlag` bits that matter to a request. */
 function flagsOf(binding: Binding | undefined): number {

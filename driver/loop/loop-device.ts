@@ -3,9 +3,10 @@ import type { FileIdentity } from '../io/file-identity.js';
 import type { RequestQueue } from '../queue/request-queue.js';
 import type { WrapperDescription } from '../store/description.js';
 import { loopChangeFd } from './change-fd.js';
-import { type ClearOutcome, loopClrFd, loRelease } from './clear.js';
+import { type ForcedOutcome, loopClrFd, loRelease } from './clear.js';
 import { loopConfigure } from './configure.js';
 import { loopSetDio } from './direct-io.js';
+import { clearByForce } from './forced-clear.js';
 import type { LoopCore } from './loop-core.js';
 import { loOpen } from './open-release.js';
 import { loopResetDirty } from './reset-dirty.js';
@@ -82,9 +83,10 @@ export class LoopDevice {
     return this.#core.task('change_fd', () => loopChangeFd(this.#core, { ...meant, file }));
   }
 
-  /** Lets the file go: now, or at the last close when somebody else has the device open. ENXIO. */
-  loopClrFd(options: { readonly force?: boolean } = {}): Promise<ClearOutcome> {
-    return this.#core.task('clr_fd', () => loopClrFd(this.#core, { force: options.force ?? false }));
+  /** Lets the file go: now, or at the last close when somebody else has the device open; by force `clearByForce`. ENXIO. */
+  loopClrFd(options: { readonly force?: boolean } = {}): Promise<ForcedOutcome> {
+    if (options.force === true) return clearByForce(this.#core);
+    return this.#core.task('clr_fd', () => loopClrFd(this.#core, { force: false }));
   }
 
   /** ENXIO, EINVAL, EOVERFLOW. */

@@ -55,6 +55,9 @@ const UNKNOWN_ATTACHMENT: AttachRecord = { by: 'netlink', connections: 1, timeou
 const LOCK_ATTEMPTS = 40;
 const LOCK_RETRY_MS = 50;
 
+/** Whether the kernel has let go of a device that is down is looked at so often, milliseconds. */
+const LOOK_MS = 500;
+
 /** So long the daemon's start waits for devices that the kernel has, and for the others, milliseconds. */
 const PATIENCE_MS = 1000;
 
@@ -68,6 +71,7 @@ export class Recovery {
   /** Devices that `run` has begun with. */
   readonly #underWay = new Map<number, DeviceRecord>();
   #again: DeviceRecord[] = [];
+  #following: NodeJS.Timeout | undefined;
 
   /** From here on no other file gets the number of a device that is to be brought back. */
   constructor(readonly parts: RecoveryParts) {
@@ -161,15 +165,58 @@ export class Recovery {
     });
   }
 
-  /** Frees the number of a device that is down. Throws EBUSY while somebody uses the kernel's device, unless `force`. */
-  giveUp(number: number, options: { readonly force: boolean }): Promise<void> {
-    const { attachments, keeper, loops } = this.parts;
-    return this.#alone(number, async ({ record }) => {
-      if (attachments.node(number) !== null) await attachments.detach(number, options);
-      await keeper.giveUp(record);
-      this.#down.delete(number);
-      loops.release(number);
+  /**
+   * Frees the number of a device that is down. While somebody has the kernel's device open that is left to the last
+   * close, unless `force`, as it is with any other device.
+   */
+  giveUp(number: number, options: { readonly force: boolean }): Promise<'cleared' | 'deferred'> {
+    return this.#alone(number, async (down) => {
+      if (!(await this.#outOfKernel(number, down, options))) {
+        this.#followLastCloses();
+        return 'deferred';
+      }
+      await this.#giveUp(down.record);
+      return 'cleared';
     });
+  }
+
+  /** False when that is left to the last close. */
+  async #outOfKernel(number: number, down: Down, options: { readonly force: boolean }): Promise<boolean> {
+    const { attachments, keeper } = this.parts;
+    if (attachments.node(number) === null) return true;
+    if (options.force) {
+      await attachments.detach(number, options);
+      return true;
+    }
+    // A daemon that comes before the last close, or after it, does the same.
+    const record = await keeper.leaveToLastClose(down.record, UNKNOWN_ATTACHMENT);
+    this.#down.set(number, { ...down, record });
+    return attachments.detachAtLastClose(number);
+  }
+
+  async #giveUp(record: DeviceRecord): Promise<void> {
+    await this.parts.keeper.giveUp(record);
+    this.#down.delete(record.number);
+    this.parts.loops.release(record.number);
+  }
+
+  /** The last close of a device that is down frees its number, too, where autoclear is wanted. */
+  #followLastCloses(): void {
+    this.#following ??= setInterval(() => {
+      const left = [...this.#down.values()].filter(({ record }) => isLeftToLastClose(record));
+      for (const { record } of left) this.#giveUpIfClosed(record);
+      if (left.length > 0) return;
+      clearInterval(this.#following);
+      this.#following = undefined;
+    }, LOOK_MS).unref();
+  }
+
+  #giveUpIfClosed(record: DeviceRecord): void {
+    const { number } = record;
+    if (this.#busy.has(number) || this.parts.attachments.node(number) !== null) return;
+    void this.#alone(number, () => this.#giveUp(record)).catch((err: unknown) =>
+      this.parts.log.error({ err, device: `loop${number}` }, 'it is not forgotten yet'),
+    );
   }
 
   /** Never rejects. */
@@ -184,10 +231,10 @@ export class Recovery {
   }
 
   async #bringBackOrNot(record: DeviceRecord, handed: HandedOver): Promise<void> {
-    const { number, attach, attachAgain, autoclear } = record;
+    const { number } = record;
     try {
       this.#refuseStranger(record);
-      if (attach !== null && !attachAgain && autoclear && !this.#kernelHas(record)) {
+      if (isLeftToLastClose(record) && !this.#kernelHas(record)) {
         await this.#letGo(record);
         return;
       }
@@ -288,6 +335,7 @@ export class Recovery {
     if (this.#kernelHas(record)) {
       const { id: uuid, size, blockSize, autoclear, partscan, attach } = record;
       attachments.hold(number, attach ?? UNKNOWN_ATTACHMENT, { uuid, size, blockSize, autoclear, partscan });
+      if (autoclear) this.#followLastCloses();
     }
     log.error({ err: error, device: `loop${number}`, file: record.file }, 'a device was not brought back');
   }
@@ -307,7 +355,7 @@ export class Recovery {
   }
 
   /** One at a time for a device that is down. */
-  async #alone(number: number, work: (down: Down) => Promise<void>): Promise<void> {
+  async #alone<T>(number: number, work: (down: Down) => Promise<T>): Promise<T> {
     const down = this.#down.get(number);
     if (down === undefined) {
       this.parts.loops.device(number); // ENODEV
@@ -316,12 +364,16 @@ export class Recovery {
     if (this.#busy.has(number)) throw new LoopError('EBUSY', `loop${number} is being recovered.`);
     this.#busy.add(number);
     try {
-      await work(down);
+      return await work(down);
     } finally {
       this.#busy.delete(number);
     }
   }
 }
+
+/** The kernel had it, and its last close ends it. */
+const isLeftToLastClose = ({ attach, attachAgain, autoclear }: DeviceRecord): boolean =>
+  attach !== null && !attachAgain && autoclear;
 
 function dropHandover(draft: StateDraft): void {
   draft.handover = null;

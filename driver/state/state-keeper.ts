@@ -79,6 +79,19 @@ export class StateKeeper implements Ledger {
     });
   }
 
+  /**
+   * The last close of the kernel's device ends one that could not be brought back. `attach`: how it was attached, where
+   * that is not known. Rejects when it can't be written.
+   */
+  async leaveToLastClose(record: DeviceRecord, attach: AttachRecord): Promise<DeviceRecord> {
+    const { number, id } = record;
+    const left = { ...record, autoclear: true, attach: record.attach ?? attach, attachAgain: false };
+    await this.#change(number, ({ devices }) => {
+      if (devices.get(number)?.id === id) devices.set(number, left);
+    });
+    return left;
+  }
+
   /** Gives up the record of a device that could not be brought back. Rejects when that can't be written. */
   giveUp({ number, id }: DeviceRecord): Promise<void> {
     return this.#change(number, ({ devices }) => remove(devices, number, id));

@@ -1,10 +1,12 @@
 /** A file system whose server hangs takes what is on it, and nothing else. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { Cmd } from '../../server/wire/constants.js';
 import { Daemon } from '../helpers/daemon.js';
 import { Freezable } from '../helpers/freezable.js';
 import { FuseMount, skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
 import { skipWithoutKernelLoop } from '../helpers/kernel-loop.js';
+import { MixedSession } from '../helpers/mixed-session.js';
 import { run, start } from '../helpers/process.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
 import { skipUnless, tool } from '../helpers/tools.js';
@@ -99,6 +101,57 @@ t.test(
     mount.goOn();
     await daemon.process.wait(30_000);
     t.match(daemon.process.stderr, /is not closed yet: its file system does not answer/);
+  },
+);
+
+t.test(
+  'a device whose own requests hang is cleared by force at once, says so, and is forgotten',
+  { skip },
+  async (t) => {
+    using files = new TempDir();
+    using directory = new TempDir();
+    await using mount = await FuseMount.mount();
+    makeSparseFile(mount.real('x'), MIB);
+    const image = makeSparseFile(files.file('a'), MIB);
+    await using daemon = await Daemon.start({ directory, devices: [image] });
+    const { number, name } = await daemon.client.find({ file: mount.file('x') });
+    const session = await MixedSession.open(daemon.socket, { mode: 'structured', name });
+    mount.hang();
+    const write = session
+      .ask({ type: Cmd.WRITE, offset: 0, payload: Buffer.alloc(4096, 1) })
+      .catch(() => undefined);
+    while ((await daemon.client.device(number)).counters.inFlight === 0) await sleep(10);
+    const cleared = await soon(daemon.cli('nbdlosetup', '-d', name, '--force'));
+    if (cleared === 'late') throw new Error('the clear hangs');
+    t.match(cleared, {
+      status: 0,
+      stderr: /loop1: it hangs, and lets go of its file when its file system answers/,
+    });
+    t.match(await daemon.client.device(number), { state: 'rundown', file: mount.file('x') });
+    t.match(await daemon.cliOk('nbdloop', 'status'), /^loop1: it hangs: it was cleared by force/m);
+    t.strictSame(
+      await soon(daemon.client.clear(number, { force: true })),
+      { outcome: 'hanging' },
+      'asked again',
+    );
+    await othersAnswer(t, daemon, files);
+    t.equal(
+      (await soon(daemon.client.free().then((free) => free.number))) !== number,
+      true,
+      'its number is kept',
+    );
+    mount.goOn();
+    await write;
+    while ((await daemon.client.device(number)).state !== 'unbound') await sleep(10);
+    t.strictSame((await daemon.client.device(number)).warnings, []);
+    await session[Symbol.asyncDispose]();
+    await daemon.kill();
+    await using second = await Daemon.start({ directory });
+    t.strictSame(
+      (await second.client.list()).map(({ file }) => file),
+      [image],
+      'it does not come back',
+    );
   },
 );
 

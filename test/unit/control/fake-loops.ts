@@ -235,6 +235,10 @@ export class FakeAttachments implements ControlledAttachments {
     this.calls.push(['resized', device, size]);
   }
 
+  async rebound(device: number, { size }: { size: number }): Promise<void> {
+    this.calls.push(['rebound', device, size]);
+  }
+
   async contentChanged(device: number): Promise<void> {
     this.calls.push(['contentChanged', device]);
   }
@@ -277,9 +281,10 @@ export class FakeRecovery implements ControlledRecovery {
     await this.loops.device(number).loopConfigure({ file: '/found.img' });
   }
 
-  async giveUp(number: number, options: object): Promise<void> {
+  async giveUp(number: number, options: object): Promise<'cleared'> {
     this.calls.push(['giveUp', number, options]);
     this.down.delete(number);
+    return 'cleared';
   }
 }
 
