@@ -3,7 +3,6 @@
  * and none outlives the test process, however that ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
 import { findTool } from './tools.js';
 
 export interface StartOptions {
@@ -12,8 +11,6 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Written to the program's standard input, which is then closed. */
   readonly input?: string | Buffer;
-  /** Standard output goes to this file as it is, and is not captured. */
-  readonly outputFile?: string;
   /** Called with every piece of standard output and error, for programs whose progress a person watches. */
   readonly onOutput?: (text: string) => void;
 }
@@ -83,8 +80,7 @@ export class RunningProcess implements AsyncDisposable {
       for (const listener of this.#listeners) listener();
     };
     child.stderr?.on('data', collect(this.#stderr));
-    if (options.outputFile === undefined) child.stdout?.on('data', collect(this.#stdout));
-    else child.stdout?.pipe(createWriteStream(options.outputFile));
+    child.stdout?.on('data', collect(this.#stdout));
     child.stdin?.on('error', () => {
       /* A program may end without reading its input: its exit status tells. */
     });
