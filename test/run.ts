@@ -8,18 +8,16 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { run } from './helpers/process.js';
 import { requireAll } from './helpers/tools.js';
+import { type Lanes, runInLanes } from './runner/lanes.js';
 import { prefetchNodes, runsOnOtherNodes } from './runner/node-runs.js';
 import { installPackages, missingPackages, refreshPackageLists } from './runner/packages.js';
-import { SUITES, type Suite } from './runner/suites.js';
+import { GUESTS, SUITES, type Suite } from './runner/suites.js';
 import { type Counts, exitStatus, total } from './runner/tap-report.js';
-import { runFiles } from './runner/test-file.js';
+import { runFile, type TestRun } from './runner/test-file.js';
 import { KERNEL_VARIABLE, KERNELS, kernelImage, runKernel } from './vm/kernel-image.js';
 
-/** A hang limit for everything; what still runs then has failed. */
-const DEADLINE = Date.now() + 85 * 60_000;
-
-/** Those that have no suite's `jobs`: none of them needs the machine for itself. */
-const JOBS_OF_OTHERS = 2;
+/** A hang limit for everything, milliseconds from the start; what still runs then has failed. */
+const LIMIT = 30 * 60_000;
 
 const say = (text: string): void => console.log(`# ${text}`);
 
@@ -28,10 +26,7 @@ function chosenSuites(names: readonly string[]): readonly Suite[] {
   if (unknown.length > 0) {
     throw new Error(`unknown suite ${unknown.join(', ')}; there are ${SUITES.map((s) => s.name).join(', ')}`);
   }
-  if (names.length > 0) return SUITES.filter((suite) => names.includes(suite.name));
-  for (const { name, onDemand } of SUITES)
-    if (onDemand !== undefined) say(`${name} is left out: ${onDemand}`);
-  return SUITES.filter(({ onDemand }) => onDemand === undefined);
+  return names.length === 0 ? SUITES : SUITES.filter((suite) => names.includes(suite.name));
 }
 
 /** Compiled test files of a suite whose source still exists: dist/ may hold older ones. */
@@ -44,6 +39,48 @@ function testFiles(suite: string): string[] {
     .sort();
 }
 
+/** What a suite comes to. */
+class Tally {
+  readonly all: Counts[] = [];
+  #milliseconds = 0;
+
+  constructor(readonly suite: Suite) {}
+
+  async add(work: Promise<Counts>): Promise<void> {
+    const began = performance.now();
+    this.all.push(await work);
+    this.#milliseconds += performance.now() - began;
+  }
+
+  toString(): string {
+    const { passed, failed, skipped } = total(this.all);
+    const took = (this.#milliseconds / 1000).toFixed(0);
+    return `${this.suite.name}: ${passed} passed, ${failed} failed, ${skipped} skipped; its files took ${took} s`;
+  }
+}
+
+/** A file, and the suite that it counts for. */
+interface Item extends TestRun {
+  readonly tally: Tally;
+}
+
+/** Every file of the suites, by lane. */
+async function itemsOf(tallies: readonly Tally[]): Promise<Lanes<Item>> {
+  const item = (tally: Tally, run: Omit<TestRun, 'timeout'>): Item => {
+    return { ...run, tally, timeout: tally.suite.fileTimeout };
+  };
+  const items = tallies.flatMap((tally) => testFiles(tally.suite.name).map((file) => item(tally, { file })));
+  const nodes = tallies.find(({ suite }) => suite.name === 'nodes');
+  if (nodes !== undefined) {
+    const runs = await runsOnOtherNodes(testFiles('unit'), say);
+    items.push(...runs.map((run) => item(nodes, run)));
+  }
+  return {
+    guests: items.filter(({ file }) => GUESTS.test(file)),
+    others: items.filter(({ file }) => !GUESTS.test(file)),
+  };
+}
+
 /** Formatting and lint rules, as one check. */
 async function lint(): Promise<Counts> {
   const ended = await run(join('node_modules', '.bin', 'biome'), ['check', '--colors=off', '.']);
@@ -52,23 +89,10 @@ async function lint(): Promise<Counts> {
   return { passed: 0, failed: 1, skipped: 0 };
 }
 
-/** Runs a suite's files, says how they did, and counts. */
-async function runSuite(suite: Suite): Promise<Counts> {
-  const limits = { fileTimeout: suite.fileTimeout, deadline: DEADLINE };
-  const files = testFiles(suite.name);
-  say(`${suite.name}: ${files.length} files`);
-  const own = files.map((file) => ({ file }));
-  const counts = await runFiles(own, suite.jobs, limits, console.log);
-  if (suite.name !== 'nodes') return counts;
-  const others = await runsOnOtherNodes(testFiles('unit'), say);
-  say(`${suite.name}: ${others.length} files of other suites, on other releases`);
-  return total([counts, await runFiles(others, JOBS_OF_OTHERS, limits, console.log)]);
-}
-
 /** Installs what is missing, and fetches the kernels of the guests ahead of the tests that boot them. */
 async function prepare(suites: readonly Suite[]): Promise<void> {
-  await installPackages(missingPackages(suites));
   if (suites.some((suite) => suite.name === 'nodes')) prefetchNodes();
+  await installPackages(missingPackages(suites));
   if (!suites.some((suite) => ['vm', 'nodes'].includes(suite.name))) return;
   const fetchAll = async (): Promise<void> => {
     for (const version of KERNELS) await kernelImage({ version });
@@ -82,6 +106,7 @@ async function prepare(suites: readonly Suite[]): Promise<void> {
 }
 
 async function main(words: readonly string[]): Promise<void> {
+  const began = Date.now();
   const { positionals, values } = parseArgs({
     args: [...words],
     allowPositionals: true,
@@ -91,21 +116,17 @@ async function main(words: readonly string[]): Promise<void> {
   const suites = chosenSuites(positionals);
   if (suites.some((suite) => suite.name === 'vm')) say(`guests run Linux ${runKernel()}`);
   await prepare(suites);
-  const all: Counts[] = [];
-  if (suites.some((suite) => suite.name === 'unit')) all.push(await lint());
-  for (const suite of suites) {
-    const began = Date.now();
-    const counts = await runSuite(suite);
-    all.push(counts);
-    const { passed, failed, skipped } = counts;
-    say(`${suite.name}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds(began)} s`);
-  }
-  const sum = total(all);
+  const tallies = suites.map((suite) => new Tally(suite));
+  for (const tally of tallies) if (tally.suite.name === 'unit') await tally.add(lint());
+  await runInLanes(await itemsOf(tallies), ({ tally, ...one }) =>
+    tally.add(runFile(one, began + LIMIT, console.log)),
+  );
+  for (const tally of tallies) say(String(tally));
+  const sum = total(tallies.flatMap(({ all }) => all));
   if (requireAll && sum.skipped > 0) say('NBDLOOP_REQUIRE_ALL=1, yet something was skipped: see above');
+  say(`in ${((Date.now() - began) / 1000).toFixed(0)} s`);
   console.log(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
   process.exitCode = exitStatus(sum, requireAll);
 }
-
-const seconds = (since: number): string => ((Date.now() - since) / 1000).toFixed(0);
 
 await main(process.argv.slice(2));

@@ -3,7 +3,6 @@
  * TLS, threads, files, processes and HTTP, and koffi on it.
  */
 import { type NodeRelease, nodeRelease, OTHER_MAJORS, ownNodeArch } from './node-releases.js';
-import type { TestRun } from './test-file.js';
 
 /**
  * Unit tests of what is computed in memory, or of sources and texts: another Node runs them as well as this one. They
@@ -11,6 +10,11 @@ import type { TestRun } from './test-file.js';
  */
 const LANGUAGE_ALONE =
   /^dist\/test\/unit\/(bench|docs|fuzz|locks|pace|packaging|session|wire)\/|\/unit\/cli\/(?!nbdlosetup)|\/unit\/[^/]*(imports|system-calls|tap-report|tools)\./;
+
+export interface NodeRun {
+  readonly file: string;
+  readonly node: NodeRelease;
+}
 
 /** Serves, verifies with fio, speaks TLS to three clients, ends, crashes and starts again. */
 const INTEROP = ['lifecycle', 'fio', 'tls'].map((name) => `dist/test/interop/${name}.test.js`);
@@ -27,9 +31,9 @@ export function prefetchNodes(): void {
 export async function runsOnOtherNodes(
   unitFiles: readonly string[],
   say: (line: string) => void,
-): Promise<TestRun[]> {
-  const files = [...unitFiles.filter(standsOnNode), ...INTEROP];
-  const runs: TestRun[] = [];
+): Promise<NodeRun[]> {
+  const files = [...INTEROP, ...unitFiles.filter(standsOnNode)];
+  const runs: NodeRun[] = [];
   for (const asked of await Promise.allSettled(releases())) {
     if (asked.status === 'fulfilled') runs.push(...files.map((file) => ({ file, node: asked.value })));
     else say(`not run: ${(asked.reason as Error).message}`);

@@ -1,0 +1,21 @@
+/**
+ * Which files run beside which. Two at a time: a guest spends half of its life waiting, and a test of a daemon more than
+ * that. One lane boots guests and the other runs all the rest, so that two guests seldom meet; who has nothing left helps
+ * the other. No file has the machine for itself, and none may need it.
+ */
+
+export interface Lanes<T> {
+  readonly guests: readonly T[];
+  readonly others: readonly T[];
+}
+
+/** Runs every item once; rejects with the first rejection. */
+export async function runInLanes<T>(lanes: Lanes<T>, run: (item: T) => Promise<void>): Promise<void> {
+  const guests = [...lanes.guests];
+  const others = [...lanes.others];
+  const walk = async (mine: T[], next: T[]): Promise<void> => {
+    for (let item = mine.shift() ?? next.shift(); item !== undefined; item = mine.shift() ?? next.shift())
+      await run(item);
+  };
+  await Promise.all([walk(guests, others), walk(others, guests)]);
+}
