@@ -20,9 +20,8 @@ const options = {
 console.log(`seed ${options.seed}, ${options.seconds} s`);
 const aftermath = await storm({ ...options, progress: (text) => console.log(text) });
 console.log(String(aftermath.tally));
-console.log(
-  `descriptors ${aftermath.descriptors.join(' -> ')}, resident ${aftermath.resident.join(' -> ')} bytes`,
-);
+const counts = aftermath.descriptors.map((kinds) => Object.values(kinds).reduce((a, b) => a + b, 0));
+console.log(`descriptors ${counts.join(' -> ')}, resident ${aftermath.resident.join(' -> ')} bytes`);
 const faults = judge(aftermath);
 for (const fault of faults) console.error(fault);
 console.log(faults.length === 0 ? 'no fault' : `${faults.length} faults`);

@@ -1,12 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon } from '../../helpers/daemon.js';
 import { NbdSession } from '../../helpers/nbd-session.js';
+import { openFiles } from '../../helpers/open-files.js';
 import { Random } from '../../helpers/random.js';
 import { makeSparseFile, TempDir } from '../../helpers/temp.js';
 import { REGION_BYTES, type Sea, steadyClient, unsteadyClient } from './clients.js';
 import { type Bridge, stableController, unstableController } from './controllers.js';
-import { KEPT_READY } from './judge.js';
+import { countKinds, type Kinds, leftOpen } from './kinds.js';
 import { makePatternFile } from './pattern.js';
 import { PATTERN_BYTES, PATTERN_FILES, STABLE_DEVICES } from './plan.js';
 import { Races } from './races.js';
@@ -27,8 +28,8 @@ export interface Aftermath {
   readonly lockdepReports: readonly string[];
   readonly openers: number;
   readonly inFlight: number;
-  /** Descriptors of the daemon: before the first device was added, and after the last was removed. */
-  readonly descriptors: readonly [before: number, after: number];
+  /** What the daemon has open: before the first device was added, and after the last was removed. */
+  readonly descriptors: readonly [before: Kinds, after: Kinds];
   /** Resident bytes of the daemon: early in the storm, and after it. */
   readonly resident: readonly [early: number, after: number];
 }
@@ -39,7 +40,7 @@ const WARM_MS = 60_000;
 /** Engines give memory back when they have been idle for a while: so long they have for it, milliseconds. */
 const REST_MS = 30_000;
 
-const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+const descriptorsOf = (pid: number): Kinds => countKinds(openFiles(pid));
 
 const residentOf = (pid: number): number =>
   Number(/^VmRSS:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) * 1024;
@@ -102,7 +103,7 @@ export async function storm(options: StormOptions): Promise<Aftermath> {
 /** Waits for sessions to end, takes every device away, and looks at what is left. */
 async function afterwards(
   daemon: Daemon,
-  [descriptors, resident]: readonly [number, number],
+  [descriptors, resident]: readonly [Kinds, number],
 ): Promise<Omit<Aftermath, 'tally'>> {
   await settledConnections(daemon);
   const devices = await daemon.client.list();
@@ -118,7 +119,7 @@ async function afterwards(
     lockdepReports: lockdep.reports.map((report) => JSON.stringify(report)),
     openers: sum((device) => device.openers),
     inFlight: sum((device) => device.counters.inFlight),
-    descriptors: [descriptors, await settledDescriptors(daemon.pid, descriptors + KEPT_READY)],
+    descriptors: [descriptors, await settledDescriptors(daemon.pid, descriptors)],
     resident: [resident, await settledResident(daemon.pid, resident)],
   };
 }
@@ -130,10 +131,10 @@ async function settledResident(pid: number, expected: number): Promise<number> {
 }
 
 /** The daemon may still be writing its state, which waits for the disk: only what stays open is a leak. */
-async function settledDescriptors(pid: number, expected: number): Promise<number> {
+async function settledDescriptors(pid: number, before: Kinds): Promise<Kinds> {
   // A thread that has nothing to do ends after 10 s.
-  const limit = Date.now() + 20_000;
-  while (descriptorsOf(pid) > expected && Date.now() < limit) await sleep(20);
+  const limit = Date.now() + 30_000;
+  while (leftOpen(before, descriptorsOf(pid)).length > 0 && Date.now() < limit) await sleep(50);
   return descriptorsOf(pid);
 }
 
