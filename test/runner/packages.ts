@@ -11,15 +11,20 @@ const APT_ENVIRONMENT = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
 
 /** Debian packages that the suites want and this machine lacks. */
 export function missingPackages(suites: readonly Suite[]): string[] {
-  const tools = suites.flatMap((suite) => Object.entries(suite.tools));
   const libraries = suites.flatMap((suite) => Object.entries(LIBRARIES[suite.name] ?? {}));
   return [
     ...new Set([
-      ...tools.filter(([program]) => findTool(program) === undefined).map(([, name]) => name),
+      ...suites.flatMap(({ tools }) => packagesOf(tools)),
       ...libraries.filter(([, file]) => !existsSync(file)).map(([name]) => name),
     ]),
   ].sort();
 }
+
+/** Debian packages of the programs that this machine lacks, of a map from program to package. */
+export const packagesOf = (tools: Readonly<Record<string, string>>): string[] =>
+  Object.entries(tools)
+    .filter(([program]) => findTool(program) === undefined)
+    .map(([, name]) => name);
 
 /** Installs them as root; otherwise says what will be skipped and which command would help. */
 export async function installPackages(names: readonly string[]): Promise<void> {

@@ -32,7 +32,8 @@ function aptOptions(arch: DebianArch): string[] {
   const settings = ['APT::Sandbox::User=root'];
   if (arch !== hostArch()) {
     const state = join(cacheDirectory(), `apt-${arch}`);
-    for (const directory of ['lists', 'cache']) mkdirSync(join(state, directory), { recursive: true });
+    for (const directory of ['lists', 'cache/archives/partial'])
+      mkdirSync(join(state, directory), { recursive: true });
     settings.push(`APT::Architecture=${arch}`, `APT::Architectures=${arch}`);
     settings.push(
       `Dir::State=${state}`,
@@ -99,6 +100,22 @@ export async function unpackPackages(
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** The same with everything that the packages depend on, of an architecture that is not the system's. */
+export async function unpackWithDependencies(
+  names: readonly string[],
+  arch: DebianArch,
+  tree: string,
+): Promise<void> {
+  await refreshForeignLists(arch);
+  const words = ['install', '--yes', '--quiet', '--no-install-recommends', '--download-only', ...names];
+  await runOk(tool('apt-get'), [...aptOptions(arch), '-o', 'Debug::NoLocking=1', ...words], {
+    timeoutMs: 900_000,
+  });
+  const archives = join(cacheDirectory(), `apt-${arch}`, 'cache/archives');
+  for (const archive of readdirSync(archives).filter((entry) => entry.endsWith('.deb')))
+    await runOk(tool('dpkg-deb'), ['-x', join(archives, archive), tree], { timeoutMs: 120_000 });
 }
 
 /** A list of another architecture may be missing, or older than the archive: then it is fetched, and asked once more. */
