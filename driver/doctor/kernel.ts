@@ -1,6 +1,6 @@
 /** What the kernel has and allows: nbd, rights, io_uring, filters. */
 
-import { closeSync, existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { Uring } from '../io/uring.js';
 import { bad, type Finding, good, note } from './finding.js';
@@ -42,7 +42,7 @@ export function checkRights(): Finding[] {
 export function checkUring(): Finding[] {
   const ring = Uring.open(2);
   if (ring !== undefined) {
-    closeSync(ring.fd);
+    ring.close();
     return [good('io_uring', 'can be used')];
   }
   const disabled = text('/proc/sys/kernel/io_uring_disabled');

@@ -68,6 +68,8 @@ export class Uring {
   /** Operations that may be under way at a time. */
   readonly entries: number;
 
+  /** Address and bytes of the two mappings. */
+  readonly #mappings: readonly (readonly [number, number])[];
   readonly #ring: Int32Array;
   readonly #sqes: Uint32Array;
   readonly #sqTail: number;
@@ -106,8 +108,13 @@ export class Uring {
     const word = (at: number): number => params[at] ?? 0;
     this.fd = fd;
     this.entries = word(Param.SQ_ENTRIES);
+    const sqeBytes = this.entries * SQE_WORDS * 4;
+    this.#mappings = [
+      [ring, ringBytes(params)],
+      [sqes, sqeBytes],
+    ];
     this.#ring = new Int32Array(koffi.view(BigInt(ring), ringBytes(params)));
-    this.#sqes = new Uint32Array(koffi.view(BigInt(sqes), this.entries * SQE_WORDS * 4));
+    this.#sqes = new Uint32Array(koffi.view(BigInt(sqes), sqeBytes));
     this.#sqTail = word(Param.SQ_OFF + SqOff.TAIL) / 4;
     this.#sqMask = this.#ring[word(Param.SQ_OFF + SqOff.MASK) / 4] ?? 0;
     this.#sqArray = word(Param.SQ_OFF + SqOff.ARRAY) / 4;
@@ -115,6 +122,12 @@ export class Uring {
     this.#cqTail = word(Param.CQ_OFF + CqOff.TAIL) / 4;
     this.#cqMask = this.#ring[word(Param.CQ_OFF + CqOff.MASK) / 4] ?? 0;
     this.#cqes = word(Param.CQ_OFF + CqOff.CQES) / 4;
+  }
+
+  /** Nothing is under way any more, and nothing of it is used again. A thread that ends closes no descriptor by itself. */
+  close(): void {
+    for (const [address, bytes] of this.#mappings) munmap(address, bytes);
+    close(this.fd);
   }
 
   /**
@@ -185,6 +198,6 @@ function ringBytes(params: Uint32Array): number {
   return Math.max(sq, cq);
 }
 
-/** An address, or -1. The mapping stays for the life of the thread, as the ring does. */
+/** An address, or -1. */
 const map = (fd: number, offset: number, length: number): number =>
   mmap(0, length, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset);

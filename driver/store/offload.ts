@@ -128,6 +128,11 @@ export class Offload implements Completions {
     this.#ring.prepare(UringOp.NOP, -1, 0, 0, 0, 0, token);
   }
 
+  /** Nothing is under way any more. */
+  close(): void {
+    this.#ring.close();
+  }
+
   #start(token: number, expected: number, finish: Finish): void {
     this.#expected[token] = expected;
     this.#finish[token] = finish;

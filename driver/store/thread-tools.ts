@@ -17,7 +17,15 @@ export interface ThreadTools {
 
 export function openThreadTools(): ThreadTools {
   const aio = Aio.open(BATCH_PARTS);
-  return { offload: Offload.open(), batch: aio && new Batch(aio), close: () => aio?.close() };
+  const offload = Offload.open();
+  return {
+    offload,
+    batch: aio && new Batch(aio),
+    close: () => {
+      aio?.close();
+      offload?.close();
+    },
+  };
 }
 
 /** Where everything is done in place, one by one. */

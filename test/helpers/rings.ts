@@ -1,14 +1,14 @@
 /** For tests of what is done in an io_uring. */
 import { Uring } from '../../driver/io/uring.js';
 import { PollSet } from '../../server/system/poll-set.js';
-import { close, POLLIN } from '../../server/system/sockets.js';
+import { POLLIN } from '../../server/system/sockets.js';
 import { skipBecause } from './tools.js';
 
 /** False where there is io_uring, else the reason to skip. */
 export function skipWithoutUring(): string | false {
   const ring = Uring.open(2);
   if (ring === undefined) return skipBecause('the system has no io_uring for us');
-  close(ring.fd);
+  ring.close();
   return false;
 }
 

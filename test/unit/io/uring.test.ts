@@ -3,7 +3,6 @@ import { readdirSync, readFileSync, readSync, statSync, truncateSync } from 'nod
 import { constants } from 'node:os';
 import t from 'tap';
 import { FSYNC_DATASYNC, Uring, UringOp } from '../../../driver/io/uring.js';
-import { close } from '../../../server/system/sockets.js';
 import { memory, OpenFile } from '../../helpers/file-systems.js';
 import { complete, isReady, skipWithoutUring } from '../../helpers/rings.js';
 import { makeRandomFile, makeSparseFile, TempDir } from '../../helpers/temp.js';
@@ -15,7 +14,7 @@ const GIB = 2 ** 30;
 
 const skip = skipWithoutUring();
 
-/** A ring that is closed at the end of its scope. Its two mappings stay, as in the product. */
+/** A ring that is closed at the end of its scope. */
 class Ring implements Disposable {
   readonly uring: Uring;
   constructor(entries: number) {
@@ -24,7 +23,7 @@ class Ring implements Disposable {
     this.uring = uring;
   }
   [Symbol.dispose](): void {
-    close(this.uring.fd);
+    this.uring.close();
   }
 }
 

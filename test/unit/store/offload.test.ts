@@ -5,7 +5,6 @@ import koffi from 'koffi';
 import t from 'tap';
 import { alignedMemory } from '../../../driver/io/aligned.js';
 import { Offload } from '../../../driver/store/offload.js';
-import { close } from '../../../server/system/sockets.js';
 import { memory, OpenFile, openDirect } from '../../helpers/file-systems.js';
 import { complete, isReady, skipWithoutUring } from '../../helpers/rings.js';
 import { makeRandomFile, makeSparseFile, TempDir } from '../../helpers/temp.js';
@@ -25,7 +24,7 @@ class Bench implements Disposable {
     this.offload = offload;
   }
   [Symbol.dispose](): void {
-    close(this.offload.fd);
+    this.offload.close();
   }
 }
 
