@@ -1,4 +1,5 @@
 /** What an arm64 guest has for a root file system: Debian's packages, unpacked and not installed. */
+import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cachedTree, unpackWithDependencies } from '../vm/debian.js';
@@ -8,7 +9,7 @@ export const DISK = '/srv';
 
 const PACKAGES = [
   ...['base-files', 'bash', 'coreutils', 'dash', 'findutils', 'grep', 'sed', 'tar', 'gzip', 'procps'],
-  ...['util-linux', 'mount', 'e2fsprogs', 'fdisk', 'openssl', 'libstdc++6', 'libatomic1'],
+  ...['util-linux', 'mount', 'e2fsprogs', 'fdisk', 'openssl', 'libstdc++6', 'libatomic1', 'diffutils'],
   ...['fio', 'nbd-client', 'libnbd-bin', 'curl'],
 ];
 
@@ -22,7 +23,10 @@ const FILES: Readonly<Record<string, string>> = {
 
 /** Path of the tree, from the cache or fetched. */
 export function armRoot(): Promise<string> {
-  return cachedTree('root-arm64', async (tree) => {
+  const list = createHash('sha256')
+    .update(JSON.stringify([PACKAGES, FILES]))
+    .digest('hex');
+  return cachedTree(`root-arm64-${list.slice(0, 8)}`, async (tree) => {
     await unpackWithDependencies(PACKAGES, 'arm64', tree);
     for (const name of ['dev', 'proc', 'sys', 'run', 'tmp', 'root', 'newroot', DISK])
       mkdirSync(join(tree, name), { recursive: true });
