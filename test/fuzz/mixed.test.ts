@@ -8,13 +8,13 @@ t.setTimeout(240_000);
 const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 32);
 
 t.test(
-  '60 s of 64 outstanding requests of all kinds, in every reply mode, plain and over TLS: each byte is right',
+  '30 s of 64 outstanding requests of all kinds, in every reply mode, plain and over TLS: each byte is right',
   { skip: skipUnless('openssl') },
   async (t) => {
     t.comment(`FUZZ_SEED=${seed}`);
-    const { findings, requests, kinds } = await fuzzMixed({ seed, budget: 60_000 });
+    const { findings, requests, kinds } = await fuzzMixed({ seed, budget: 30_000 });
     t.strictSame(findings, []);
-    t.ok(requests > 300, 'it ran', { requests });
+    t.ok(requests > 150, 'it ran', { requests });
     t.ok(kinds.size > 30, 'with many kinds', { kinds: kinds.size });
   },
 );

@@ -6,7 +6,7 @@ import { ServedLoops } from '../helpers/served-loops.js';
 import { skipUnless } from '../helpers/tools.js';
 
 /** Seconds of toggling. */
-const SECONDS = Number(process.env.NBDLOOP_DIO_SECONDS ?? '30');
+const SECONDS = Number(process.env.NBDLOOP_DIO_SECONDS ?? '20');
 const TOGGLES_PER_SECOND = 50;
 
 t.setTimeout(SECONDS * 1000 + 240_000);

@@ -2,7 +2,7 @@ import t from 'tap';
 import { judge } from './storm/judge.js';
 import { storm } from './storm/storm.js';
 
-const SECONDS = Number(process.env.NBDLOOP_STORM_SECONDS ?? '60');
+const SECONDS = Number(process.env.NBDLOOP_STORM_SECONDS ?? '40');
 
 t.setTimeout(SECONDS * 1000 + 180_000);
 
