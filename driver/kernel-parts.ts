@@ -9,6 +9,7 @@ import { NbdClientAttacher } from './kernel/nbd-client.js';
 import { KernelLink } from './kernel/netlink/kernel-link.js';
 import { NetlinkAttacher } from './kernel/netlink-attacher.js';
 import type { NetlinkHost } from './kernel/netlink-device.js';
+import { removeUdevProperties, writeUdevProperties } from './kernel/udev-properties.js';
 import { type LoopExports, refusing } from './loop/exports.js';
 import type { LoopControl } from './loop/loop-control.js';
 import { Recovery } from './state/recovery.js';
@@ -59,7 +60,11 @@ export class KernelParts {
         new NbdClientAttacher(endpoint, link),
       ],
       describe: (device) => loops.device(device).describe(),
-      record: (device, record) => keeper.attached(device, record),
+      record: async (device, record) => {
+        await keeper.attached(device, record);
+        if (record === null) await removeUdevProperties(device);
+        else await writeUdevProperties(device, loops.device(device).snapshot());
+      },
       log,
     });
     link.events.on('mounts', () => attachments.mountsChanged());

@@ -7,7 +7,9 @@
 import { rmSync } from 'node:fs';
 import { build } from 'esbuild';
 
-const PROGRAMS = ['driver/cli/nbdloopd.js', 'driver/cli/nbdlosetup.js', 'driver/cli/nbdloop.js'];
+const PROGRAMS = ['nbdloopd', 'nbdlosetup', 'nbdloop', 'mount-nbdloop', 'umount-nbdloop'].map(
+  (name) => `driver/cli/${name}.js`,
+);
 /** Started or loaded by URL. */
 const PARTS = [
   'driver/kernel/netlink/kernel-thread.js',

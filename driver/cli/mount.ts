@@ -1,81 +1,57 @@
 /**
- * `nbdloop mount FILE DIR`: what `mount -o loop` does. The device is held open here from before it has autoclear
- * until it is mounted, so that no prober's close ends it, and umount, the last close, clears everything.
+ * What `mount -o loop` does, for `nbdloop mount` and mount.nbdloop(8). The device is held open here from before it has
+ * autoclear until it is mounted, so that no prober's close ends it, and umount, the last close, clears everything.
  */
 
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { type ControlClient, OpenMeantFile } from '../control/client.js';
-import type { ConfigureRequest, DeviceStatus } from '../control/messages.js';
-import { absolutePath, readableName } from '../file-name.js';
+import type { DeviceStatus } from '../control/messages.js';
+import { readableName } from '../file-name.js';
 import { CliError, errnoOf, reasonOf } from './fail.js';
+import type { MountPlan } from './mount-options.js';
 import { makeMissingNodes } from './node.js';
 import { passNames } from './pass-name.js';
-import { parseSize } from './size.js';
 
-export interface MountRequest {
-  readonly file: string;
-  readonly directory: string;
-  /** As mount's -o, comma-separated. */
-  readonly options?: string;
-  readonly type?: string;
-  readonly readOnly?: boolean;
-}
-
-export interface MountPlan {
-  readonly config: ConfigureRequest;
-  /** Arguments of mount(8) before the node. */
-  readonly mountArguments: readonly string[];
-}
-
-/** Options that mean the loop device, not the file system: loop, offset and sizelimit. */
-export function planMount({ file, options = '', type, readOnly = false }: MountRequest): MountPlan {
-  const given = options.split(',').filter((option) => option !== '');
-  const value = (name: string): string | undefined =>
-    given.findLast((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
-  const rest = given.filter((option) => !/^(loop|offset=.*|sizelimit=.*)$/.test(option));
-  const isReadOnly = readOnly || rest.includes('ro');
-  const [offset, sizeLimit] = [value('offset'), value('sizelimit')];
-  return {
-    config: {
-      file: absolutePath(file),
-      ...(offset === undefined ? {} : { offset: String(parseSize(offset)) }),
-      ...(sizeLimit === undefined ? {} : { sizeLimit: String(parseSize(sizeLimit)) }),
-      ...(isReadOnly ? { readOnly: true } : {}),
-    },
-    mountArguments: [
-      ...(type === undefined ? [] : ['-t', type]),
-      ...(readOnly ? ['-r'] : []),
-      ...(rest.length === 0 ? [] : ['-o', rest.join(',')]),
-    ],
-  };
-}
-
-/** Returns mount's exit status; unless that is 0, nothing stays behind. */
-export async function mountFile(client: ControlClient, request: MountRequest): Promise<number> {
-  const { config, mountArguments } = planMount(request);
-  using file = openMeant(config.file);
-  const device = await attached(client, { ...config, ...file.fields });
+/** Returns mount's exit status; unless that is 0, nothing stays behind. `program`: whose warnings they are. */
+export async function mountFile(
+  program: string,
+  client: ControlClient,
+  { plan, directory }: { readonly plan: MountPlan; readonly directory: string },
+): Promise<number> {
+  using file = openMeant(plan.config.file);
+  const { device, isOurs } = await attached(client, { ...plan, config: { ...plan.config, ...file.fields } });
   for (const warning of device.warnings) {
-    process.stderr.write(`nbdloop: ${readableName(warning)}.\n`);
+    process.stderr.write(`${program}: ${readableName(warning)}.\n`);
   }
-  const { number, node } = device;
-  if (node === null) throw new CliError('ENODEV', `${device.name}: it is not attached to the kernel`);
+  const { number } = device;
   let held: Awaited<ReturnType<typeof open>>;
+  let node: string;
   try {
-    makeMissingNodes(node);
+    node = nodeOf(device, plan.partition);
     held = await open(node, 'r');
   } catch (error) {
-    await client.clear(number).catch(() => undefined);
+    if (isOurs) await client.clear(number).catch(() => undefined);
     throw error;
   }
   try {
-    await client.settings(number, { autoclear: true });
-    using directory = passNames([request.directory]);
-    return await runMount([...mountArguments, node, ...directory.words], directory.descriptors);
+    if (isOurs) await client.settings(number, { autoclear: true });
+    using names = passNames([directory]);
+    return await runProgram('mount', [...plan.mountArguments, node, ...names.words], names.descriptors);
   } finally {
     await held.close();
   }
+}
+
+/** ENODEV where it has none; ENXIO where it lacks the partition. */
+function nodeOf({ name, node }: DeviceStatus, partition: number | undefined): string {
+  if (node === null) throw new CliError('ENODEV', `${name}: it is not attached to the kernel`);
+  makeMissingNodes(node);
+  if (partition === undefined) return node;
+  const part = `${node}p${partition}`;
+  if (!existsSync(part)) throw new CliError('ENXIO', `${name}: it has no partition ${partition}`);
+  return part;
 }
 
 function openMeant(file: string): OpenMeantFile {
@@ -86,21 +62,35 @@ function openMeant(file: string): OpenMeantFile {
   }
 }
 
-/** A device that serves the file and is in the kernel; when it can't be had there, none is left. */
-async function attached(client: ControlClient, config: ConfigureRequest): Promise<DeviceStatus> {
-  const { number } = await client.find(config);
+/**
+ * A device that serves the file and is in the kernel; when it can't be had there, none is left. As with mount(8), one that
+ * serves exactly this range already is used again, and is not ours to clear.
+ */
+async function attached(
+  client: ControlClient,
+  { config, attach }: MountPlan,
+): Promise<{ readonly device: DeviceStatus; readonly isOurs: boolean }> {
+  const before = new Set((await client.list()).map(({ uuid }) => uuid));
+  const found = await client.find({ ...config, noOverlap: true });
+  const isOurs = !before.has(found.uuid);
+  if (found.node !== null) return { device: found, isOurs };
   try {
-    return await client.attach(number);
+    return { device: await client.attach(found.number, attach), isOurs };
   } catch (error) {
-    await client.clear(number).catch(() => undefined);
+    if (isOurs) await client.clear(found.number).catch(() => undefined);
     throw error;
   }
 }
 
-function runMount(words: readonly string[], descriptors: readonly number[]): Promise<number> {
+/** Its exit status; 1 where a signal ended it. */
+export function runProgram(
+  program: string,
+  words: readonly string[],
+  descriptors: readonly number[] = [],
+): Promise<number> {
   return new Promise((settle, reject) => {
-    const child = spawn('mount', words, { stdio: ['inherit', 'inherit', 'inherit', ...descriptors] });
-    child.once('error', () => reject(new CliError('ENOENT', 'mount(8) is not installed')));
+    const child = spawn(program, words, { stdio: ['inherit', 'inherit', 'inherit', ...descriptors] });
+    child.once('error', () => reject(new CliError('ENOENT', `${program}(8) is not installed`)));
     child.once('exit', (status) => settle(status ?? 1));
   });
 }

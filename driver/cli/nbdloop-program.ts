@@ -9,6 +9,7 @@ import { connectDaemon, deviceNumber, shownName } from './device-name.js';
 import { doctorText } from './doctor-text.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { mountFile } from './mount.js';
+import { planMount } from './mount-options.js';
 import { makeMissingNodes } from './node.js';
 import { print } from './print.js';
 import { serve } from './serve.js';
@@ -141,12 +142,14 @@ function addMount(program: Command): void {
   daemonCommand(program, 'mount', 'mount a file, as mount -o loop does: umount clears everything')
     .argument('<file>', 'the image')
     .argument('<directory>', 'where to')
-    .option('-o, --options <list>', "mount's options; loop, offset= and sizelimit= are the device's")
+    .option('-o, --options <list>', "mount's options, and those of mount.nbdloop(8), which are the device's")
     .option('-t, --types <type>', 'type of the file system')
     .option('-r, --read-only', 'read-only, file and mount')
     .action(async (file: string, directory: string, { control, types, ...rest }: Options) => {
       const type = types === undefined ? {} : { type: types };
-      process.exitCode = await mountFile(connectDaemon(control), { file, directory, ...type, ...rest });
+      const plan = planMount({ file, directory, ...type, ...rest });
+      const client = connectDaemon(control ?? plan.control);
+      process.exitCode = await mountFile('nbdloop', client, { plan, directory });
     });
 }
 

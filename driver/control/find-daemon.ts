@@ -2,7 +2,7 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { CONTROL_SOCKET, defaultRunDirectory } from './run-directory.js';
+import { CONTROL_SOCKET, defaultRunDirectory, RECORD_PREFIX } from './run-directory.js';
 
 /** A control socket that a daemon may have, and what is there. */
 export interface Place {
@@ -20,12 +20,15 @@ const WORDS: Readonly<Record<Place['found'], string>> = {
 
 export const placeText = ({ path, found }: Place): string => `${path}: ${WORDS[found]}`;
 
-/** The default place first, then the system's, those of the user, and whichever else has a socket of the usual name. */
+/**
+ * The default place first, then the system's, those of the user, whichever else has a socket of the usual name, and what
+ * daemons have recorded of themselves.
+ */
 export function daemonPlaces(
   env: Readonly<Record<string, string | undefined>> = process.env,
   uid: number = process.getuid?.() ?? 0,
 ): readonly Place[] {
-  const listening = listeningPaths();
+  const { listening, recorded } = listeningSockets();
   const usual = [
     defaultRunDirectory(env, uid),
     '/run/nbdloop',
@@ -36,7 +39,10 @@ export function daemonPlaces(
   const others = [...listening].filter(
     (path) => basename(path) === CONTROL_SOCKET && basename(dirname(path)).startsWith('nbdloop'),
   );
-  return [...new Set([...usual, ...others])].map((path) => ({ path, found: lookAt(path, listening, uid) }));
+  return [...new Set([...usual, ...others, ...recorded])].map((path) => ({
+    path,
+    found: lookAt(path, listening, uid),
+  }));
 }
 
 /**
@@ -61,17 +67,31 @@ function lookAt(path: string, listening: ReadonlySet<string>, uid: number): Plac
   }
 }
 
+interface Listening {
+  /** Paths of sockets. */
+  readonly listening: ReadonlySet<string>;
+  /** Paths that abstract names hold: anybody can make one. */
+  readonly recorded: readonly string[];
+}
+
 /** Unix sockets that listen in this network namespace: __SO_ACCEPTCON is 0x10000 (proc(5)). */
-function listeningPaths(): ReadonlySet<string> {
+function listeningSockets(): Listening {
   let table = '';
   try {
     table = readFileSync('/proc/net/unix', 'utf8');
   } catch {
     // Without /proc the default place is all there is.
   }
-  const paths = table.split('\n').flatMap((line) => {
-    const [, flags, path] = /^\S+ \S+ \S+ (\S+) \S+ \S+ +\d+ (\/.*)$/.exec(line) ?? [];
-    return path !== undefined && (Number.parseInt(flags ?? '0', 16) & 0x10000) !== 0 ? [path] : [];
+  const names = table.split('\n').flatMap((line) => {
+    const [, flags, name] = /^\S+ \S+ \S+ (\S+) \S+ \S+ +\d+ (.+)$/.exec(line) ?? [];
+    return name !== undefined && (Number.parseInt(flags ?? '0', 16) & 0x10000) !== 0 ? [name] : [];
   });
-  return new Set(paths);
+  const record = `@${RECORD_PREFIX}/`;
+  return {
+    listening: new Set(names.filter((name) => name.startsWith('/'))),
+    // Some releases of Node fill a name up with zeroes, which are shown as @.
+    recorded: names.flatMap((name) =>
+      name.startsWith(record) ? [name.slice(record.length - 1).replace(/@+$/, '')] : [],
+    ),
+  };
 }

@@ -13,3 +13,6 @@ export function defaultRunDirectory(
   const runtime = env.XDG_RUNTIME_DIR;
   return runtime === undefined || runtime === '' ? `/tmp/nbdloop-${uid}` : `${runtime}/nbdloop`;
 }
+
+/** Begins the abstract name by which a daemon tells where its control socket is (record.ts). */
+export const RECORD_PREFIX = 'nbdloop:';

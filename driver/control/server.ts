@@ -9,6 +9,7 @@ import { deviceRoutes } from './device-routes.js';
 import { EventStreams } from './event-stream.js';
 import { observerRoutes } from './observer-routes.js';
 import { pageRoutes } from './page-routes.js';
+import { recordControl } from './record.js';
 
 export interface ControlServer {
   readonly app: FastifyInstance;
@@ -59,7 +60,14 @@ export async function listenControl(context: ControlContext, path: string): Prom
     process.umask(mask);
   }
   await chmod(path, 0o600);
-  return server;
+  const record = recordControl(path);
+  return {
+    ...server,
+    close: async () => {
+      record.close();
+      await server.close();
+    },
+  };
 }
 
 /** What is for the owner of the socket alone: the page (driver/web) does not have it. */

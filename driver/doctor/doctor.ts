@@ -4,7 +4,15 @@ import { checkDaemons, checkRunDirectory } from './daemons.js';
 import { checkFile } from './file.js';
 import type { Finding } from './finding.js';
 import { checkModule, checkProcessor, checkRights, checkSeccomp, checkUring } from './kernel.js';
-import { checkClock, checkIpv6, checkLimits, checkNode, checkTls, checkUnit } from './machine.js';
+import {
+  checkClock,
+  checkIpv6,
+  checkLimits,
+  checkMountHelper,
+  checkNode,
+  checkTls,
+  checkUnit,
+} from './machine.js';
 
 export type { Finding } from './finding.js';
 
@@ -19,6 +27,7 @@ const CHECKS: Readonly<Record<string, () => Finding[] | Promise<Finding[]>>> = {
   'run directory': checkRunDirectory,
   daemon: checkDaemons,
   'systemd unit': checkUnit,
+  'mount helper': checkMountHelper,
   limits: checkLimits,
   io_uring: checkUring,
   seccomp: checkSeccomp,

@@ -130,7 +130,20 @@ export function checkUnit(): Finding[] {
     note(
       'systemd unit',
       'not installed',
-      'to start with the machine: copy packaging/systemd/ to /etc/systemd/system',
+      'to start with the machine: packaging/install puts units, udev rules and mount helpers in their places',
+    ),
+  ];
+}
+
+/** mount(8) looks for its helpers there alone. */
+export function checkMountHelper(): Finding[] {
+  const helper = ['/sbin/mount.nbdloop', '/usr/sbin/mount.nbdloop'].find((path) => existsSync(path));
+  if (helper !== undefined) return [good('mount helper', helper)];
+  return [
+    note(
+      'mount helper',
+      'mount(8) does not find mount.nbdloop, so mount -t nbdloop and lines of /etc/fstab do not work',
+      'packaging/install, or ln -s "$(command -v mount.nbdloop)" /sbin/',
     ),
   ];
 }

@@ -4,6 +4,11 @@ import type { Argument, Command, Option } from 'commander';
 import type { Completion, OptionSpec } from '../../driver/cli/getopt.js';
 import { LOSETUP_SYNOPSIS } from '../../driver/cli/losetup-help.js';
 import { LOSETUP_OPTIONS } from '../../driver/cli/losetup-options.js';
+import {
+  MOUNT_HELPER_OPTIONS,
+  MOUNT_HELPER_SUMMARY,
+  MOUNT_HELPER_SYNOPSIS,
+} from '../../driver/cli/mount-helper-options.js';
 import { nbdloopProgram } from '../../driver/cli/nbdloop-program.js';
 import { nbdloopdProgram } from '../../driver/cli/nbdloopd-program.js';
 
@@ -28,6 +33,18 @@ export interface CommandDoc {
 
 export interface ProgramDoc extends CommandDoc {
   readonly commands: readonly CommandDoc[];
+}
+
+/** What mount(8) and umount(8) start: nobody completes their words. */
+export function helperDocs(): readonly ProgramDoc[] {
+  return (['mount', 'umount'] as const).map((which) => ({
+    name: `${which}.nbdloop`,
+    summary: MOUNT_HELPER_SUMMARY[which],
+    synopsis: MOUNT_HELPER_SYNOPSIS[which],
+    options: MOUNT_HELPER_OPTIONS[which],
+    operands: [],
+    commands: [],
+  }));
 }
 
 /** The three programs. */

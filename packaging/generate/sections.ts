@@ -1,6 +1,7 @@
 /** What the man pages say beyond the options. Plain paragraphs; indented lines are examples. */
 
 import { LOSETUP_COLUMNS, OWN_COLUMNS } from '../../driver/cli/losetup-columns.js';
+import { MOUNT_OPTIONS } from '../../driver/cli/mount-options.js';
 
 export interface Section {
   readonly title: string;
@@ -25,6 +26,16 @@ const DEVICES: Section = {
   paragraphs: [
     'Device N is the export loopN and, attached to a kernel, /dev/nbdN. A device is named loopN, N, /dev/nbdN, by the ' +
       'name that its export was given, or by the NBD URI that --show printed. /dev/loopN is a device of the kernel and is refused.',
+  ],
+};
+
+const FSTAB: Section = {
+  title: 'FSTAB',
+  paragraphs: [
+    'A line of /etc/fstab, where nbdloopd.service is enabled (with nofail the machine boots without the file, too):',
+    '    /srv/disk.img /mnt nbdloop fstype=ext4,_netdev,nofail 0 0',
+    '_netdev has systemd mount it when the daemon runs and unmount it before that ends. What is mounted by hand is marked so by ' +
+      'mount.nbdloop.',
   ],
 };
 
@@ -82,6 +93,35 @@ export const SECTIONS: Readonly<Record<string, readonly Section[]>> = {
       ],
     },
   ],
+  'mount.nbdloop': [
+    {
+      title: 'MOUNT OPTIONS',
+      paragraphs: [
+        'These mean the device, and everything else is handed to mount(8), x- options, nofail and _netdev among it:',
+        ...Object.entries(MOUNT_OPTIONS).map(([name, help]) => `${name}: ${help}.`),
+      ],
+    },
+    {
+      title: 'NOTES',
+      paragraphs: [
+        'A file whose very range a device serves already is mounted from that one. A file that is mounted in the directory ' +
+          'already is left as it is, so that mount -a may be repeated. The device goes with its last close, by whomever.',
+        'mount(8) looks for its helpers in /sbin: packaging/install puts links there.',
+      ],
+    },
+    FSTAB,
+    FINDING_THE_DAEMON,
+    { ...EXIT_STATUS, paragraphs: ['That of mount(8): 0, 1 for wrong use, 32 where the mount failed.'] },
+    {
+      title: 'EXAMPLES',
+      paragraphs: [
+        'Mount an image, and its second partition read-only:',
+        '    mount -t nbdloop -o fstype=ext4 disk.img /mnt',
+        '    mount -t nbdloop -o ro,partition=2 disk.img /mnt',
+      ],
+    },
+  ],
+  'umount.nbdloop': [FINDING_THE_DAEMON, { ...EXIT_STATUS, paragraphs: ['That of umount(8).'] }],
   nbdloop: [
     DEVICES,
     FINDING_THE_DAEMON,

@@ -106,9 +106,14 @@ t.test(
     ${process.execPath} ${BIN}nbdloop.js status; echo "status $?"
     ${DOCTOR.replace(' --json', '')} | grep ' daemon '
     kill $daemon; wait $daemon
+    ${process.execPath} ${BIN}nbdloopd.js --unix ${directory}/n.sock --control ${dir.path}/any.name --log-level silent >/dev/null & daemon=$!
+    for i in $(seq 200); do grep -q '@nbdloop:${dir.path}/any.name' /proc/net/unix && break; sleep 0.1; done
+    ${process.execPath} ${BIN}nbdlosetup.js -f; echo "any $?"
+    kill $daemon; wait $daemon
     ${process.execPath} ${BIN}nbdlosetup.js; echo "status $?"`;
     const { stdout, stderr } = await run('unshare', ['-n', '/bin/bash', '-c', script]);
     t.match(stdout, new RegExp(`^ok +daemon +${directory}/control.sock: a daemon$`, 'm'));
+    t.match(stdout, /^loop0\nany 0$/m, 'a control socket of any name is found');
     t.match(stdout, /status 0\n[\s\S]*status 1\n$/);
     t.match(
       stderr,

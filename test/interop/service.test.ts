@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import t from 'tap';
 import { ControlClient } from '../../driver/control/client.js';
@@ -69,14 +69,69 @@ t.test(
   },
 );
 
+/** Units as a package has them, installed below a directory; the programs are wherever Node is. */
+function installedUnits(dir: TempDir): string[] {
+  return ['nbdloopd.service', 'nbdloopd.socket', 'nbdloop@.service'].map((unit) => {
+    const text = readFileSync(resolve('packaging/systemd', unit), 'utf8');
+    const path = dir.file(unit.replace('@', '@one'));
+    writeFileSync(path, text.replaceAll(/\/usr\/bin\/nbdlo\w+/g, process.execPath));
+    return path;
+  });
+}
+
 t.test('the systemd units are clean', { skip: skipUnless('systemd-analyze') }, async (t) => {
   using dir = new TempDir();
-  for (const unit of ['nbdloopd.service', 'nbdloopd.socket']) {
-    // The program is where the package manager puts it; here it is wherever Node is.
-    const text = readFileSync(resolve('packaging/systemd', unit), 'utf8');
-    writeFileSync(dir.file(unit), text.replaceAll(/\/usr\/bin\/nbdloopd?\b/g, process.execPath));
-  }
-  const units = [dir.file('nbdloopd.service'), dir.file('nbdloopd.socket')];
-  const ended = await run(tool('systemd-analyze'), ['verify', '--man=no', ...units]);
+  const ended = await run(tool('systemd-analyze'), ['verify', '--man=no', ...installedUnits(dir)]);
   t.match(ended, { status: 0, stdout: '', stderr: '' });
+});
+
+t.test(
+  'what the units may do is as little as they need',
+  { skip: skipUnless('systemd-analyze') },
+  async (t) => {
+    using dir = new TempDir();
+    for (const [unit, most] of [
+      // Of 100: it has files anywhere, block devices, CAP_SYS_ADMIN for the kernel's devices, and compiles at run time.
+      ['nbdloopd.service', 45],
+      ['nbdloop@one.service', 35],
+    ] as const) {
+      const path = installedUnits(dir).find((one) => one.endsWith(unit)) ?? '';
+      const args = ['security', '--offline=true', `--threshold=${most}`, path];
+      const { status, stdout } = await run(tool('systemd-analyze'), args);
+      t.equal(status, 0, unit, { stdout: stdout.split('\n').at(-2) });
+    }
+  },
+);
+
+t.test(
+  'units: mounts are between the daemon’s start and its end, and restarts are not counted',
+  async (t) => {
+    const unit = (name: string): string => readFileSync(resolve('packaging/systemd', name), 'utf8');
+    for (const name of ['nbdloopd.service', 'nbdloop@.service']) {
+      t.match(unit(name), /^Before=remote-fs-pre\.target$/m, name);
+      t.match(unit(name), /^Wants=remote-fs-pre\.target$/m, name);
+    }
+    t.match(unit('nbdloopd.service'), /^StartLimitIntervalSec=0$/m);
+    t.match(unit('nbdloopd.service'), /^RestartSec=1$/m);
+  },
+);
+
+t.test('what is installed is where a system looks for it', async (t) => {
+  using dir = new TempDir();
+  const { status } = await run(resolve('packaging/install'), ['--destdir', dir.path]);
+  t.equal(status, 0);
+  for (const path of [
+    'sbin/mount.nbdloop',
+    'sbin/umount.nbdloop',
+    'usr/bin/nbdloopd',
+    'usr/lib/systemd/system/nbdloop@.service',
+    'usr/lib/udev/rules.d/61-nbdloop.rules',
+    'usr/share/man/man8/mount.nbdloop.8',
+    'etc/nbdloop',
+  ]) {
+    t.ok(lstatSync(dir.file(path), { throwIfNoEntry: false }), path);
+  }
+  const mount = await run(dir.file('usr/bin/mount.nbdloop'), ['--help']);
+  t.match(mount, { status: 0, stdout: /mount -t nbdloop/ });
+  t.match(await run(resolve('packaging/install'), ['--what']), { status: 1, stderr: /--destdir/ });
 });

@@ -3,6 +3,7 @@ import * as scripts from './device-scripts.js';
 import { skipUnlessQemu } from './guest-available.js';
 import { type GuestTest, guestTests } from './guest-tests.js';
 import * as inUse from './in-use-scripts.js';
+import * as mounts from './mount-scripts.js';
 
 t.setTimeout(1_000_000);
 
@@ -59,6 +60,14 @@ const TESTS: readonly GuestTest[] = [
   { title: 'devices that other NBD clients have are passed by', script: inUse.OTHERS_HAVE_SOME },
   { title: 'a node that is missing is made', script: inUse.NODE_MISSING },
   { title: 'a second daemon gets neither the state nor the file', script: scripts.TWO_DAEMONS },
+  { title: 'mount -t nbdloop, and lines of fstab; umount lets everything go', script: mounts.MOUNT_HELPER },
+  { title: 'block size and window of a device that somebody claims are EBUSY', script: mounts.CLAIMED },
+  {
+    title:
+      'a daemon that ends with its machine leaves no socket that nobody serves, and has written what was mounted',
+    script: mounts.MACHINE_ENDS,
+    provoked: [/I\/O error.* nbd0/i, /(EXT4-fs|JBD2|Buffer I\/O).*nbd0/],
+  },
   { title: 'an idle device is detached when its daemon ends', script: scripts.ENDS },
 ];
 
