@@ -42,6 +42,8 @@ export interface DaemonOptions extends AccessSettings {
   readonly forget?: boolean;
   /** Threads that serve connections. */
   readonly reactors?: number;
+  /** Operations on the files of one file system at a time, 1 to 32; default 4. */
+  readonly fileOperations?: number;
   /** Idle processors are kept awake while a lone client is busy. */
   readonly keepAwake?: boolean;
   /** The program's code and C heap stay in memory once they were used. */

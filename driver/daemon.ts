@@ -15,7 +15,7 @@ import { type Addresses, exportUris } from './control/uris.js';
 import { openableCpuLatency } from './cpu-latency.js';
 import type { Daemon, DaemonOptions } from './daemon-options.js';
 import { drain } from './drain.js';
-import { FileLane } from './io/file-lanes.js';
+import { A_LANE, FileLane } from './io/file-lanes.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
 import { groupNumber } from './kernel/group.js';
@@ -62,6 +62,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[]): Promise<Daemon> {
   const log = pino({ level: options.logLevel, base: null }, standardError());
+  FileLane.limit(options.fileOperations ?? A_LANE);
   if (!isIoFlusher()) log.warn({}, NO_FLUSHER);
   const paths = await socketPaths(options);
   let journal: Journal | undefined;

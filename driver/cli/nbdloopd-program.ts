@@ -27,6 +27,7 @@ export interface DaemonFlags {
   readonly web?: ListenAddress;
   readonly forget?: true;
   readonly reactors?: number;
+  readonly fileOperations?: number;
   readonly keepAwake?: true;
   readonly mlock?: true;
   readonly maxConnections?: number;
@@ -114,6 +115,11 @@ export function nbdloopdProgram(): Command {
       '--reactors <n>',
       'threads that serve the connections of one file system (default: one for two processors, at least two of several)',
       between(1, 16),
+    )
+    .option(
+      '--file-operations <n>',
+      'operations on files of one file system at a time, such as binds: so many may hang before more are refused (default: 4)',
+      between(1, 32),
     )
     .option('--keep-awake', 'keep idle processors awake while a lone client is busy: faster, and dearer')
     .option('--mlock', 'keep the program in memory once it was used, also where memory is short')

@@ -12,8 +12,10 @@ import { readFileSync } from 'node:fs';
 import { LoopError } from '../errno.js';
 import { POOL_THREADS } from './pool-size.js';
 
-/** Operations of one file system at a time; each takes two threads at most. */
-const A_LANE = 4;
+/** Operations of one file system at a time, unless told otherwise; each takes two threads at most. */
+export const A_LANE = 4;
+/** As many as the pool has threads for. */
+export const MOST_A_LANE = 32;
 /** What the pool is for besides: the daemon's own files, names of hosts. */
 const KEPT_THREADS = 16;
 const THREADS_OF_EACH = 2;
@@ -35,6 +37,7 @@ interface Turn {
 export class FileLane {
   static readonly #lanes = new Map<string, FileLane>();
   static readonly #most = mostOperations();
+  static #aLane = A_LANE;
   static #all = 0;
   #underWay = 0;
   #since = 0;
@@ -59,6 +62,11 @@ export class FileLane {
     return lane;
   }
 
+  /** Sets how many operations of one file system there may be at a time: 1 to `MOST_A_LANE`. */
+  static limit(operations: number): void {
+    FileLane.#aLane = operations;
+  }
+
   /** Where something has been under way for so many milliseconds, and how much of it. */
   static hanging(milliseconds: number): { readonly mount: string; readonly operations: number }[] {
     const before = performance.now() - milliseconds;
@@ -76,7 +84,7 @@ export class FileLane {
     let timer: NodeJS.Timeout | undefined;
     const began = await new Promise<boolean>((resolve) => {
       const look = (): void => {
-        const moved = this.#underWay >= A_LANE ? this.#lastEnd : FileLane.#lastEndOfAll;
+        const moved = this.#isFull ? this.#lastEnd : FileLane.#lastEndOfAll;
         const idle = performance.now() - Math.max(since, moved);
         if (idle >= FULL_AFTER_MS) resolve(false);
         else timer = setTimeout(look, FULL_AFTER_MS - idle);
@@ -106,7 +114,7 @@ export class FileLane {
 
   #next(): void {
     for (const turn of this.#turns) {
-      if (this.#underWay >= A_LANE || FileLane.#all >= FileLane.#most) return;
+      if (this.#isFull || FileLane.#all >= FileLane.#most) return;
       this.#turns.delete(turn);
       if (this.#underWay++ === 0) this.#since = performance.now();
       FileLane.#all++;
@@ -128,12 +136,17 @@ export class FileLane {
   }
 
   #full(): LoopError {
-    const [count, where] =
-      this.#underWay >= A_LANE ? [A_LANE, `on ${this.mount}`] : [FileLane.#most, 'on several file systems'];
+    const [count, where, limit] = this.#isFull
+      ? [FileLane.#aLane, `on ${this.mount}`, `--file-operations ${FileLane.#aLane}`]
+      : [FileLane.#most, 'on several file systems', `${FileLane.#most} in all, which no option changes`];
     return new LoopError(
       'EAGAIN',
-      `${count} operations on files ${where} have not come to an end for ${FULL_AFTER_MS / 1000} s, and no more are begun`,
+      `${count} operations on files ${where} have not come to an end for ${FULL_AFTER_MS / 1000} s, and no more are begun (${limit})`,
     );
+  }
+
+  get #isFull(): boolean {
+    return this.#underWay >= FileLane.#aLane;
   }
 }
 

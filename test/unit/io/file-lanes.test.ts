@@ -1,5 +1,5 @@
 import t from 'tap';
-import { FileLane, mountOf, mountPointsIn } from '../../../driver/io/file-lanes.js';
+import { A_LANE, FileLane, mountOf, mountPointsIn } from '../../../driver/io/file-lanes.js';
 
 const MOUNTS = `22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 25 22 0:5 / /mnt/a rw - fuse.x x rw
@@ -57,3 +57,16 @@ t.test(
     t.equal(await close, 'closed');
   },
 );
+
+t.test('how many run at a time can be said, and a refusal names the option', async (t) => {
+  t.teardown(() => FileLane.limit(A_LANE));
+  FileLane.limit(1);
+  const lane = FileLane.of('/');
+  let end = (): void => {};
+  const hanging = lane.run(() => new Promise<void>((resolve) => (end = resolve)));
+  t.match(await lane.run(async () => 'opened').catch((error: unknown) => error), {
+    message: /^1 operations on files on \/ have .*\(--file-operations 1\)$/,
+  });
+  end();
+  await hanging;
+});
