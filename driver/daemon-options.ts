@@ -5,6 +5,7 @@ import type { Addresses } from './control/uris.js';
 import type { ActivatedSocket } from './kernel/service-manager.js';
 import type { TcpAddress } from './listen.js';
 import type { LoopControl } from './loop/loop-control.js';
+import type { Remotes } from './remote/remotes.js';
 import type { Unrecovered } from './state/recovery.js';
 
 /** A file, and what its export is called beside `loopN`; an empty text is none. */
@@ -66,6 +67,8 @@ export interface DaemonOptions extends AccessSettings {
 /** A daemon that serves. */
 export interface Daemon {
   readonly loops: LoopControl;
+  /** Devices of other hosts; undefined without a state directory. */
+  readonly remotes: Remotes | undefined;
   readonly addresses: Addresses;
   readonly controlPath: string | null;
   /** Address of the page, with its token; null: there is none. */

@@ -145,6 +145,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     loops,
     attachments: kernel.attachments,
     recovery: kernel.recovery,
+    remotes: kernel.remotes,
     log,
     uris,
     lockdep: () => order.snapshot(),
@@ -172,6 +173,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
   let drained: Promise<void> | undefined;
   return {
     loops,
+    remotes: kernel?.remotes,
     addresses,
     controlPath: paths.control,
     page: page?.address().url ?? null,

@@ -5,6 +5,7 @@
 import { type Daemon, type DeviceToBind, startDaemon } from './daemon.js';
 import type { LoopControl } from './loop/loop-control.js';
 import { expectKnownProcessor } from './processor.js';
+import type { Remotes } from './remote/remotes.js';
 
 export type { DeviceToBind } from './daemon.js';
 export { LoopError } from './errno.js';
@@ -12,6 +13,8 @@ export type { FileIdentity } from './io/file-identity.js';
 export { LoopControl, type LoopControlOptions } from './loop/loop-control.js';
 export type { LoopDevice } from './loop/loop-device.js';
 export type { LoopConfig, LoopEvent, LoopSettings, LoopState, LoopStatus, WantedFile } from './loop/types.js';
+export type { RemoteSnapshot } from './remote/remote-device.js';
+export type { RemoteOptions, Remotes } from './remote/remotes.js';
 
 export interface ServeOptions {
   /** Files to bind, in order: loop0, loop1, ...; with a name and a description of the export, if it has any. */
@@ -36,6 +39,11 @@ export interface ServeOptions {
 export interface Served extends AsyncDisposable {
   /** The loop devices. */
   readonly loops: LoopControl;
+  /**
+   * Exports of other hosts as /dev/nbdN of this machine; undefined where `serve` was given no control socket, beside which
+   * their state is kept.
+   */
+  readonly remotes: Remotes | undefined;
   /** NBD URIs of an export, the best one first. */
   uris(name: string): readonly string[];
   /** Refuses new work, lets requests in flight finish, closes everything; what takes over 4 s is cut. */
@@ -63,6 +71,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   const close = (): Promise<void> => daemon.drain(CLOSE_LIMIT);
   return {
     loops: daemon.loops,
+    remotes: daemon.remotes,
     uris: (name) => daemon.uris(name),
     close,
     [Symbol.asyncDispose]: close,

@@ -12,6 +12,7 @@ import type { NetlinkHost } from './kernel/netlink-device.js';
 import { removeUdevProperties, writeUdevProperties } from './kernel/udev-properties.js';
 import { type LoopExports, refusing } from './loop/exports.js';
 import type { LoopControl } from './loop/loop-control.js';
+import { Remotes } from './remote/remotes.js';
 import { Recovery } from './state/recovery.js';
 import type { StateDirectory } from './state/state-directory.js';
 import { type KeeperLog, StateKeeper } from './state/state-keeper.js';
@@ -36,6 +37,7 @@ export class KernelParts {
   private constructor(
     readonly attachments: Attachments,
     readonly recovery: Recovery,
+    readonly remotes: Remotes,
     private readonly keeper: StateKeeper,
     private readonly link: KernelLink,
     private readonly state: StateDirectory,
@@ -53,12 +55,26 @@ export class KernelParts {
         await options.prepare();
       },
     });
-    if (state.devices.some(({ attach }) => attach !== null)) link.start();
+    const { daemonId } = state;
+    if (state.remotes.length > 0 || state.devices.some(({ attach }) => attach !== null)) link.start();
+    const netlink = new NetlinkAttacher({ link, log, daemonId, ...kernelServing(options) });
+    const remotes = new Remotes({
+      host: { link, log, daemonId },
+      numbers: {
+        take: (reason) => loops.lend(reason),
+        keep: (number, reason) => void loops.lend(() => reason, number),
+        giveBack: (number) => loops.takeBack(number),
+      },
+      obstacle: () => netlink.obstacle(),
+      note: (number, record) =>
+        state.change((draft) => {
+          if (record === null) draft.remotes.delete(number);
+          else draft.remotes.set(number, record);
+        }),
+    });
+    remotes.expect(state.remotes);
     const attachments: Attachments = new Attachments({
-      attachers: [
-        new NetlinkAttacher({ link, log, daemonId: state.daemonId, ...kernelServing(options) }),
-        new NbdClientAttacher(endpoint, link),
-      ],
+      attachers: [netlink, new NbdClientAttacher(endpoint, link)],
       describe: (device) => loops.device(device).describe(),
       record: async (device, record) => {
         await keeper.attached(device, record);
@@ -68,11 +84,23 @@ export class KernelParts {
       log,
     });
     link.events.on('mounts', () => attachments.mountsChanged());
-    const keeper: StateKeeper = new StateKeeper({ state, loops, attachments, log });
+    const keeper: StateKeeper = new StateKeeper({
+      ...{ state, loops, attachments, log },
+      partRemotes: () => remotes.part(),
+    });
     loops.recordIn(keeper);
-    const recovery = new Recovery({ state, keeper, loops, attachments, log });
+    const left = state.remotes;
+    const recovery = new Recovery({
+      ...{ state, keeper, loops, attachments, log },
+      takeUpRemotes: (takeSockets) => {
+        for (const record of left) {
+          const sockets = takeSockets(record.number).map(({ fd }) => fd);
+          remotes.takeUp(record, sockets);
+        }
+      },
+    });
     await recovery.run();
-    return new KernelParts(attachments, recovery, keeper, link, state);
+    return new KernelParts(attachments, recovery, remotes, keeper, link, state);
   }
 
   /**
@@ -81,7 +109,7 @@ export class KernelParts {
    */
   async leave(options: { readonly forget: boolean; readonly inUse: 'stay' | 'cut' }): Promise<void> {
     const attached = this.keeper.stop();
-    await this.attachments.close(options.inUse);
+    await Promise.all([this.attachments.close(options.inUse), this.remotes.close(options)]);
     await this.keeper.leave(attached, options);
   }
 

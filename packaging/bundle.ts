@@ -14,6 +14,7 @@ const PROGRAMS = ['nbdloopd', 'nbdlosetup', 'nbdloop', 'mount-nbdloop', 'umount-
 const PARTS = [
   'driver/kernel/netlink/kernel-thread.js',
   'driver/helper/helper-process.js',
+  'driver/remote/tls-carrier.js',
   'driver/queue/queue-rq.js',
   'server/reactor/reactor-worker.js',
 ];

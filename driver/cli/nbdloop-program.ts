@@ -7,11 +7,22 @@ import type { AttachMethod, AttachRequest, RecoverRequest } from '../control/mes
 import { packageVersion } from '../version.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
 import { doctorText } from './doctor-text.js';
+import { CliError } from './fail.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { mountFile } from './mount.js';
 import { planMount } from './mount-options.js';
 import { makeMissingNodes } from './node.js';
 import { print } from './print.js';
+import {
+  isUri,
+  ownDevice,
+  type RemoteFlags,
+  refuseRemoteFlags,
+  remoteEventText,
+  remoteRequest,
+  remotesText,
+  splitUris,
+} from './remote.js';
 import { serve } from './serve.js';
 import { daemonText, devicesText, eventText, hangingText, unrecoveredText } from './status.js';
 import { topText } from './top.js';
@@ -74,14 +85,18 @@ function addServe(program: Command): void {
 }
 
 function addAttach(program: Command): void {
-  interface Options extends Common {
+  interface Options extends Common, RemoteFlags {
     readonly by?: AttachMethod;
-    readonly connections?: number;
-    readonly timeout?: number;
-    readonly deadTimeout?: number;
   }
-  daemonCommand(program, 'attach', 'attach a device to the kernel as /dev/nbdN, and print that')
-    .argument('<device>', 'loopN, or the name of its export')
+  daemonCommand(
+    program,
+    'attach',
+    'attach a device of this daemon, or an export anywhere, to the kernel as /dev/nbdN, and print that',
+  )
+    .argument(
+      '<device>',
+      'loopN or the name of its export; or URI[,URI...], addresses of one export that are tried in turn',
+    )
     .addOption(
       new Option('--by <method>', 'the way into the kernel; the best that works here unless named').choices([
         'nbd-client',
@@ -94,11 +109,45 @@ function addAttach(program: Command): void {
       'a request that takes longer is sent again, three times; 0: never (default)',
       wholeNumber,
     )
-    .option('--dead-timeout <seconds>', 'how long the kernel waits for a new daemon', wholeNumber)
-    .action(async (device: string, { control, ...options }: Options) => {
-      const request: AttachRequest = options;
+    .option(
+      '--dead-timeout <seconds>',
+      'how long requests wait for a new daemon (30 unless told), or for the server of a URI (120)',
+      wholeNumber,
+    )
+    .option('--read-only', 'URI: nobody may write')
+    .option(
+      '--tls-ca <file>',
+      "nbds: authorities of the server's certificate; those of this machine unless told",
+    )
+    .option('--tls-cert <file>', 'nbds: our own certificate')
+    .option('--tls-key <file>', 'nbds: its private key')
+    .option('--tls-psk <file>', 'nbds: pre-shared keys, a user:hexkey a line')
+    .option('--tls-user <name>', 'nbds: whose key; the first unless told')
+    .option(
+      '--tls-hostname <name>',
+      "nbds: what the server's certificate must be for; the URI's host unless told",
+    )
+    .action(async (device: string, { control, by, ...options }: Options) => {
       const client = connectDaemon(control);
-      const attached = await client.attach(await deviceNumber(device, client), request);
+      const uris = isUri(device) ? splitUris(device) : [];
+      const own = uris.length === 0 ? await deviceNumber(device, client) : await ownDevice(client, uris);
+      if (own === undefined) {
+        if (by === 'nbd-client')
+          throw new CliError('EINVAL', '--by nbd-client is for devices of this daemon');
+        const { node, number } = await client.attachRemote(remoteRequest(uris, options));
+        if (node !== null) makeMissingNodes(node);
+        print(`${node ?? `/dev/nbd${number}`}\n`);
+        return;
+      }
+      refuseRemoteFlags(options);
+      const { connections, timeout, deadTimeout } = options;
+      const request: AttachRequest = {
+        ...(by !== undefined && { by }),
+        ...(connections !== undefined && { connections }),
+        ...(timeout !== undefined && { timeout }),
+        ...(deadTimeout !== undefined && { deadTimeout }),
+      };
+      const attached = await client.attach(own, request);
       if (attached.node !== null) makeMissingNodes(attached.node);
       print(`${shownName(attached)}\n`);
     });
@@ -106,11 +155,18 @@ function addAttach(program: Command): void {
 
 function addDetach(program: Command): void {
   daemonCommand(program, 'detach', 'take a device out of the kernel; it stays bound and exported')
-    .argument('<device>', 'loopN, /dev/nbdN or the name of its export')
+    .argument('<device>', 'loopN, /dev/nbdN or the name of its export; or the URI that was attached')
     .option('--force', 'also while it is in use: its users get I/O errors')
     .action(async (device: string, { control, force }: Common & { force?: true }) => {
       const client = connectDaemon(control);
-      await client.detach(await deviceNumber(device, client), { force: force ?? false });
+      const options = { force: force ?? false };
+      const uris = isUri(device) ? splitUris(device) : [];
+      const remotes = await client.remotes();
+      const number = remotes.find((remote) => remote.uris.some((uri) => uris.includes(uri)))?.number;
+      if (number !== undefined) return client.detachRemote(number, options);
+      const named = await deviceNumber(device, client);
+      if (remotes.some((remote) => remote.number === named)) await client.detachRemote(named, options);
+      else await client.detach(named, options);
     });
 }
 
@@ -168,6 +224,12 @@ function addStatus(program: Command): void {
           else print(unrecoveredText([down]));
           return;
         }
+        const remote = (await client.remotes()).find((one) => one.number === number);
+        if (remote !== undefined) {
+          if (json === true) printJson(remote);
+          else print(remotesText([remote]));
+          return;
+        }
         const status = await client.device(number);
         if (json === true) printJson(status);
         else
@@ -176,14 +238,19 @@ function addStatus(program: Command): void {
           );
         return;
       }
-      const [daemon, devices] = await Promise.all([client.daemon(), client.list()]);
-      if (json === true) printJson({ daemon, devices, unrecovered });
+      const [daemon, devices, remotes] = await Promise.all([
+        client.daemon(),
+        client.list(),
+        client.remotes(),
+      ]);
+      if (json === true) printJson({ daemon, devices, unrecovered, remotes });
       else
         print(
           daemonText(daemon, new Date()) +
             devicesText(devices) +
             hangingText(devices) +
-            unrecoveredText(unrecovered),
+            unrecoveredText(unrecovered) +
+            remotesText(remotes),
         );
     });
 }
@@ -193,7 +260,8 @@ function addEvents(program: Command): void {
     .option('--json', 'one JSON object a line')
     .action(async ({ control, json }: Common & { json?: true }) => {
       for await (const event of connectDaemon(control).events()) {
-        print(json === true ? `${JSON.stringify(event)}\n` : eventText(event));
+        if (json === true) print(`${JSON.stringify(event)}\n`);
+        else print(event.kind === 'remote' ? remoteEventText(event) : eventText(event));
       }
     });
 }

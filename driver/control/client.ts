@@ -6,8 +6,8 @@ import type {
   ClearAnswer,
   ConfigureRequest,
   ConnectionInfo,
+  ControlEvent,
   DaemonInfo,
-  DeviceEvent,
   DeviceFreeze,
   DeviceNumber,
   DeviceStatus,
@@ -17,6 +17,8 @@ import type {
   MeantFile,
   PageAddress,
   RecoverRequest,
+  RemoteAttachRequest,
+  RemoteStatus,
   SettingsRequest,
   UnrecoveredDevice,
 } from './messages.js';
@@ -147,6 +149,23 @@ export class ControlClient {
     return this.#json('POST', '/web/token');
   }
 
+  /** Devices of other hosts. */
+  remotes(): Promise<RemoteStatus[]> {
+    return this.#json('GET', '/remotes');
+  }
+
+  remote(number: number): Promise<RemoteStatus> {
+    return this.#json('GET', `/remotes/${number}`);
+  }
+
+  attachRemote(request: RemoteAttachRequest): Promise<RemoteStatus> {
+    return this.#json('POST', '/remotes', request);
+  }
+
+  async detachRemote(number: number, options: { force?: boolean } = {}): Promise<void> {
+    await this.#text('DELETE', `/remotes/${number}${options.force === true ? '?force=true' : ''}`);
+  }
+
   lockdep(): Promise<LockdepAnswer> {
     return this.#json('GET', '/lockdep');
   }
@@ -166,8 +185,8 @@ export class ControlClient {
     return this.#text('GET', '/metrics');
   }
 
-  /** Device changes from now on, until the daemon ends the stream or `signal` aborts it. */
-  async *events(signal?: AbortSignal): AsyncGenerator<DeviceEvent, void, undefined> {
+  /** Changes of devices from now on, until the daemon ends the stream or `signal` aborts it. */
+  async *events(signal?: AbortSignal): AsyncGenerator<ControlEvent, void, undefined> {
     const response = await this.#send('GET', '/events', undefined, signal);
     response.setEncoding('utf8');
     let rest = '';
@@ -177,7 +196,7 @@ export class ControlClient {
         rest = blocks.pop() ?? '';
         for (const block of blocks) {
           const data = eventData(block);
-          if (data !== undefined) yield JSON.parse(data) as DeviceEvent;
+          if (data !== undefined) yield JSON.parse(data) as ControlEvent;
         }
       }
     } catch (error) {

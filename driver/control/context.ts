@@ -10,6 +10,8 @@ import type {
   DeviceFreeze,
   LockdepAnswer,
   PageAddress,
+  RemoteAttachRequest,
+  RemoteState,
   UnrecoveredDevice,
 } from './messages.js';
 
@@ -135,6 +137,44 @@ export interface ControlledPage {
   renewToken(): Promise<void>;
 }
 
+/** A device of another host: driver/remote/remote-device.ts. */
+export interface RemoteFields {
+  readonly record: {
+    readonly number: number;
+    readonly uris: readonly string[];
+    readonly connections: number;
+    readonly timeout: number;
+    readonly deadTimeout: number;
+    readonly facts: {
+      readonly size: number;
+      readonly uuid: string | null;
+      readonly description: string | null;
+    };
+  };
+  readonly state: RemoteState;
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  readonly address: { readonly uri: string };
+  readonly problem: ErrnoError | null;
+  readonly losses: number;
+  readonly isInKernel: boolean;
+  readonly isReadOnly: boolean;
+}
+
+/** Devices of other hosts: driver/remote/remotes.ts. */
+export interface ControlledRemotes {
+  list(): readonly RemoteFields[];
+  /** Throws ENODEV. */
+  get(number: number): RemoteFields;
+  attach(uris: readonly string[], options: Omit<RemoteAttachRequest, 'uris'>): Promise<RemoteFields>;
+  /** ENODEV; EBUSY in use, unless `force`. */
+  detach(number: number, options: { readonly force?: boolean }): Promise<void>;
+  readonly events: {
+    on(event: 'change', listener: (number: number, remote: RemoteFields | null) => void): unknown;
+    off(event: 'change', listener: (number: number, remote: RemoteFields | null) => void): unknown;
+  };
+}
+
 export interface ControlLog {
   error(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -144,6 +184,7 @@ export interface ControlContext {
   readonly loops: ControlledLoops;
   readonly attachments: ControlledAttachments;
   readonly recovery: ControlledRecovery;
+  readonly remotes: ControlledRemotes;
   readonly log: ControlLog;
   /** How a client reaches an export, best first. */
   uris(name: string): readonly string[];

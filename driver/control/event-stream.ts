@@ -1,7 +1,8 @@
 /** GET /events: device changes as server-sent events. */
 
 import type { ServerResponse } from 'node:http';
-import type { ControlledLoops, LoopEventFields } from './context.js';
+import type { ControlledLoops, ControlledRemotes, LoopEventFields } from './context.js';
+import { watchRemotes } from './remote-routes.js';
 import { statusJson } from './status-json.js';
 
 /** A comment this often keeps proxies from closing an idle stream and finds readers that have gone, milliseconds. */
@@ -13,7 +14,10 @@ const MAX_BACKLOG_BYTES = 1024 * 1024;
 export class EventStreams {
   readonly #open = new Set<ServerResponse>();
 
-  constructor(readonly loops: ControlledLoops) {}
+  constructor(
+    readonly loops: ControlledLoops,
+    readonly remotes: ControlledRemotes,
+  ) {}
 
   /** Sends every change from now on to `response`, until its peer goes or `close` is called. */
   add(response: ServerResponse): void {
@@ -27,10 +31,14 @@ export class EventStreams {
     const heartbeat = setInterval(() => send(': alive\n\n'), HEARTBEAT_MS);
     heartbeat.unref();
     this.loops.events.on('change', onChange);
+    const unwatch = watchRemotes(this.remotes, (event) =>
+      send(`event: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`),
+    );
     this.#open.add(response);
     response.once('close', () => {
       clearInterval(heartbeat);
       this.loops.events.off('change', onChange);
+      unwatch();
       this.#open.delete(response);
     });
   }

@@ -10,6 +10,7 @@ import { EventStreams } from './event-stream.js';
 import { observerRoutes } from './observer-routes.js';
 import { pageRoutes } from './page-routes.js';
 import { recordControl } from './record.js';
+import { remoteRoutes } from './remote-routes.js';
 
 export interface ControlServer {
   readonly app: FastifyInstance;
@@ -29,9 +30,10 @@ export async function createControlApp(context: ControlContext): Promise<Control
       },
     },
   });
-  const streams = new EventStreams(context.loops);
+  const streams = new EventStreams(context.loops, context.remotes);
   await app.register(async (routes) => {
     deviceRoutes(routes, context);
+    remoteRoutes(routes, context);
     observerRoutes(routes, context);
     daemonRoutes(routes, context, streams);
     pageRoutes(routes, context);

@@ -26,5 +26,12 @@ export function backendOf(device: number): string | undefined {
 export const setRequestTick = (device: number, milliseconds: number): Promise<void> =>
   writeFile(`${sysPath(device)}/queue/io_timeout`, String(milliseconds));
 
+/** No request for data is longer than this, bytes, rounded down to KiB; more than the driver takes is what it takes. */
+export async function limitRequests(device: number, bytes: number): Promise<void> {
+  const file = `${sysPath(device)}/queue/max_sectors_kb`;
+  const limit = Math.max(4, Math.floor(bytes / 1024));
+  if (Number(readFileSync(file, 'latin1')) > limit) await writeFile(file, String(limit));
+}
+
 /** True when the driver is there and has made this device. */
 export const deviceExists = (device: number): boolean => existsSync(sysPath(device));

@@ -54,6 +54,8 @@ export class LoopControl {
   /** Numbers that are neither given away nor devices, and why: in a user's words, without the number. */
   readonly #reserved = new Map<number, string>();
   readonly #names = new ExportNames();
+  /** The same of devices that are none of ours: of other hosts. */
+  readonly #lent = new Map<number, string>();
   readonly #log: Logger | undefined;
   readonly #host: LoopHost;
   readonly #isTaken: (number: number) => boolean;
@@ -127,6 +129,25 @@ export class LoopControl {
   release(number: number): void {
     this.#reserved.delete(number);
     this.#names.keep(number, null);
+  }
+
+  /**
+   * Takes a number out of use for a device that is none of this registry: the lowest that no device has, unless `number` is
+   * given. `reason` is told to those who ask for it. EBUSY where it is in use.
+   */
+  lend(reason: (number: number) => string, number?: number): number {
+    let lent = number ?? 0;
+    if (number === undefined) while (this.#isInUse(lent)) lent++;
+    else if (this.#entries.has(lent) || this.#reserved.has(lent) || this.#lent.has(lent)) {
+      throw new LoopError('EBUSY', `The number ${lent} is in use.`);
+    }
+    this.#lent.set(lent, reason(lent));
+    return lent;
+  }
+
+  /** It is in use no longer. */
+  takeBack(number: number): void {
+    this.#lent.delete(number);
   }
 
   /** The lowest number that is reserved. */
@@ -273,10 +294,8 @@ export class LoopControl {
   /** Caller holds ctlMutex. */
   #add(wanted: number): Entry {
     let number = wanted;
-    const isInUse = (one: number): boolean =>
-      this.#entries.has(one) || this.#reserved.has(one) || this.#isTaken(one);
-    if (number < 0) for (number = 0; isInUse(number); ) number++;
-    const reason = this.#reserved.get(number);
+    if (number < 0) for (number = 0; this.#isInUse(number); ) number++;
+    const reason = this.#reserved.get(number) ?? this.#lent.get(number);
     if (reason !== undefined) throw new LoopError('EBUSY', `loop${number} can't be had: ${reason}`);
     if (this.#entries.has(number)) throw new LoopError('EEXIST', `The device loop${number} exists already.`);
     const core = new LoopCore(number, this.#host);
@@ -285,8 +304,13 @@ export class LoopControl {
     return entry;
   }
 
+  #isInUse(number: number): boolean {
+    const isOurs = this.#entries.has(number) || this.#reserved.has(number);
+    return isOurs || this.#lent.has(number) || this.#isTaken(number);
+  }
+
   #noSuchDevice(number: number): LoopError {
-    const reason = this.#reserved.get(number);
+    const reason = this.#reserved.get(number) ?? this.#lent.get(number);
     const message = reason === undefined ? `There is no device loop${number}.` : `loop${number}: ${reason}`;
     return new LoopError('ENODEV', message);
   }

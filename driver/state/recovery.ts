@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
 import { BackingFile } from '../io/backing-file.js';
 import { type FileIdentity, sameFile } from '../io/file-identity.js';
+import type { PartedSocket } from '../kernel/attach.js';
 import type { Attachments, AttachRecord } from '../kernel/attachments.js';
 import { backendIdentifier, backendPrefix } from '../kernel/netlink-device.js';
 import { backendOf, isConnected, nodePath } from '../kernel/sysfs.js';
@@ -22,6 +23,8 @@ export interface RecoveryParts {
   readonly keeper: StateKeeper;
   readonly loops: LoopControl;
   readonly attachments: Attachments;
+  /** Takes up devices of other hosts, with the sockets that were handed over. */
+  readonly takeUpRemotes: (takeSockets: (number: number) => readonly PartedSocket[]) => void;
   readonly log: KeeperLog;
 }
 
@@ -87,6 +90,7 @@ export class Recovery {
   async run(): Promise<void> {
     const { state } = this.parts;
     const handed = new HandedOver(state.handover);
+    this.parts.takeUpRemotes((number) => handed.takeSockets(number));
     const bringBack = (records: readonly DeviceRecord[]): Promise<unknown> =>
       Promise.all(records.map((record) => this.#bringBack(record, handed)));
     const waiting = bringBack(state.devices.filter(({ attach }) => attach !== null));

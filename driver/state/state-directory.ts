@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { LoopError } from '../errno.js';
 import { lockDescriptor, lockHolder } from '../io/file-lock.js';
 import { isEnding } from '../process-end.js';
+import type { RemoteRecord } from '../remote/record.js';
 import { type DaemonState, type DeviceRecord, type Handover, parseState, stateText } from './state.js';
 import { StateFile } from './state-file.js';
 
@@ -21,6 +22,7 @@ const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 /** What an edit changes: the records by number, and what is handed over. */
 export interface StateDraft {
   readonly devices: Map<number, DeviceRecord>;
+  readonly remotes: Map<number, RemoteRecord>;
   handover: Handover | null;
 }
 export type StateEdit = (draft: StateDraft) => void;
@@ -58,7 +60,8 @@ export class StateDirectory {
     const bootId = readFileSync(BOOT_ID, 'utf8').trim();
     const file = new StateFile(join(path, STATE_FILE));
     const state = parseState(await file.read(), bootId);
-    const fresh = { bootId, daemonId: randomBytes(8).toString('hex'), devices: [], handover: null };
+    const daemonId = randomBytes(8).toString('hex');
+    const fresh = { bootId, daemonId, devices: [], handover: null, remotes: [] };
     const directory = new StateDirectory(path, file, lock, state ?? fresh);
     try {
       // An identity that others see is written first.
@@ -78,6 +81,11 @@ export class StateDirectory {
   /** Records by number; at first those of the daemon before this one. */
   get devices(): readonly DeviceRecord[] {
     return this.#state.devices;
+  }
+
+  /** Devices of other hosts, as `devices`. */
+  get remotes(): readonly RemoteRecord[] {
+    return this.#state.remotes;
   }
 
   /** What the daemon before this one handed over. */
@@ -123,13 +131,18 @@ export class StateDirectory {
 
   /** Why the edits are not written; undefined when they are. */
   async #write(batch: readonly Pending[]): Promise<LoopError | undefined> {
-    const { bootId, daemonId, devices, handover } = this.#state;
-    const draft: StateDraft = { devices: new Map(devices.map((one) => [one.number, one])), handover };
+    const { bootId, daemonId, handover } = this.#state;
+    const draft: StateDraft = {
+      devices: byNumber(this.#state.devices),
+      remotes: byNumber(this.#state.remotes),
+      handover,
+    };
     for (const { edit } of batch) edit(draft);
     const state = {
       bootId,
       daemonId,
-      devices: [...draft.devices.values()].sort((a, b) => a.number - b.number),
+      devices: inOrder(draft.devices),
+      remotes: inOrder(draft.remotes),
       handover: draft.handover,
     };
     try {
@@ -142,6 +155,12 @@ export class StateDirectory {
     return undefined;
   }
 }
+
+const byNumber = <T extends { readonly number: number }>(records: readonly T[]): Map<number, T> =>
+  new Map(records.map((one) => [one.number, one]));
+
+const inOrder = <T extends { readonly number: number }>(records: ReadonlyMap<number, T>): T[] =>
+  [...records.values()].sort((a, b) => a.number - b.number);
 
 function settle(batch: readonly Pending[], error: LoopError | undefined): void {
   for (const { resolve, reject } of batch) {

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { LoopError } from '../errno.js';
+import type { PartedDevice } from '../kernel/attach.js';
 import type { Attachments, AttachRecord } from '../kernel/attachments.js';
 import { endKeeper, keepDescriptors } from '../kernel/keeper.js';
 import type { Binding } from '../loop/binding.js';
@@ -25,6 +26,8 @@ export interface StateKeeperParts {
   readonly state: StateDirectory;
   readonly loops: LoopControl;
   readonly attachments: Attachments;
+  /** Sockets of devices of other hosts, for the next daemon: they are not looked after from then on. */
+  readonly partRemotes: () => readonly PartedDevice[];
   readonly log: KeeperLog;
 }
 
@@ -123,7 +126,7 @@ export class StateKeeper implements Ledger {
   async handOver(): Promise<void> {
     this.#isStopped = true;
     const { state, attachments, log } = this.parts;
-    const parted = await attachments.part();
+    const parted = [...(await attachments.part()), ...this.parts.partRemotes()];
     const handed: { readonly fd: number; readonly what: Handed }[] = [
       ...parted.flatMap(({ device, sockets }) =>
         sockets.map(({ fd, leftover }) => ({

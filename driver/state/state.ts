@@ -10,6 +10,7 @@ import type { Kept } from '../kernel/keeper.js';
 import type { Binding } from '../loop/binding.js';
 import { type ExportText, NO_TEXT } from '../loop/export-names.js';
 import type { Parameters } from '../loop/parameters.js';
+import { type RemoteRecord, remoteFromJson } from '../remote/record.js';
 
 const STATE_VERSION = 2;
 
@@ -53,6 +54,8 @@ export interface DaemonState {
   readonly daemonId: string;
   readonly devices: readonly DeviceRecord[];
   readonly handover: Handover | null;
+  /** Devices of other hosts. */
+  readonly remotes: readonly RemoteRecord[];
 }
 
 /** The record of a binding; how the kernel has it stays as before where it is the same one. */
@@ -69,8 +72,9 @@ export function recordOf(number: number, binding: Binding, before: DeviceRecord 
   };
 }
 
-export function stateText({ bootId, daemonId, devices, handover }: DaemonState): string {
-  const state = { version: STATE_VERSION, bootId, daemonId, devices: devices.map(deviceToJson), handover };
+export function stateText({ bootId, daemonId, devices, handover, remotes }: DaemonState): string {
+  const all = { devices: devices.map(deviceToJson), handover, remotes };
+  const state = { version: STATE_VERSION, bootId, daemonId, ...all };
   return `${JSON.stringify(state, null, 1)}\n`;
 }
 
@@ -87,7 +91,10 @@ export function parseState(text: string, bootId: string): DaemonState | undefine
   if (typeof daemonId !== 'string' || !Array.isArray(state.devices)) return undefined;
   const devices = state.devices.map(deviceFromJson);
   if (!devices.every((device) => device !== undefined)) return undefined;
-  return { bootId, daemonId, devices, handover: isHandover(handover) ? handover : null };
+  // A daemon that knew none wrote none.
+  const remotes = (Array.isArray(state.remotes) ? state.remotes : []).map(remoteFromJson);
+  if (!remotes.every((remote) => remote !== undefined)) return undefined;
+  return { bootId, daemonId, devices, handover: isHandover(handover) ? handover : null, remotes };
 }
 
 /** Offsets may be beyond 2^53: they are decimal digits. */

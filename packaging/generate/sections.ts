@@ -133,6 +133,8 @@ export const SECTIONS: Readonly<Record<string, readonly Section[]>> = {
         '    nbdloop serve disk.img --listen none',
         'Attach its device to the kernel:',
         '    nbdloop attach loop0',
+        'Make a device of an export of another host, with a second address for when the first is gone:',
+        '    nbdloop attach nbd://a/disk,nbd://b/disk',
         'Draw the order in which the locks were taken:',
         '    nbdloop lockdep --dot | dot -Tsvg > lockdep.svg',
       ],

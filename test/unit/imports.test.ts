@@ -40,6 +40,13 @@ const LOCKDEP_MESSAGES = 'driver/locks/snapshot.ts';
 /** What a handshake agrees on is the third seam: negotiation ends with it, transmission begins with it. */
 const SEAMS = ['server/backend.ts', 'server/export.ts', 'server/negotiation/outcome.ts'];
 
+/** A client of other servers speaks the same protocol. */
+const CLIENT_MAY_USE = [
+  'server/wire/',
+  'server/negotiation/byte-stream.ts',
+  'server/negotiation/psk-file.ts',
+];
+
 /** The rooms of the data half that a reactor stands on. */
 const BELOW_REACTOR = ['server/session/', 'server/pace/', 'server/system/', 'server/wire/'];
 
@@ -160,7 +167,17 @@ const RULES: readonly Rule[] = [
   {
     title: 'only the composition root imports values from both halves',
     breaks: ({ from, to, typeOnly }) =>
-      under(from, 'driver/') && from !== DAEMON && under(to, 'server/') && !typeOnly,
+      under(from, 'driver/') &&
+      from !== DAEMON &&
+      under(to, 'server/') &&
+      !typeOnly &&
+      !(under(from, 'driver/remote/') && under(to, ...CLIENT_MAY_USE)),
+  },
+  {
+    title: 'remote imports the kernel side, and of the server what a client shares with it',
+    breaks: ({ from, to }) =>
+      under(from, 'driver/remote/') &&
+      !under(to, 'driver/remote/', 'driver/kernel/', ...CLIENT_MAY_USE, ...DRIVER_FLOOR),
   },
   {
     title: 'nothing but the programs that start it imports the composition root',

@@ -17,6 +17,7 @@ const bindCall = libc.func('int bind(int fd, const void *address, unsigned int l
 const setsockoptCall = libc.func(
   'int setsockopt(int fd, int level, int name, const void *value, unsigned int length)',
 ) as Call<[fd: number, level: number, name: number, value: Buffer, length: number]>;
+const shutdownCall = libc.func('int shutdown(int fd, int how)') as Call<[fd: number, how: number]>;
 const socketpairCall = libc.func('int socketpair(int domain, int type, int protocol, void *fds)') as Call<
   [domain: number, type: number, protocol: number, fds: Buffer]
 >;
@@ -57,6 +58,8 @@ const NETLINK_ADD_MEMBERSHIP = 1;
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
 const F_SETFL = 4;
+const F_DUPFD_CLOEXEC = 1030;
+const SHUT_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 /** struct sockaddr_nl: family, padding, port (0: the kernel chooses), groups. */
 const NETLINK_ADDRESS_BYTES = 12;
@@ -89,6 +92,18 @@ export function socketPair(): { ours: number; kernels: number } | undefined {
   const [ours = -1, kernels = -1] = new Int32Array(fds.buffer, fds.byteOffset, 2);
   fcntlCall(ours, F_SETFL, 'int', O_NONBLOCK);
   return { ours, kernels };
+}
+
+/** Another descriptor of the same socket, closed on exec; -1 when there is none to be had. */
+export const duplicate = (fd: number): number => fcntlCall(fd, F_DUPFD_CLOEXEC, 'int', 3);
+/** Ends a connection whoever has descriptors of it, the kernel too. */
+export const hangUp = (fd: number): number => shutdownCall(fd, SHUT_RDWR);
+
+/** setsockopt(2) with an integer. 0, or -1. */
+export function setOption(fd: number, level: number, name: number, value: number): number {
+  const bytes = Buffer.alloc(4);
+  new Int32Array(bytes.buffer, bytes.byteOffset, 1)[0] = value;
+  return setsockoptCall(fd, level, name, bytes, bytes.length);
 }
 
 /** A descriptor that one thread sets and another waits for; -1 when there is none to be had. */

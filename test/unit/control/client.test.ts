@@ -48,9 +48,10 @@ t.test('events arrive in order until the daemon ends or the caller does', async 
   const abort = new AbortController();
   const seen: number[] = [];
   const reading = (async () => {
-    for await (const { sequence } of client.events(abort.signal)) {
-      seen.push(sequence);
-      if (sequence === 3) return;
+    for await (const event of client.events(abort.signal)) {
+      if (event.kind === 'remote') continue;
+      seen.push(event.sequence);
+      if (event.sequence === 3) return;
     }
   })();
   const unread = client.events(abort.signal).next();

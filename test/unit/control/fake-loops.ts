@@ -6,10 +6,12 @@ import type {
   ControlledDevice,
   ControlledLoops,
   ControlledRecovery,
+  ControlledRemotes,
   LoopConfigFields,
   LoopStatusFields,
+  RemoteFields,
 } from '../../../driver/control/context.js';
-import type { UnrecoveredDevice } from '../../../driver/control/messages.js';
+import type { RemoteAttachRequest, UnrecoveredDevice } from '../../../driver/control/messages.js';
 import { exportUris } from '../../../driver/control/uris.js';
 import { LoopError } from '../../../driver/errno.js';
 import { LockOrder } from '../../../driver/locks/lock-order.js';
@@ -288,10 +290,59 @@ export class FakeRecovery implements ControlledRecovery {
   }
 }
 
+/** Devices of other hosts that were asked for; one whose URI ends in `/gone` has no server. */
+export class FakeRemotes implements ControlledRemotes {
+  readonly events = new EventEmitter<{ change: [number: number, remote: RemoteFields | null] }>();
+  readonly devices = new Map<number, RemoteFields>();
+  readonly used = new Set<number>();
+  readonly calls: unknown[] = [];
+
+  list(): RemoteFields[] {
+    return [...this.devices.values()];
+  }
+
+  get(number: number): RemoteFields {
+    const found = this.devices.get(number);
+    if (found === undefined) throw new LoopError('ENODEV', `/dev/nbd${number} is no device of another host`);
+    return found;
+  }
+
+  async attach(uris: readonly string[], options: Omit<RemoteAttachRequest, 'uris'>): Promise<RemoteFields> {
+    this.calls.push(['attach', uris, options]);
+    const [uri = ''] = uris;
+    if (uri.endsWith('/gone')) throw new LoopError('ECONNREFUSED', 'a:10809: connect: ECONNREFUSED');
+    const number = this.devices.size;
+    const facts = { size: 1 << 20, uuid: null, description: null };
+    const remote: RemoteFields = {
+      record: { number, uris, connections: options.connections ?? 1, timeout: 0, deadTimeout: 120, facts },
+      state: 'attached',
+      since: 0,
+      address: { uri },
+      problem: null,
+      losses: 0,
+      isInKernel: true,
+      isReadOnly: options.readOnly ?? false,
+    };
+    this.devices.set(number, remote);
+    this.events.emit('change', number, remote);
+    return remote;
+  }
+
+  async detach(number: number, options: { readonly force?: boolean }): Promise<void> {
+    this.get(number);
+    if (this.used.has(number) && options.force !== true) {
+      throw new LoopError('EBUSY', `/dev/nbd${number} is in use`);
+    }
+    this.devices.delete(number);
+    this.events.emit('change', number, null);
+  }
+}
+
 export interface FakeContext extends ControlContext {
   readonly loops: FakeLoops;
   readonly attachments: FakeAttachments;
   readonly recovery: FakeRecovery;
+  readonly remotes: FakeRemotes;
   readonly logged: string[];
 }
 
@@ -303,6 +354,7 @@ export function fakeContext(): FakeContext {
     loops,
     attachments: new FakeAttachments(),
     recovery: new FakeRecovery(loops),
+    remotes: new FakeRemotes(),
     logged,
     log: { error: (_fields, message) => logged.push(message), info: () => undefined },
     uris: (name) =>

@@ -220,6 +220,35 @@ t.test('a device that is down is told of, recovered or given up', async (t) => {
   t.strictSame((await call('GET', '/devices/unrecovered')).body, []);
 });
 
+t.test('devices of other hosts are attached, shown and detached', async (t) => {
+  const context = fakeContext();
+  const { app } = await createControlApp(context);
+  const post = (payload: object) => app.inject({ method: 'POST', url: '/remotes', payload });
+  const made = await post({ uris: ['nbd://a/x', 'nbd://b/x'], readOnly: true, tls: { ca: '/ca.pem' } });
+  t.equal(made.statusCode, 201);
+  t.match(made.json(), { number: 0, node: '/dev/nbd0', state: 'attached', uri: 'nbd://a/x', readOnly: true });
+  t.strictSame(context.remotes.calls, [
+    ['attach', ['nbd://a/x', 'nbd://b/x'], { readOnly: true, tls: { ca: '/ca.pem' } }],
+  ]);
+  t.match((await app.inject('/remotes')).json(), [{ number: 0, message: null, deadTimeout: 120 }]);
+  t.match((await app.inject('/remotes/0')).json(), { number: 0 });
+  const gone = await post({ uris: ['nbd://a/gone'] });
+  t.equal(gone.statusCode, 502);
+  t.match(gone.json(), { errno: 'ECONNREFUSED' });
+  for (const wrong of [
+    {},
+    { uris: [] },
+    { uris: ['nbd://a'], tls: { ca: 'relative' } },
+    { uris: ['nbd://a'], x: 1 },
+  ]) {
+    t.equal((await post(wrong)).statusCode, 400, JSON.stringify(wrong));
+  }
+  context.remotes.used.add(0);
+  t.equal((await app.inject({ method: 'DELETE', url: '/remotes/0' })).statusCode, 409);
+  t.equal((await app.inject({ method: 'DELETE', url: '/remotes/0?force=true' })).statusCode, 204);
+  t.equal((await app.inject('/remotes/0')).statusCode, 404);
+});
+
 t.test('a smaller file is not taken over under a user of the node, unless force is given', async (t) => {
   using dir = new TempDir();
   const file = makeSparseFile(dir.file('a.img'), 4096);
@@ -257,6 +286,8 @@ t.test('changes are streamed as they happen, to each reader', async (t) => {
   t.equal(context.loops.events.listenerCount('change'), 1);
   context.loops.events.emit('change', { device: 3, kind: 'bind', sequence: 9, status: { file: '/ä\n' } });
   await seen(/id: 9\nevent: bind\ndata: \{"device":3,.*\}\n\n/);
+  context.remotes.events.emit('change', 4, null);
+  await seen(/event: remote\ndata: \{"device":4,"kind":"remote","remote":null\}\n\n/);
   const ended = new Promise<void>((resolve) => reader.once('close', () => resolve()));
   await server.close();
   await ended;

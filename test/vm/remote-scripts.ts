@@ -1,0 +1,166 @@
+/** What a guest does with exports of another host: a network namespace of its own, behind a cable that can be pulled. */
+
+/** Before the tests: 10.9.0.2 and 10.9.0.3 are the other host. */
+export const FAR_HOST = `
+mount -t tmpfs tmpfs /run/netns 2>/dev/null || { mkdir -p /run/netns; mount -t tmpfs tmpfs /run/netns; }
+ip link set lo up
+ip netns add far
+ip link add near type veth peer name away netns far
+ip addr add 10.9.0.1/24 dev near
+ip link set near up
+ip -n far addr add 10.9.0.2/24 dev away
+ip -n far addr add 10.9.0.3/24 dev away
+ip -n far link set away up
+ip -n far link set lo up
+# far_serve ADDRESS FILE [OPTIONS]: nbdkit; its process is $far
+far_serve() {
+  local address=$1 file=$2
+  shift 2
+  ip netns exec far nbdkit -f -i $address "$@" file $file &
+  far=$!
+  wait_until far_listens $address
+}
+far_listens() { (exec 3<>/dev/tcp/$1/10809) 2>/dev/null; }
+far_dies() {
+  kill -KILL $far
+  wait $far || true
+}
+api() {
+  local method=$1 path=$2
+  shift 2
+  curl -sS --fail-with-body -X $method --unix-socket "$NBDLOOP_CONTROL" "$@" "http://daemon$path"
+}
+remote_is() { [ "$(api GET /remotes/$1 | grep -o '"state":"[a-z-]*"' | cut -d'"' -f4)" = $2 ]; }
+attach_remote() { # JSON: prints the number
+  api POST /remotes -H 'content-type: application/json' -d "$1" | grep -o '"number":[0-9]*' | cut -d: -f2
+}
+`;
+
+/** A file on the device goes through a server that is killed and one that is cut off, and is right at the end. */
+export const SERVER_GOES_AND_COMES = `
+truncate -s 48M /run/far.img /run/here.img
+nbdlosetup --no-attach -f /run/here.img
+far_serve 10.9.0.2 /run/far.img
+[ "$(nbdloop attach nbd://10.9.0.2)" = /dev/nbd1 ]
+is_attached nbd1
+[ "$(sectors nbd1)" = $((48 << 11)) ]
+nbdloop status nbd1 | grep -q 'nbd://10.9.0.2 attached'
+say 'a new device does not get its number, and it is no export'
+[ "$(api POST /devices -H 'content-type: application/json' -d '{}' | grep -o '"number":[0-9]*')" = '"number":2' ]
+if api GET /devices/1 >/run/answer; then exit 1; fi
+grep -q 'nbd://10.9.0.2' /run/answer
+mkfs.ext4 -q /dev/nbd1
+mount /dev/nbd1 /run/mnt
+fio --name=verify --directory=/run/mnt --rw=randwrite --bs=4k --size=16m --fsync=32 --rate_iops=150 --ioengine=psync \\
+  --verify=crc32c --verify_fatal=1 --verify_state_save=0 --eta=never >/run/fio.log 2>&1 &
+fio=$!
+pause; pause; pause; pause; pause; pause; pause; pause; pause; pause
+say 'the server is killed'
+far_dies
+wait_until remote_is 1 waiting
+far_serve 10.9.0.2 /run/far.img
+wait_until remote_is 1 attached
+say 'the cable is pulled'
+ip -n far link set away down
+wait_until remote_is 1 waiting
+ip -n far link set away up
+wait_until remote_is 1 attached
+say 'a user keeps it from being detached'
+if nbdloop detach nbd1 2>/run/error; then exit 1; fi
+grep -q 'mounted on /run/mnt' /run/error
+remote_is 1 attached
+wait $fio || { cat /run/fio.log; exit 1; }
+umount /run/mnt
+fsck.ext4 -f -n /dev/nbd1
+nbdloop detach nbd://10.9.0.2
+is_free nbd1
+far_dies
+fsck.ext4 -f -n /run/far.img
+api DELETE /devices/2
+nbdlosetup -d loop0
+`;
+
+/** The second address is taken when the first is gone; another export is refused there, and waited for. */
+export const SECOND_ADDRESS = `
+truncate -s 16M /run/far.img
+truncate -s 17M /run/other.img
+far_serve 10.9.0.2 /run/far.img
+number=$(attach_remote '{"uris":["nbd://10.9.0.2","nbd://10.9.0.3"],"deadTimeout":200}')
+node=/dev/nbd$number
+dd if=/dev/urandom of=/run/random bs=1M count=4 status=none
+dd if=/run/random of=$node bs=1M oflag=direct status=none
+far_dies
+far_serve 10.9.0.3 /run/other.img
+say 'another export is there'
+wait_until remote_is $number waiting
+api GET /remotes/$number | grep -q '"errno":"ESTALE"'
+api GET /remotes/$number | grep -q 'another export is there: it has 17825792 bytes, and had 16777216'
+dd if=$node of=/run/read bs=1M count=4 iflag=direct status=none &
+reader=$!
+far_dies
+far_serve 10.9.0.3 /run/far.img
+wait_until remote_is $number attached
+api GET /remotes/$number | grep -q '"uri":"nbd://10.9.0.3"'
+wait $reader
+cmp /run/random /run/read
+say 'the local daemon dies, and so does the server meanwhile'
+crash_daemon
+far_dies
+cmp /run/random $node &
+reader=$!
+far_serve 10.9.0.2 /run/far.img
+start_daemon
+wait_until remote_is $number attached
+wait $reader
+say 'one daemon takes over from the other under a user'
+exec {user}<$node
+take_over
+remote_is $number attached
+cmp /run/random $node
+exec {user}<&-
+say 'a restart takes it out of the kernel, and puts it in again'
+stop_daemon
+is_free nbd$number
+start_daemon
+wait_until remote_is $number attached
+cmp /run/random $node
+api DELETE /remotes/$number
+is_free nbd$number
+far_dies
+`;
+
+/** TLS goes through a thread of the daemon's. `rounds`: attached and detached so often, and nothing is left. */
+export const tlsAndRounds = (rounds: number): string => `
+echo "alice:$(printf '0123456789abcdef%.0s' 1 2 3 4)" >/run/keys.psk
+truncate -s 16M /run/far.img
+far_serve 10.9.0.2 /run/far.img --tls=require --tls-psk=/run/keys.psk
+number=$(attach_remote '{"uris":["nbds://alice@10.9.0.2"],"tls":{"psk":"/run/keys.psk"},"connections":2}')
+node=/dev/nbd$number
+dd if=/dev/urandom of=/run/random bs=1M count=8 status=none
+dd if=/run/random of=$node bs=1M oflag=direct status=none
+cmp -n $((8 << 20)) /run/random /run/far.img
+far_dies
+far_serve 10.9.0.2 /run/far.img --tls=require --tls-psk=/run/keys.psk
+echo 3 >/proc/sys/vm/drop_caches
+cmp /run/random $node
+wait_until remote_is $number attached
+api DELETE /remotes/$number
+far_dies
+say 'rounds'
+far_serve 10.9.0.2 /run/far.img
+open_files() { ls /proc/$daemon/fd | wc -l; }
+threads() { ls /proc/$daemon/task | wc -l; }
+api DELETE /remotes/$(attach_remote '{"uris":["nbd://10.9.0.2"]}')
+before="$(open_files) $(threads)"
+for round in $(seq ${rounds}); do
+  number=$(attach_remote '{"uris":["nbd://10.9.0.2"],"readOnly":true}')
+  [ "$number" = 0 ]
+  [ "$(cat /sys/block/nbd0/ro)" = 1 ]
+  api DELETE /remotes/$number
+  is_free nbd0
+done
+is_as_before() { [ "$(open_files) $(threads)" = "$before" ]; }
+wait_until is_as_before
+[ "$(api GET /remotes)" = '[]' ]
+far_dies
+`;
