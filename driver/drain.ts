@@ -68,6 +68,10 @@ async function end(parts: Draining, inUse: 'stay' | 'cut', timeoutMs: number): P
   await Promise.all([server.drain(timeoutMs), control?.close()]);
   // The last sessions may have left clears behind. Files are free, then the state is, for the daemon after this one.
   await within(Math.max(deadline - performance.now(), LEAST_WAIT_MS), loops.idle());
+  const settled = loops.settle().catch((err: unknown) => {
+    log.error({ err }, 'what overlays know is not all on disk: it is kept in the state for the next daemon');
+  });
+  await within(Math.max(deadline - performance.now(), LEAST_WAIT_MS), settled);
   await kernel?.close();
   for (const claim of claims) claim.release();
 }

@@ -12,6 +12,7 @@ import type { NetlinkHost } from './kernel/netlink-device.js';
 import { removeUdevProperties, writeUdevProperties } from './kernel/udev-properties.js';
 import { type LoopExports, refusing } from './loop/exports.js';
 import type { LoopControl } from './loop/loop-control.js';
+import { dropOldMaps } from './loop/overlay/top-maps.js';
 import { Remotes } from './remote/remotes.js';
 import { Recovery } from './state/recovery.js';
 import type { StateDirectory } from './state/state-directory.js';
@@ -89,6 +90,8 @@ export class KernelParts {
       partRemotes: () => remotes.part(),
     });
     loops.recordIn(keeper);
+    loops.keepMapsIn(options.stateDirectory);
+    await dropOldMaps(options.stateDirectory);
     const left = state.remotes;
     const recovery = new Recovery({
       ...{ state, keeper, loops, attachments, log },

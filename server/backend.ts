@@ -79,6 +79,8 @@ export interface Backend {
   extent(offset: number, length: number): number;
   /** The run at `offset`, at most `length`: positive where it was changed since a reset, else negative. Never 0. */
   dirty(offset: number, length: number): number;
+  /** The run at `offset`, at most `length`: positive where an overlay's delta holds it, else negative. Never 0. */
+  held(offset: number, length: number): number;
   /** Cheaply: the range holds no hole worth naming in a reply. */
   isData(offset: number, length: number): boolean;
 

@@ -93,6 +93,13 @@ export const OWN_COLUMNS: readonly LosetupColumn[] = [
     help: 'what clients are told, given with --description',
     cell: (d) => d.description,
   },
+  {
+    name: 'LAYERS',
+    align: 'right',
+    help: 'files that its bytes are in: 1 without an overlay (by name only)',
+    cell: whenBound((d) => d.layers),
+  },
+  { name: 'DELTA', align: 'left', help: 'the delta of its overlay (by name only)', cell: (d) => d.delta },
 ];
 
 export const DEFAULT_COLUMNS: readonly LosetupColumn[] = [

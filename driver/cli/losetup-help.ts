@@ -15,6 +15,7 @@ const GROUPS: Readonly<Record<LosetupOption['group'], string>> = {
 export const LOSETUP_SYNOPSIS = [
   'nbdlosetup [-l] [device]',
   'nbdlosetup [options] -f | device  file',
+  'nbdlosetup --overlay delta | --temporary  -f | device  file',
   'nbdlosetup -j file [-o bytes]',
   'nbdlosetup -d device... | -D',
   'nbdlosetup --remove device...',

@@ -117,6 +117,17 @@ export const LOSETUP_OPTIONS = [
   },
   {
     group: 'nbdloop',
+    long: 'overlay',
+    argument: { name: 'delta', completes: 'file' },
+    help: 'leave the file as it is: what is written goes into this delta, which is made if missing',
+  },
+  {
+    group: 'nbdloop',
+    long: 'temporary',
+    help: 'the same with a delta that has no name, and is gone with the binding',
+  },
+  {
+    group: 'nbdloop',
     long: 'exclusive',
     help: 'refuse a file that a virtual machine has open (qemu locks its images); else that is a warning',
   },
@@ -124,7 +135,7 @@ export const LOSETUP_OPTIONS = [
   {
     group: 'nbdloop',
     long: 'force',
-    help: 'with --detach: now, also with clients connected; with -c: shrink in use',
+    help: 'with --detach: now, also with clients connected; with -c: shrink in use; with --overlay: take a changed file',
   },
   {
     group: 'nbdloop',

@@ -1,7 +1,7 @@
 /** What a command line of nbdlosetup asks for: the rules of losetup 2.42, without doing anything. */
 
 import type { ExportWords } from '../control/messages.js';
-import { nameFromBytes, nameToBytes } from '../file-name.js';
+import { absolutePath, nameFromBytes, nameToBytes } from '../file-name.js';
 import { CliError } from './fail.js';
 import { type GivenOption, getopt } from './getopt.js';
 import { chooseColumns, DEFAULT_COLUMNS, LOSETUP_COLUMNS, type LosetupColumn } from './losetup-columns.js';
@@ -27,6 +27,7 @@ export interface SetupPlan {
   readonly reference?: string;
   readonly exportName?: string;
   readonly description?: string;
+  readonly overlay?: { readonly delta: string; readonly force?: true } | { readonly temporary: true };
 }
 
 export type Action =
@@ -204,6 +205,7 @@ function setupOf(given: Given): SetupPlan {
     ...(given.has('read-only') ? { readOnly: true } : {}),
     ...(given.has('partscan') ? { partscan: true } : {}),
     ...(given.has('exclusive') ? { exclusive: true } : {}),
+    ...overlayOf(given),
     ...(given.has('direct-io') ? { directIo: onOrOff(given.value('direct-io')) } : {}),
   };
 }
@@ -217,6 +219,16 @@ function wordsOf(given: Given): ExportWords | undefined {
     ...(exportName === undefined ? {} : { exportName }),
     ...(description === undefined ? {} : { description }),
   };
+}
+
+/** Throws EINVAL where both kinds are asked for. */
+function overlayOf(given: Given): Pick<SetupPlan, 'overlay'> {
+  const delta = given.value('overlay');
+  const isTemporary = given.has('temporary');
+  if (delta === undefined) return isTemporary ? { overlay: { temporary: true } } : {};
+  if (isTemporary) throw new CliError('EINVAL', 'options --overlay and --temporary cannot be combined');
+  if (delta === '') throw new CliError('EINVAL', 'the delta of --overlay has no name');
+  return { overlay: { delta: absolutePath(delta), ...(given.has('force') ? { force: true } : {}) } };
 }
 
 /** What fits, as losetup takes it: 63 bytes. */
@@ -250,6 +262,11 @@ function refuseMisplaced(given: Given, action: Action): void {
       'EINVAL',
       `the options --{${setupOnly.join(',')}} are allowed during loop device setup only`,
     );
+  }
+  for (const name of ['overlay', 'temporary'] as const) {
+    if (given.has(name)) {
+      throw new CliError('EINVAL', `the option --${name} is allowed during loop device setup only`);
+    }
   }
   if (given.has('loop-ref')) {
     throw new CliError('EINVAL', 'the option --loop-ref is allowed during loop device setup only');

@@ -13,6 +13,7 @@ import type {
   DeviceStatus,
   ErrorBody,
   FindRequest,
+  LayerAnswer,
   LockdepAnswer,
   MeantFile,
   PageAddress,
@@ -88,6 +89,11 @@ export class ControlClient {
 
   configure(number: number, config: ConfigureRequest): Promise<DeviceStatus> {
     return this.#json('PUT', `/devices/${number}/backing`, config);
+  }
+
+  /** The files that a device's bytes are in, from the top to the base. */
+  layers(number: number): Promise<LayerAnswer[]> {
+    return this.#json('GET', `/devices/${number}/layers`);
   }
 
   changeFile(number: number, file: string, meant: Omit<MeantFile, 'file'> = {}): Promise<DeviceStatus> {

@@ -8,7 +8,9 @@ import type {
   DaemonInfo,
   DeviceEvent,
   DeviceFreeze,
+  LayerAnswer,
   LockdepAnswer,
+  OverlayRequest,
   PageAddress,
   RemoteAttachRequest,
   RemoteState,
@@ -34,6 +36,8 @@ export interface ControlledDevice {
   loopSetDio(on: boolean): Promise<void>;
   loopResetDirty(): Promise<void>;
   loopSetBlockSize(bytes: number): Promise<void>;
+  /** ENXIO. */
+  layers(): readonly LayerFields[];
 }
 
 /** The freezes of a queue: driver/queue/freeze-log.ts. */
@@ -43,6 +47,11 @@ export interface ControlledFreezes {
   readonly isFrozen: boolean;
   list(): DeviceFreeze[];
 }
+
+/** A layer as the driver tells it. */
+export type LayerFields = Omit<LayerAnswer, 'inode' | 'device' | 'heldBytes'> & {
+  readonly identity: Pick<FileIdentity, 'inode' | 'device'>;
+};
 
 /** The registry as the control server uses it: LoopControl. */
 export interface ControlledLoops {
@@ -89,6 +98,7 @@ export interface LoopConfigFields extends LoopSettingsFields, MeantFileFields {
   readOnly?: boolean;
   directIo?: boolean;
   reference?: string;
+  overlay?: OverlayRequest;
 }
 
 /** Devices in the kernel: driver/kernel/attachments.ts. */

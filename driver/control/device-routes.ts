@@ -2,9 +2,11 @@
 
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { toExactNumber } from '../exact-number.js';
 import type {
   ControlContext,
   ControlledDevice,
+  LayerFields,
   LoopConfigFields,
   LoopSettingsFields,
   LoopStatusFields,
@@ -29,6 +31,7 @@ export function deviceRoutes(app: FastifyInstance, context: ControlContext): voi
   const finds = new Turns();
   registryRoutes(app, context, finds);
   backingRoutes(app, context, finds);
+  layerRoutes(app, context);
   settingsRoutes(app, context);
   attachRoutes(app, context);
   recoveryRoutes(app, context);
@@ -153,6 +156,23 @@ function backingRoutes(app: FastifyInstance, context: ControlContext, finds: Tur
       return { outcome: await context.recovery.giveUp(number, options) };
     },
   );
+}
+
+function layerRoutes(app: FastifyInstance, context: ControlContext): void {
+  app.get<Params>(
+    '/devices/:number/layers',
+    route("The files that a device's bytes are in, from the top to the base", {
+      params: schemas.deviceParams,
+      response: { 200: schemas.layerList },
+    }),
+    async (request) => named(context, request).layers().map(layerAnswer),
+  );
+}
+
+function layerAnswer({ identity, blockSize, heldBlocks, ...rest }: LayerFields): messages.LayerAnswer {
+  const heldBytes = blockSize === null || heldBlocks === null ? null : blockSize * heldBlocks;
+  const [inode, device] = [toExactNumber(identity.inode), toExactNumber(identity.device)];
+  return { ...rest, inode, device, blockSize, heldBlocks, heldBytes };
 }
 
 function settingsRoutes(app: FastifyInstance, context: ControlContext): void {

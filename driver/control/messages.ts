@@ -70,6 +70,10 @@ export interface DeviceStatus {
   readonly backingDevice: ExactNumber | null;
   /** Alignment in bytes that direct I/O needs on this file. */
   readonly dioAlignment: number;
+  /** The delta of an overlay over the file, ` (deleted)` behind one without a name; null: there is none. */
+  readonly delta: string | null;
+  /** Files that the device's bytes are in: 1 where it is no overlay, 0 when not bound. */
+  readonly layers: number;
   /** Grows at every change of the backing file. */
   readonly generation: number;
   /** What is odd about the file, or was asked for and is not so: sentences. */
@@ -153,6 +157,35 @@ export interface ExportWords {
   readonly description?: string;
 }
 
+/** Which delta; one of `delta` and `temporary`. */
+export interface OverlayRequest {
+  /** Absolute path; made where there is no file, or an empty one. */
+  readonly delta?: string;
+  /** An unnamed one, in TMPDIR or beside the state: it is gone with the binding. */
+  readonly temporary?: true;
+  /** Takes a base that has changed since the delta was made over it (else ESTALE): the caller vouches for it. */
+  readonly force?: boolean;
+  /** Of a delta that is made: bytes, a power of two, 4096 (default) to 65536. */
+  readonly blockSize?: number;
+}
+
+/** One file of those that a device's bytes are in. Answer of GET /devices/N/layers: from the top to the base. */
+export interface LayerAnswer {
+  readonly kind: 'delta' | 'base';
+  /** As it is now, ` (deleted)` behind a name that is gone. */
+  readonly path: string;
+  /** Of a delta; null for the base. */
+  readonly uuid: string | null;
+  readonly inode: ExactNumber;
+  readonly device: ExactNumber;
+  /** Of a delta: bytes of a block, how many it holds, and how many bytes that are. */
+  readonly blockSize: number | null;
+  readonly heldBlocks: number | null;
+  readonly heldBytes: number | null;
+  /** Bytes that it shows. */
+  readonly size: number;
+}
+
 /** Body of PUT /devices/N/backing. */
 export interface ConfigureRequest extends MeantFile, ExportWords {
   readonly offset?: Bytes;
@@ -166,6 +199,8 @@ export interface ConfigureRequest extends MeantFile, ExportWords {
   readonly directIo?: boolean;
   /** A name of the user's own, at most 63 bytes, for links in /dev/disk/by-loop-ref. Default: the file's. */
   readonly reference?: string;
+  /** The file is the base of an overlay: it is not written, and what is written goes into a delta. */
+  readonly overlay?: OverlayRequest;
   /**
    * Refuse (EEXIST) a file of whose range a device already serves a part. POST /devices/find returns a device that serves
    * exactly this range instead of a new one, unless it is read-only and writing is wanted.

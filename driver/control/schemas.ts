@@ -80,6 +80,15 @@ const configureFields = {
   partscan: flag,
   directIo: flag,
   reference: { type: 'string', maxLength: 63, pattern: '^[^\\u0000]*$', description: 'At most 63 bytes.' },
+  overlay: {
+    ...object({
+      delta: path,
+      temporary: { type: 'boolean', const: true },
+      force: flag,
+      blockSize: { type: 'integer', enum: [4096, 8192, 16384, 32768, 65536] },
+    }),
+    oneOf: [{ required: ['delta'] }, { required: ['temporary'] }],
+  },
   noOverlap: flag,
 } as const;
 export const configureRequest = object(configureFields, ['file']);
@@ -172,12 +181,28 @@ export const deviceStatus = answer({
   backingInode: nullableExact,
   backingDevice: nullableExact,
   dioAlignment: count,
+  delta: { type: ['string', 'null'] },
+  layers: count,
   generation: count,
   warnings: { type: 'array', items: text },
   node: { type: ['string', 'null'] },
   uris: { type: 'array', items: text },
   counters,
 });
+export const layerList = {
+  type: 'array',
+  items: answer({
+    kind: { type: 'string', enum: ['delta', 'base'] },
+    path: text,
+    uuid: { type: ['string', 'null'] },
+    inode: exact,
+    device: exact,
+    blockSize: { type: ['integer', 'null'] },
+    heldBlocks: { type: ['integer', 'null'] },
+    heldBytes: { type: ['integer', 'null'] },
+    size: count,
+  }),
+} as const;
 export const unrecoveredList = {
   type: 'array',
   items: answer({

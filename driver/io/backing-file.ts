@@ -13,7 +13,7 @@ import {
   sameFile,
 } from './file-identity.js';
 import { FileLane } from './file-lanes.js';
-import { lockForWriting, type WriteLock } from './file-lock.js';
+import { lockForReading, lockForWriting, type WriteLock } from './file-lock.js';
 import { imageLocks } from './image-locks.js';
 import { codeOf, guarded, nameMeant, nameOf, openNamed } from './named-file.js';
 import { blockDeviceSize, isWritable, setDirect } from './syscalls.js';
@@ -33,6 +33,8 @@ export interface OpenOptions {
   readonly through?: string;
   /** EBUSY where another program holds an image lock against us. */
   readonly exclusive?: boolean;
+  /** Nobody may write it meanwhile: EBUSY where somebody does. Of what is opened for reading. */
+  readonly keptFromWriters?: boolean;
 }
 
 /** Descriptors of an open file on their way to another process. */
@@ -130,6 +132,7 @@ export class BackingFile {
           warnings: await foreignLocks(name, fd, { writable, exclusive: options.exclusive === true }),
         };
         const lock = writable ? await lockForWriting(fd, { path: name, ...identity }) : undefined;
+        if (options.keptFromWriters === true) await lockForReading(fd, { path: name, ...identity });
         return new BackingFile(facts, lock);
       } catch (error) {
         await closeFile(fd);
@@ -196,12 +199,22 @@ export class BackingFile {
     return this.#lane.run(() => this.#sizeInTurn());
   }
 
+  /** When its content was changed last, nanoseconds since 1970. */
+  modified(): Promise<bigint> {
+    return this.#lane.run(async () => (await statFile(this.fd, { bigint: true })).mtimeNs);
+  }
+
   async #sizeInTurn(): Promise<bigint> {
     if (this.identity.kind !== 'block') return (await statFile(this.fd, { bigint: true })).size;
     const size = await blockDeviceSize(this.fd);
     if (size >= 0n) return size;
     const errno = errnoName(-Number(size));
     throw new LoopError(errno, `The size of ${this.path} can't be read (${errno}).`);
+  }
+
+  /** Work on the file that may wait for its file system, in its turn. */
+  inTurn<T>(work: (fd: number) => Promise<T>): Promise<T> {
+    return this.#lane.run(() => work(this.fd));
   }
 
   /** fsync. Throws its errno: data that was written may be lost. */

@@ -23,6 +23,7 @@ const closeFile = promisify(fs.close);
 
 const { EACCES, EAGAIN } = constants.errno;
 const F_OFD_SETLK = 37;
+const F_RDLCK = 0;
 const F_WRLCK = 1;
 const SEEK_SET = 0;
 /** struct flock, 64 bit: short type, short whence, long start, long length, int pid. */
@@ -38,9 +39,11 @@ const MOST_SHARING = 4096;
 /** File systems that know no such locks: one daemon is then as good as it gets. */
 const NO_LOCKS: ReadonlySet<string> = new Set(['EINVAL', 'ENOLCK', 'ENOSYS', 'EOPNOTSUPP']);
 
-function writeLock(byte: number): Buffer {
+const writeLock = (byte: number): Buffer => lockOf(F_WRLCK, byte);
+
+function lockOf(type: number, byte: number): Buffer {
   const lock = Buffer.alloc(FLOCK.BYTES);
-  new Int16Array(lock.buffer, lock.byteOffset, 2).set([F_WRLCK, SEEK_SET]);
+  new Int16Array(lock.buffer, lock.byteOffset, 2).set([type, SEEK_SET]);
   new BigInt64Array(lock.buffer, lock.byteOffset + FLOCK.START, 2).set([LOCKED_BYTE + BigInt(byte), 1n]);
   return lock;
 }
@@ -118,6 +121,20 @@ export async function lockForWriting(fd: number, file: LockableFile, handed?: nu
     await release();
     throw error;
   }
+}
+
+/**
+ * Keeps everybody from writing the file that `fd` has open for reading, as long as that description is open; others may do the
+ * same. Throws EBUSY, naming who writes it.
+ */
+export async function lockForReading(fd: number, file: LockableFile): Promise<void> {
+  const lock = lockOf(F_RDLCK, 0);
+  if ((await fcntlPooled(fd, F_OFD_SETLK, lock)) === 0 || fcntlCall(fd, F_OFD_SETLK, lock) === 0) return;
+  const errno = koffi.errno();
+  if (NO_LOCKS.has(errnoName(errno))) return;
+  const isOurs = held.has(`${file.device}:${file.inode}`);
+  const holder = isOurs ? 'this daemon' : await lockHolder(file);
+  throw new LoopError('EBUSY', `The file ${file.path} is served for writing by ${holder}.`);
 }
 
 async function takeLock(fd: number, file: LockableFile, handed: number | undefined): Promise<number> {

@@ -1,5 +1,6 @@
-import type { BackingFile } from '../io/backing-file.js';
+import type { FileIdentity } from '../io/file-identity.js';
 import type { StoreDescription, WrapperDescription } from '../store/description.js';
+import type { Backing } from './backing.js';
 import type { ExportText } from './export-names.js';
 import type { Parameters } from './parameters.js';
 
@@ -10,19 +11,23 @@ export interface Binding extends Parameters, ExportText {
    * the file is swapped.
    */
   readonly id: string;
-  readonly file: BackingFile;
+  readonly file: Backing;
   /** Stays when the file is swapped or renamed. */
   readonly reference: string;
   /** What the user may not expect of how it is bound: sentences. */
   readonly notes: readonly string[];
   /** Bytes, whole sectors. */
   readonly size: number;
+  /** The delta that is about to take the place of the present one. */
+  readonly nextDelta?: FileIdentity;
   /** Between the gate and the file, from the inside to the outside. */
   readonly wrappers: readonly WrapperDescription[];
 }
 
 /** What threads open of a binding; undefined in the plain case, which the device's words tell. */
 export function storeOf({ file, directIo, wrappers }: Binding): StoreDescription | undefined {
+  const inner = file.describe?.();
+  if (inner !== undefined) return { inner, wrappers };
   if (wrappers.length === 0) return undefined;
   const { fd, dioAlignment, tellsHoles } = file;
   return { inner: { kind: 'file', fd, alignment: directIo ? dioAlignment : 1, tellsHoles }, wrappers };

@@ -1,5 +1,5 @@
 import { LoopError } from '../errno.js';
-import type { BackingFile } from '../io/backing-file.js';
+import type { Backing } from './backing.js';
 import type { Binding } from './binding.js';
 import { startDirectIo } from './direct-io.js';
 import type { LoopCore } from './loop-core.js';
@@ -29,14 +29,17 @@ export async function loopChangeFd(core: LoopCore, wanted: WantedFile): Promise<
 
 /** What the swap put out of use. */
 interface Swap {
-  old: BackingFile | undefined;
+  old: Backing | undefined;
 }
 
 /** Caller holds loMutex, and validateMutex where the file needs it. */
-async function changeUnder(core: LoopCore, opened: BackingFile | LoopError, swap: Swap): Promise<'change'> {
+async function changeUnder(core: LoopCore, opened: Backing | LoopError, swap: Swap): Promise<'change'> {
   const present = core.bound();
   if (!present.readOnly) {
     throw new LoopError('EINVAL', `${core.name} is not read-only, so that its file can't be changed.`);
+  }
+  if (present.file.overlay !== undefined) {
+    throw new LoopError('EINVAL', `${core.name} has an overlay, so that its file can't be changed.`);
   }
   if (opened instanceof LoopError) throw opened;
   validateFile(core, opened);

@@ -1,5 +1,5 @@
 import { LoopError } from '../errno.js';
-import type { BackingFile } from '../io/backing-file.js';
+import type { Backing } from './backing.js';
 import type { Binding } from './binding.js';
 import type { LoopCore, Waiting } from './loop-core.js';
 import { closeClearer, closeOpener, loOpen } from './open-release.js';
@@ -74,7 +74,7 @@ interface Taken {
   /** The binding, left to the last close. */
   readonly deferred?: Binding['id'];
   /** The file, which is the device's no longer. */
-  readonly file?: BackingFile;
+  readonly file?: Backing;
 }
 
 /** Caller counts as an opener. */
@@ -163,7 +163,7 @@ async function forget(core: LoopCore, binding: Binding, wish: Wish): Promise<voi
  * No request holds the descriptor, no lock is held and nobody counts as an opener: its data may be written back. A file
  * system that hangs keeps the file, not whoever cleared the device.
  */
-async function closeFile(core: LoopCore, file: BackingFile, { onWait }: Waiting): Promise<void> {
+async function closeFile(core: LoopCore, file: Backing, { onWait }: Waiting): Promise<void> {
   onWait?.();
   const { path } = file;
   const closed = core.goingOn(file.close().catch((error: unknown) => core.host.report(core, error)));

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { LoopError } from '../errno.js';
-import type { BackingFile } from '../io/backing-file.js';
 import { describeIdentity, sameFile } from '../io/file-identity.js';
+import type { Backing } from './backing.js';
 import type { Binding } from './binding.js';
 import { startDirectIo } from './direct-io.js';
 import { checkedText, NO_TEXT } from './export-names.js';
@@ -31,7 +31,7 @@ export async function loopConfigure(core: LoopCore, config: LoopConfig): Promise
 /** Binds an open file, which is the device's from then on; on a throw it stays the caller's. */
 export function configureWith(
   core: LoopCore,
-  file: BackingFile,
+  file: Backing,
   config: LoopConfig,
   restored?: Restored,
 ): Promise<void> {
@@ -50,7 +50,7 @@ export function configureWith(
 /** Caller holds loMutex. */
 async function bindUnder(
   core: LoopCore,
-  file: BackingFile,
+  file: Backing,
   config: LoopConfig,
   restored: Restored | undefined,
 ): Promise<void> {
@@ -90,7 +90,7 @@ async function bindUnder(
  * The id that the kernel's device was attached under, where it outlived its binding: the same file may come back. Throws
  * EBUSY for another one, which whoever has the device mounted would write to.
  */
-function keptId(core: LoopCore, file: BackingFile): string | undefined {
+function keptId(core: LoopCore, file: Backing): string | undefined {
   const kept = core.host.ledger()?.kept(core.number);
   if (kept === undefined || sameFile(kept.identity, file.identity)) return kept?.id;
   throw new LoopError(

@@ -1,5 +1,5 @@
 import { LoopError } from '../errno.js';
-import type { BackingFile } from '../io/backing-file.js';
+import type { Backing } from './backing.js';
 import type { Binding } from './binding.js';
 import type { LoopCore } from './loop-core.js';
 
@@ -7,7 +7,8 @@ import type { LoopCore } from './loop-core.js';
 type Layout = Pick<Binding, 'offset' | 'blockSize'>;
 
 /** Why direct I/O can't be had, or undefined. loop.c: `lo_can_use_dio`. */
-function obstacle(file: BackingFile, { offset, blockSize }: Layout): string | undefined {
+function obstacle(file: Backing, { offset, blockSize }: Layout): string | undefined {
+  if (file.overlay !== undefined) return 'an overlay goes through the page cache';
   const alignment = file.dioAlignment;
   if (blockSize < alignment) return `the block size ${blockSize} is below ${alignment}`;
   if (offset % BigInt(alignment) !== 0n) return `the offset ${offset} is not a multiple of ${alignment}`;
@@ -19,7 +20,7 @@ function obstacle(file: BackingFile, { offset, blockSize }: Layout): string | un
  * tell and we do. The file is not in use yet. loop.c: `loop_update_dio`.
  */
 export async function startDirectIo(
-  file: BackingFile,
+  file: Backing,
   wanted: Layout & { readonly directIo: boolean },
 ): Promise<Pick<Binding, 'directIo' | 'notes'>> {
   if (!wanted.directIo) return { directIo: false, notes: [] };
@@ -29,7 +30,7 @@ export async function startDirectIo(
     : { directIo: false, notes: [withoutDirectIo(reason)] };
 }
 
-async function refusalOf(file: BackingFile): Promise<string | undefined> {
+async function refusalOf(file: Backing): Promise<string | undefined> {
   try {
     await file.setDirect(true);
     return undefined;

@@ -1,16 +1,16 @@
 import { EventEmitter } from 'node:events';
 import { LoopError } from '../errno.js';
-import type { BackingFile } from '../io/backing-file.js';
 import { nbdIndexOf } from '../io/device-number.js';
 import { LockOrder } from '../locks/lock-order.js';
 import { OrderedMutex } from '../locks/mutex.js';
+import type { Backing } from './backing.js';
 import { configureWith, type Restored } from './configure.js';
 import { ExportNames } from './export-names.js';
 import type { Ledger } from './ledger.js';
 import { LoopCore, type LoopHost } from './loop-core.js';
 import { LoopDevice } from './loop-device.js';
-import type { Logger, LoopConfig, LoopEvent, LoopEvents, LoopStatus, WantedFile } from './types.js';
-import { openBacking } from './validate-file.js';
+import type { Logger, LoopConfig, LoopEvent, LoopEvents, LoopStatus } from './types.js';
+import { openBacking, type WantedBacking } from './validate-file.js';
 
 /** The kernel's device numbers have 20 bits. */
 const MAX_NUMBER = 2 ** 20 - 1;
@@ -60,6 +60,7 @@ export class LoopControl {
   readonly #host: LoopHost;
   readonly #isTaken: (number: number) => boolean;
   #ledger: Ledger | undefined;
+  #mapDirectory: string | undefined;
   #sequence = 0;
 
   constructor(options: LoopControlOptions = {}) {
@@ -80,6 +81,8 @@ export class LoopControl {
         return number !== undefined && isAttached(number) ? this.#entries.get(number)?.core : undefined;
       },
       ledger: () => this.#ledger,
+      mapDirectory: () => this.#mapDirectory,
+      devices: () => this.#sorted().map(({ core }) => core),
       report: (core, error) =>
         this.#log?.error({ err: error, device: core.name }, 'A clear left an error behind.'),
       onThaw: options.onThaw ?? (() => {}),
@@ -114,6 +117,17 @@ export class LoopControl {
   recordIn(ledger: Ledger): void {
     if (this.#ledger !== undefined) throw new Error('There is a ledger already.');
     this.#ledger = ledger;
+  }
+
+  /** What overlays know and have not written yet outlives this process there; else nowhere. */
+  keepMapsIn(directory: string): void {
+    this.#mapDirectory = directory;
+  }
+
+  /** Everything of every overlay is on disk. Rejects with the first that failed, when all were tried. */
+  async settle(): Promise<void> {
+    const results = await Promise.allSettled(this.devices().map((device) => device.settle()));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   /**
@@ -156,7 +170,7 @@ export class LoopControl {
   }
 
   /** Opens a file for `restore`, if it is `meant`. Throws EBADF, EBUSY, ESTALE. */
-  openFile(wanted: WantedFile & { readonly readOnly?: boolean }): Promise<BackingFile> {
+  openFile(wanted: WantedBacking): Promise<Backing> {
     return openBacking(this.#host, wanted);
   }
 
@@ -165,7 +179,7 @@ export class LoopControl {
    * stays the caller's, and the number reserved. Nobody finds the device unbound: who opens it waits. Throws EEXIST
    * when there is such a device, and what `loopConfigure` throws of file and parameters.
    */
-  restore(number: number, file: BackingFile, config: LoopConfig, restored: Restored): Promise<void> {
+  restore(number: number, file: Backing, config: LoopConfig, restored: Restored): Promise<void> {
     return this.order.task(`restore loop${number}`, async () => {
       const held = await this.#ctlMutex.acquire();
       const reason = this.#reserved.get(number);
@@ -255,7 +269,7 @@ export class LoopControl {
     });
   }
 
-  async #bindToFree(file: BackingFile, config: LoopConfig): Promise<LoopStatus> {
+  async #bindToFree(file: Backing, config: LoopConfig): Promise<LoopStatus> {
     for (;;) {
       const entry = await this.#free((free) => {
         free.claimed = true;

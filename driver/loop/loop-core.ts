@@ -23,6 +23,10 @@ export interface LoopHost {
   readonly names: ExportNames;
   /** Undefined: nobody comes after us. */
   ledger(): Ledger | undefined;
+  /** Where what overlays know outlives this process; undefined: nowhere. */
+  mapDirectory(): string | undefined;
+  /** Every device, by number. */
+  devices(): readonly LoopCore[];
   /** A failure that nobody waits for. */
   report(core: LoopCore, error: unknown): void;
   onThaw(): void;
@@ -260,6 +264,8 @@ export class LoopCore {
       backingInode: binding?.file.identity.inode ?? null,
       backingDevice: binding?.file.identity.device ?? null,
       dioAlignment: binding?.file.dioAlignment ?? SECTOR,
+      delta: binding?.file.overlay?.delta ?? null,
+      layers: binding === undefined ? 0 : (binding.file.overlay?.depth ?? 1),
       generation: this.#generation,
       warnings: binding === undefined ? [] : [...this.#hanging, ...binding.file.warnings, ...binding.notes],
     };

@@ -2,11 +2,13 @@ import type { HandedFile } from '../io/backing-file.js';
 import type { FileIdentity } from '../io/file-identity.js';
 import type { RequestQueue } from '../queue/request-queue.js';
 import type { WrapperDescription } from '../store/description.js';
+import type { Layer } from './backing.js';
 import { loopChangeFd } from './change-fd.js';
 import { type ForcedOutcome, loopClrFd, loRelease } from './clear.js';
 import { loopConfigure } from './configure.js';
 import { loopSetDio } from './direct-io.js';
 import { clearByForce } from './forced-clear.js';
+import { plainLayer } from './layers.js';
 import type { LoopCore } from './loop-core.js';
 import { loOpen } from './open-release.js';
 import { loopResetDirty } from './reset-dirty.js';
@@ -126,6 +128,22 @@ export class LoopDevice {
   /** The open file's descriptors, for a daemon that goes on with them; undefined when there is none. They stay ours. */
   get handed(): HandedFile | undefined {
     return this.#core.state === 'bound' ? this.#core.binding?.file.handed : undefined;
+  }
+
+  /** What its bytes are in, from the top to the bottom. ENXIO. */
+  layers(): readonly Layer[] {
+    const { file, size } = this.#core.bound();
+    return file.overlay?.layers() ?? [plainLayer(file, size)];
+  }
+
+  /** Everything of its overlay is on disk. Nothing to do for a plain file, or when not bound. */
+  async settle(): Promise<void> {
+    await this.#core.binding?.file.overlay?.settle();
+  }
+
+  /** The descriptors of an overlay's layers below its delta, from above. They stay ours. */
+  get handedLayers(): readonly number[] {
+    return this.#core.binding?.file.overlay?.handedLayers ?? [];
   }
 
   /** Takes the file's present size. ENXIO. */

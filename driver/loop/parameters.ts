@@ -45,6 +45,7 @@ const CONFIG_KEYS: Keys<LoopConfig> = {
   partscan: true,
   directIo: true,
   reference: true,
+  overlay: true,
   exportName: true,
   description: true,
 };

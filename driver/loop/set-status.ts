@@ -34,8 +34,11 @@ async function rename(core: LoopCore, present: Binding, wanted: Binding): Promis
 export const loopSetCapacity = (core: LoopCore): Promise<void> =>
   core.exclusive(async () => {
     const present = core.bound();
-    const size = loopSize(await present.file.size(), present);
-    return size === present.size ? undefined : replace(core, present, { ...present, size });
+    const growth = await present.file.overlay?.growth();
+    const fileSize = growth === undefined ? await present.file.size() : BigInt(growth.size);
+    const size = loopSize(fileSize, present);
+    if (size === present.size && growth === undefined) return undefined;
+    return replace(core, present, { ...present, size }, growth?.apply);
   });
 
 /** LOOP_SET_BLOCK_SIZE. Throws ENXIO when not bound, EINVAL. */
@@ -52,7 +55,12 @@ export const loopSetBlockSize = (core: LoopCore, bytes: number): Promise<void> =
  * Puts a new binding of the same file in the place of the present one. Direct I/O that the new layout can't have is
  * given up (loop.c: `loop_update_dio`). Caller holds loMutex.
  */
-async function replace(core: LoopCore, present: Binding, wanted: Binding): Promise<'change' | undefined> {
+async function replace(
+  core: LoopCore,
+  present: Binding,
+  wanted: Binding,
+  whileFrozen?: () => Promise<void>,
+): Promise<'change' | undefined> {
   const lost = lostDirectIo(present, wanted);
   const dropsDirectIo = lost !== undefined;
   if (dropsDirectIo) await present.file.sync();
@@ -61,6 +69,7 @@ async function replace(core: LoopCore, present: Binding, wanted: Binding): Promi
   await core.replace(next, async () => {
     await using frozen = await core.queue.freeze();
     if (dropsDirectIo) await present.file.setDirect(false);
+    await whileFrozen?.();
     core.publish(frozen, next);
   });
   return sameOutside(present, wanted) && !dropsDirectIo ? undefined : 'change';

@@ -1,6 +1,7 @@
 /** What the loop driver takes and tells. All sizes and positions are bytes. */
 
 import type { FileIdentity } from '../io/file-identity.js';
+import type { WantedOverlay } from './overlay/wanted.js';
 
 /**
  * The kernel's Lo_unbound, Lo_bound, Lo_rundown, Lo_deleting: without a file; serving one; letting one go (new
@@ -45,6 +46,8 @@ export interface LoopConfig extends WantedFile {
   readonly exportName?: string;
   /** What clients are told of the export: at most 4053 bytes of UTF-8 on one line. Empty, and by default: the file's name. */
   readonly description?: string;
+  /** The file is the base of an overlay, and is not written. */
+  readonly overlay?: WantedOverlay;
 }
 
 /** Arguments of `loopSetStatus`, the kernel's LOOP_SET_STATUS64. What is left out stays as it is. */
@@ -96,6 +99,10 @@ export interface LoopStatus {
   readonly backingDevice: bigint | null;
   /** What direct I/O needs the offset and the block size to be multiples of; 512 when there is no file. */
   readonly dioAlignment: number;
+  /** The delta of an overlay, as it is now; ` (deleted)` for one without a name; null: no overlay. */
+  readonly delta: string | null;
+  /** Files that the device's bytes are in, from the delta to the base: 1 where it is no overlay, 0 when not bound. */
+  readonly layers: number;
   /** Grows with every change that the data path can see. */
   readonly generation: number;
   /** What is odd about the file, or was asked for and is not so: sentences for the user. */

@@ -1,7 +1,10 @@
 import { LoopError } from '../errno.js';
 import { BackingFile } from '../io/backing-file.js';
-import type { FileIdentity } from '../io/file-identity.js';
+import { type FileIdentity, sameFile } from '../io/file-identity.js';
+import type { Backing } from './backing.js';
 import type { LoopCore, LoopHost } from './loop-core.js';
+import { type HandedOverlay, openOverlay } from './overlay/open-overlay.js';
+import type { WantedOverlay } from './overlay/wanted.js';
 import type { WantedFile } from './types.js';
 
 /**
@@ -12,7 +15,7 @@ export const ownDeviceBehind = (host: LoopHost, file: FileIdentity): LoopCore | 
   (file.blockDevice === null ? undefined : host.ownDevice(file.blockDevice)) ?? host.ownDevice(file.device);
 
 /** True when a file needs validateMutex to be validated: its validity depends on another device's state. */
-export const needsValidateMutex = (core: LoopCore, file: BackingFile): boolean =>
+export const needsValidateMutex = (core: LoopCore, file: Backing): boolean =>
   ownDeviceBehind(core.host, file.identity) !== undefined;
 
 /**
@@ -21,7 +24,7 @@ export const needsValidateMutex = (core: LoopCore, file: BackingFile): boolean =
  *
  * Caller holds loMutex, and validateMutex when `needsValidateMutex`.
  */
-export function validateFile(core: LoopCore, file: BackingFile): void {
+export function validateFile(core: LoopCore, file: Backing): void {
   const own = ownDeviceBehind(core.host, file.identity);
   if (own === core) {
     throw new LoopError('EBADF', `${core.name} can't have itself as its backing file (${file.path}).`);
@@ -43,28 +46,83 @@ export function validateFile(core: LoopCore, file: BackingFile): void {
   }
 }
 
-/** Opens a file for a device, if it is known which; one that we serve ourselves is only named. Throws EBADF, ESTALE. */
-export async function openBacking(
-  host: LoopHost,
-  {
-    file,
-    readOnly = false,
-    identity,
-    through,
-    exclusive = false,
-  }: WantedFile & { readonly readOnly?: boolean },
-  core?: LoopCore,
-): Promise<BackingFile> {
+/** What a device is bound to. */
+export interface WantedBacking extends WantedFile {
+  readonly readOnly?: boolean;
+  /** Absent: the file itself is served. */
+  readonly overlay?: WantedOverlay;
+  readonly deltaIdentity?: FileIdentity;
+  readonly handed?: HandedOverlay;
+}
+
+/**
+ * Opens a file for a device, if it is known which, or an overlay over it; one that we serve ourselves is only named. Throws
+ * EBADF, ESTALE, EBUSY, and what `openOverlay` throws.
+ */
+export async function openBacking(host: LoopHost, wanted: WantedBacking, core?: LoopCore): Promise<Backing> {
+  const mayOpen = (identity: FileIdentity): boolean => ownDeviceBehind(host, identity) === undefined;
+  const { overlay, deltaIdentity, handed, file, readOnly = false, identity, through } = wanted;
+  const named = { ...(identity && { identity }), ...(through !== undefined && { through }) };
+  const exclusive = wanted.exclusive === true;
   try {
-    return await BackingFile.open(file, {
-      readOnly,
-      exclusive,
-      ...(identity === undefined ? {} : { identity }),
-      ...(through === undefined ? {} : { through }),
-      mayOpen: (identity) => ownDeviceBehind(host, identity) === undefined,
-    });
+    if (overlay !== undefined) {
+      const rest = { ...(deltaIdentity && { deltaIdentity }), ...(handed && { handed }) };
+      const options = { mayOpen, mapDirectory: host.mapDirectory() };
+      const opened = await openOverlay({ file, readOnly, exclusive, overlay, ...named, ...rest }, options);
+      return await alone(host, opened, opened.deltaIdentity, opened.delta);
+    }
+    const opened = await BackingFile.open(file, { readOnly, exclusive, mayOpen, ...named });
+    return await alone(host, opened, opened.identity, opened.path);
   } catch (error) {
-    if (core === undefined || !(error instanceof LoopError)) throw error;
-    throw new LoopError(error.errno, `${core.name}: ${error.message}`);
+    if (!(error instanceof LoopError)) throw error;
+    const message = namingDevice(host, error);
+    throw new LoopError(error.errno, core === undefined ? message : `${core.name}: ${message}`);
   }
 }
+
+/** Locks keep other processes out; devices of ours share a file that they write, but never a delta. */
+async function alone<T extends Backing>(
+  host: LoopHost,
+  opened: T,
+  identity: FileIdentity,
+  path: string,
+): Promise<T> {
+  const other = host.devices().find(({ binding }) => {
+    if (binding === undefined || !opened.writable) return false;
+    const { overlay } = binding.file;
+    if (overlay !== undefined) return sameFile(overlay.deltaIdentity, identity);
+    return opened.overlay !== undefined && binding.file.writable && sameFile(binding.file.identity, identity);
+  });
+  if (other === undefined) return opened;
+  await opened.close();
+  const what = other.binding?.file.overlay === undefined ? 'file' : 'delta';
+  throw new LoopError('EBUSY', `${path} is the ${what} of ${other.name}.`);
+}
+
+/** A lock only tells which process has a file: of our own devices we know which, and what for. */
+function namingDevice(host: LoopHost, { errno, message }: LoopError): string {
+  if (errno !== 'EBUSY') return message;
+  for (const what of ['file', 'base', 'delta'] as const) {
+    const users = new Map<string, string[]>();
+    for (const { name, binding } of host.devices()) {
+      for (const path of binding === undefined ? [] : pathsOf(binding.file, what)) {
+        if (message.includes(` ${path} is served `)) users.set(path, [...(users.get(path) ?? []), name]);
+      }
+    }
+    for (const [path, names] of users) return `The file ${path} is the ${what} of ${someOf(names)}.`;
+  }
+  return message;
+}
+
+function pathsOf(file: Backing, what: 'file' | 'base' | 'delta'): readonly string[] {
+  const { overlay } = file;
+  if (overlay === undefined) return what === 'file' && file.writable ? [file.path] : [];
+  if (what === 'delta') return [overlay.delta];
+  return what === 'base' ? overlay.pathsBelow : [];
+}
+
+const MOST_NAMES = 5;
+const someOf = (names: readonly string[]): string =>
+  names.length <= MOST_NAMES
+    ? names.join(', ')
+    : `${names.slice(0, MOST_NAMES).join(', ')} and ${names.length - MOST_NAMES} others`;

@@ -244,6 +244,10 @@ export class LoopBackend implements Backend {
     return this.#dirty.run(offset, length);
   }
 
+  held(offset: number, length: number): number {
+    return this.#store.held(this.#position(offset), length);
+  }
+
   isData(offset: number, length: number): boolean {
     return this.#store.isData(this.#position(offset), length);
   }

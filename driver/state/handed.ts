@@ -9,6 +9,7 @@ import type { Handover } from './state.js';
 interface HandedDevice {
   file: number | undefined;
   lock: number | undefined;
+  layers: number[];
   sockets: PartedSocket[];
 }
 
@@ -24,7 +25,8 @@ export class HandedOver {
       if (what === undefined) closeDescriptor(fd);
       else if (what.kind === 'socket') {
         this.#device(what.device).sockets.push({ fd, leftover: Buffer.from(what.leftover, 'base64') });
-      } else this.#device(what.device)[what.kind] = fd;
+      } else if (what.kind === 'layer') this.#device(what.device).layers.push(fd);
+      else this.#device(what.device)[what.kind] = fd;
     });
   }
 
@@ -38,14 +40,19 @@ export class HandedOver {
     return taken;
   }
 
+  /** Those of its overlay, from above. */
+  takeLayers(number: number): readonly number[] {
+    return this.#devices.get(number)?.layers.splice(0) ?? [];
+  }
+
   takeSockets(number: number): readonly PartedSocket[] {
     return this.#devices.get(number)?.sockets.splice(0) ?? [];
   }
 
   /** Closes what nobody took. */
   close(): void {
-    for (const { file, lock, sockets } of this.#devices.values()) {
-      for (const fd of [file, lock, ...sockets.map((socket) => socket.fd)]) {
+    for (const { file, lock, layers, sockets } of this.#devices.values()) {
+      for (const fd of [file, lock, ...layers, ...sockets.map((socket) => socket.fd)]) {
         if (fd !== undefined) closeDescriptor(fd);
       }
     }
@@ -53,7 +60,7 @@ export class HandedOver {
   }
 
   #device(number: number): HandedDevice {
-    const device = this.#devices.get(number) ?? { file: undefined, lock: undefined, sockets: [] };
+    const device = this.#devices.get(number) ?? { file: undefined, lock: undefined, layers: [], sockets: [] };
     this.#devices.set(number, device);
     return device;
   }

@@ -5,16 +5,17 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
-import { BackingFile } from '../io/backing-file.js';
+import { BackingFile, type HandedFile } from '../io/backing-file.js';
 import { type FileIdentity, sameFile } from '../io/file-identity.js';
 import type { PartedSocket } from '../kernel/attach.js';
 import type { Attachments, AttachRecord } from '../kernel/attachments.js';
 import { backendIdentifier, backendPrefix } from '../kernel/netlink-device.js';
 import { backendOf, isConnected, nodePath } from '../kernel/sysfs.js';
+import type { Backing } from '../loop/backing.js';
 import type { LoopControl } from '../loop/loop-control.js';
 import { loopSize } from '../loop/parameters.js';
 import { HandedOver } from './handed.js';
-import type { DeviceRecord } from './state.js';
+import type { DeviceRecord, OverlayRecord } from './state.js';
 import type { StateDirectory, StateDraft } from './state-directory.js';
 import type { KeeperLog, StateKeeper } from './state-keeper.js';
 
@@ -265,11 +266,12 @@ export class Recovery {
   }
 
   /** The very same open file where it was handed over; else by its name, and proven to be the same. */
-  async #openAgain(record: DeviceRecord, handed: HandedOver): Promise<BackingFile> {
+  async #openAgain(record: DeviceRecord, handed: HandedOver): Promise<Backing> {
     const open = handed.takeFile(record.number);
+    const layers = handed.takeLayers(record.number);
     if (open !== undefined) {
       try {
-        return await BackingFile.adopt(open, record.identity);
+        return await this.#adopt(record, open, layers);
       } catch (err) {
         this.parts.log.error({ err, device: `loop${record.number}` }, 'what was handed over is not its file');
       }
@@ -277,10 +279,21 @@ export class Recovery {
     return this.#openByName(record, record.identity);
   }
 
-  async #openByName({ file, readOnly }: DeviceRecord, meant: FileIdentity | undefined): Promise<BackingFile> {
+  #adopt(record: DeviceRecord, open: HandedFile, layers: readonly number[]): Promise<Backing> {
+    const { file, readOnly, identity, overlay } = record;
+    if (overlay === null) return BackingFile.adopt(open, identity);
+    const handed = { delta: open, deltaIdentity: overlay.identity, layers };
+    const wanted = { delta: overlay.delta, temporary: overlay.temporary };
+    return this.parts.loops.openFile({ file, readOnly, identity, overlay: wanted, handed });
+  }
+
+  async #openByName(record: DeviceRecord, meant: FileIdentity | undefined): Promise<Backing> {
+    const { file, readOnly, overlay } = record;
+    const named = { file, readOnly, ...(meant && { identity: meant }) };
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.parts.loops.openFile({ file, readOnly, ...(meant && { identity: meant }) });
+        if (overlay === null) return await this.parts.loops.openFile(named);
+        return await this.#openOverlay(named, overlay, meant === undefined);
       } catch (error) {
         const isLocked = error instanceof LoopError && error.errno === 'EBUSY';
         if (!isLocked || attempt === LOCK_ATTEMPTS) throw error;
@@ -289,7 +302,27 @@ export class Recovery {
     }
   }
 
-  async #restore(record: DeviceRecord, file: BackingFile): Promise<void> {
+  /** The delta that was recorded, or the one that was about to take its place. */
+  async #openOverlay(
+    named: { readonly file: string; readonly readOnly: boolean; readonly identity?: FileIdentity },
+    { delta, temporary, identity, next }: OverlayRecord,
+    force: boolean,
+  ): Promise<Backing> {
+    if (temporary) {
+      throw new LoopError('EBADF', `The delta over ${named.file} had no name, and is gone with the daemon.`);
+    }
+    const open = (deltaIdentity: FileIdentity): Promise<Backing> =>
+      this.parts.loops.openFile({ ...named, overlay: { delta, force }, deltaIdentity });
+    if (next === null) return open(identity);
+    try {
+      return await open(next);
+    } catch (error) {
+      if (error instanceof LoopError && error.errno === 'ESTALE') return open(identity);
+      throw error;
+    }
+  }
+
+  async #restore(record: DeviceRecord, file: Backing): Promise<void> {
     const { number, id, size, offset, sizeLimit, blockSize } = record;
     const { readOnly, autoclear, partscan, directIo, reference, exportName, description } = record;
     const config = { offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo, reference };
@@ -384,7 +417,7 @@ function dropHandover(draft: StateDraft): void {
 }
 
 /** Whoever has the device open counts on its size. Throws EINVAL. */
-async function checkSize(record: DeviceRecord, file: BackingFile): Promise<void> {
+async function checkSize(record: DeviceRecord, file: Backing): Promise<void> {
   const size = loopSize(await file.size(), record);
   if (size === record.size) return;
   throw new LoopError(

@@ -164,7 +164,9 @@ export class StateKeeper implements Ledger {
       if (handed === undefined) return [];
       const { file, lock } = handed;
       const own = { fd: file, what: { device, kind: 'file' } as const };
-      return lock === undefined ? [own] : [own, { fd: lock, what: { device, kind: 'lock' } as const }];
+      const locks = lock === undefined ? [] : [{ fd: lock, what: { device, kind: 'lock' } as const }];
+      const layers = loop.handedLayers.map((fd) => ({ fd, what: { device, kind: 'layer' } as const }));
+      return [own, ...locks, ...layers];
     });
   }
 

@@ -25,10 +25,22 @@ export interface DeviceRecord extends Parameters, ExportText {
   readonly reference: string;
   /** Of the device, bytes: those who use it count on it. */
   readonly size: number;
+  /** The file is the base of an overlay; null: it is served itself. */
+  readonly overlay: OverlayRecord | null;
   /** Null while the device is not in the kernel. */
   readonly attach: AttachRecord | null;
   /** The daemon took it out of the kernel when it ended: the next one attaches it again. */
   readonly attachAgain: boolean;
+}
+
+/** Which delta an overlay has. */
+export interface OverlayRecord {
+  /** Absolute path at the time of binding; ` (deleted)` behind one that has no name. */
+  readonly delta: string;
+  readonly identity: FileIdentity;
+  readonly temporary: boolean;
+  /** The delta that takes its place at this moment, under the same name: it is there, or not yet. */
+  readonly next: FileIdentity | null;
 }
 
 /** What each of the keeper's descriptors is. */
@@ -39,7 +51,8 @@ export type Handed =
       /** What was received and not served, in base64. */
       readonly leftover: string;
     }
-  | { readonly device: number; readonly kind: 'file' | 'lock' };
+  /** Of an overlay the file is its delta, and the layers below it follow from above. */
+  | { readonly device: number; readonly kind: 'file' | 'lock' | 'layer' };
 
 /** Descriptors that were handed over. */
 export interface Handover {
@@ -67,9 +80,16 @@ export function recordOf(number: number, binding: Binding, before: DeviceRecord 
     ...{ number, id, file: file.path, identity: file.identity, size },
     ...{ offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo },
     ...{ reference, exportName, description },
+    overlay: overlayOf(binding),
     attach: isKept ? before.attach : null,
     attachAgain: isKept && before.attachAgain,
   };
+}
+
+function overlayOf({ file: { overlay }, nextDelta }: Binding): OverlayRecord | null {
+  if (overlay === undefined) return null;
+  const { delta, deltaIdentity: identity, isTemporary: temporary } = overlay;
+  return { delta, identity, temporary, next: nextDelta ?? null };
 }
 
 export function stateText({ bootId, daemonId, devices, handover, remotes }: DaemonState): string {
@@ -98,9 +118,14 @@ export function parseState(text: string, bootId: string): DaemonState | undefine
 }
 
 /** Offsets may be beyond 2^53: they are decimal digits. */
-function deviceToJson({ offset, sizeLimit, identity, ...rest }: DeviceRecord): object {
+function deviceToJson({ offset, sizeLimit, identity, overlay, ...rest }: DeviceRecord): object {
   return {
     ...rest,
+    overlay: overlay && {
+      ...overlay,
+      identity: identityToJson(overlay.identity),
+      next: overlay.next && identityToJson(overlay.next),
+    },
     offset: String(offset),
     sizeLimit: String(sizeLimit),
     identity: identityToJson(identity),
@@ -117,9 +142,11 @@ const DIGITS = ['offset', 'sizeLimit'] as const;
 function deviceFromJson(json: unknown): DeviceRecord | undefined {
   if (!isObject(json)) return undefined;
   const identity = identityFromJson(json.identity);
+  const overlay = overlayFromJson(json.overlay);
   const { attach } = json;
   const isWhole =
     identity !== undefined &&
+    overlay !== undefined &&
     FLAGS.every((key) => typeof json[key] === 'boolean') &&
     NUMBERS.every((key) => Number.isSafeInteger(json[key])) &&
     TEXTS.every((key) => typeof json[key] === 'string') &&
@@ -128,7 +155,19 @@ function deviceFromJson(json: unknown): DeviceRecord | undefined {
     (attach === null || (isObject(attach) && Number.isSafeInteger(attach.connections)));
   if (!isWhole) return undefined;
   const { offset, sizeLimit, ...rest } = json as unknown as DeviceRecord;
-  return { ...NO_TEXT, ...rest, offset: BigInt(offset), sizeLimit: BigInt(sizeLimit), identity };
+  return { ...NO_TEXT, ...rest, offset: BigInt(offset), sizeLimit: BigInt(sizeLimit), identity, overlay };
+}
+
+/** Undefined for what is none. */
+function overlayFromJson(json: unknown): OverlayRecord | null | undefined {
+  if (json === null || json === undefined) return null;
+  if (!isObject(json)) return undefined;
+  const identity = identityFromJson(json.identity);
+  const next = json.next === null ? null : identityFromJson(json.next);
+  const { delta, temporary } = json;
+  if (identity === undefined || next === undefined) return undefined;
+  if (typeof delta !== 'string' || typeof temporary !== 'boolean') return undefined;
+  return { delta, identity, temporary, next };
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

@@ -3,6 +3,8 @@
  * each thread opens its own. Descriptors are the control side's, and stay open while anything that names them is published.
  */
 
+import type { Mapped } from '../io/mapped.js';
+
 /** The plain case: a file, or a block device, is the disk. */
 export interface FileDescription {
   readonly kind: 'file';
@@ -13,8 +15,46 @@ export interface FileDescription {
   readonly tellsHoles: boolean;
 }
 
+/** A layer of an overlay that is only read: a delta that is the base of another. */
+export interface LowerLayer {
+  readonly fd: number;
+  readonly tellsHoles: boolean;
+  readonly blockSize: number;
+  /** Bytes that it shows. */
+  readonly size: number;
+  readonly dataOffset: number;
+  /** A bit a block. */
+  readonly bits: SharedArrayBuffer;
+}
+
+/** The delta that is written. */
+export interface TopLayer {
+  readonly fd: number;
+  readonly tellsHoles: boolean;
+  readonly blockSize: number;
+  readonly size: number;
+  readonly dataOffset: number;
+  /** Which blocks it holds, a bit a block: set when their data is written. */
+  readonly present: Mapped;
+  /** What of it the bitmap on disk may tell: their data is durable. */
+  readonly durable: Mapped;
+  /** Blocks that a thread brings in at this moment, a bit a block. */
+  readonly claims: SharedArrayBuffer;
+  /** What of the bitmap is not on disk yet (`FlushState`). */
+  readonly flushState: SharedArrayBuffer;
+}
+
+/** A base that is not written, and deltas over it. */
+export interface OverlayDescription {
+  readonly kind: 'overlay';
+  readonly top: TopLayer;
+  /** Between the top and the base, from above. */
+  readonly lowers: readonly LowerLayer[];
+  readonly base: { readonly fd: number; readonly tellsHoles: boolean };
+}
+
 /** The innermost store: where the bytes are in the end. */
-export type InnerDescription = FileDescription;
+export type InnerDescription = FileDescription | OverlayDescription;
 
 /**
  * Wrappers by kind: what stands between the gate and the innermost store. A kind is one entry here, and one in

@@ -93,6 +93,10 @@ export class FileStore implements Store {
     return isKnownData(this.#fd, position, length, this.#learned);
   }
 
+  held(_position: number, length: number): number {
+    return -length;
+  }
+
   /* Batches are of the page cache. */
 
   batchRead(address: number, position: number, length: number): boolean {

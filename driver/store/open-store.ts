@@ -6,6 +6,7 @@ import type {
   WrapperKind,
 } from './description.js';
 import { FileStore, type ZeroedCount } from './file-store.js';
+import { OverlayStore } from './overlay-store.js';
 import type { Store } from './store.js';
 import type { ThreadTools } from './thread-tools.js';
 
@@ -34,6 +35,8 @@ function openInner(description: InnerDescription, { tools, zeroed }: StoreContex
   switch (description.kind) {
     case 'file':
       return new FileStore(description, tools, zeroed);
+    case 'overlay':
+      return new OverlayStore(description, tools, zeroed);
   }
 }
 

@@ -32,6 +32,8 @@ export interface Store {
   extent(position: number, length: number): number;
   /** Cheaply: the range holds no hole worth naming in a reply. */
   isData(position: number, length: number): boolean;
+  /** The run at `position`, at most `length`: positive where an overlay's delta holds it, else negative. Never 0. */
+  held(position: number, length: number): number;
 
   /*
    * Batches: small reads and writes that are carried out in order by one call. Nothing else is asked between the first

@@ -2,7 +2,7 @@ import type { Backend } from '../backend.js';
 import type { NegotiatedContext } from '../negotiation/outcome.js';
 import { AllocationFlag, CmdFlag } from '../wire/constants.js';
 import type { Request } from '../wire/request.js';
-import { DIRTY_CONTEXT, DIRTY_FLAG } from './contexts.js';
+import { ALLOCATION_CONTEXT, DIRTY_CONTEXT, DIRTY_FLAG, OVERLAY_CONTEXT } from './contexts.js';
 import type { Replies } from './replies.js';
 
 /** Most extents of a reply. Fewer than the range has is fine: the client asks again. */
@@ -20,6 +20,20 @@ const allocation = (run: number): number => (run < 0 ? AllocationFlag.HOLE | All
 type Look = (backend: Backend, offset: number, length: number) => number;
 const allocationRun: Look = (backend, offset, length) => backend.extent(offset, length);
 const dirtyRun: Look = (backend, offset, length) => backend.dirty(offset, length);
+const heldRun: Look = (backend, offset, length) => backend.held(offset, length);
+const holds = (run: number): number => (run > 0 ? 1 : 0);
+
+interface Kind {
+  readonly look: Look;
+  /** The flags of a run. */
+  readonly flags: (run: number) => number;
+}
+const KINDS: Readonly<Record<string, Kind>> = {
+  [ALLOCATION_CONTEXT]: { look: allocationRun, flags: allocation },
+  [DIRTY_CONTEXT]: { look: dirtyRun, flags: (run) => (run > 0 ? DIRTY_FLAG : 0) },
+  [OVERLAY_CONTEXT]: { look: heldRun, flags: holds },
+};
+const ALLOCATION: Kind = { look: allocationRun, flags: allocation };
 
 const runs = new Float64Array(MAX_EXTENTS);
 
@@ -38,12 +52,12 @@ export function blockStatus(
   const most = (request.flags & CmdFlag.REQ_ONE) !== 0 ? 1 : MAX_EXTENTS;
   const longest = replies.mode === 'extended' ? Number.MAX_SAFE_INTEGER : MAX_COMPACT_EXTENT;
   contexts.forEach((context, index) => {
-    const isDirty = context.name === DIRTY_CONTEXT;
-    const count = collectRuns(backend, isDirty ? dirtyRun : allocationRun, request, most, longest, block);
+    const { look, flags } = KINDS[context.name] ?? ALLOCATION;
+    const count = collectRuns(backend, look, request, most, longest, block);
     replies.extents(request, context.id, count, index === contexts.length - 1);
     for (let i = 0; i < count; i++) {
       const run = runs[i] ?? 0;
-      replies.extent(Math.abs(run), isDirty ? (run > 0 ? DIRTY_FLAG : 0) : allocation(run));
+      replies.extent(Math.abs(run), flags(run));
     }
   });
 }

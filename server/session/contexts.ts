@@ -7,8 +7,12 @@ export const DIRTY_CONTEXT = 'nbdloop:dirty';
 /** The flag of an extent in `nbdloop:dirty`. */
 export const DIRTY_FLAG = 1;
 
+/** What the delta of an overlay holds: flag 1. */
+export const OVERLAY_CONTEXT = 'nbdloop:overlay';
+
 /** The metadata contexts a client may select, with their ids. */
 export const CONTEXTS: readonly NegotiatedContext[] = [
   { id: 1, name: ALLOCATION_CONTEXT },
   { id: 2, name: DIRTY_CONTEXT },
+  { id: 3, name: OVERLAY_CONTEXT },
 ];

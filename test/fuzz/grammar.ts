@@ -10,7 +10,17 @@ import type { Random } from './random.js';
 export const DEVICE_BYTES = 128 << 10;
 
 const NAMES = ['loop0', 'loop1', '', 'loop', 'é', 'n'.repeat(4096)];
-const QUERIES = ['base:allocation', 'base:', 'nbdloop:dirty', 'nbdloop:', 'x:y', 'nocolon', ':', ''];
+const QUERIES = [
+  'base:allocation',
+  'base:',
+  'nbdloop:dirty',
+  'nbdloop:overlay',
+  'nbdloop:',
+  'x:y',
+  'nocolon',
+  ':',
+  '',
+];
 const OPTIONS = [...Object.values(Opt), 0, 12, 0xffff_ffff];
 const COMMANDS = [...Object.values(Cmd), 9, 0xffff];
 const FLAGS = [0, 0, 0, 1, 2, 4, 8, 16, 32, 33, 18, 0x8000, 0xffff];
@@ -61,7 +71,7 @@ const CLIENT_FLAGS = u32(3);
 function agreement(mode: ReplyMode, name: string): Buffer[] {
   if (mode === 'simple') return [];
   const form = option(mode === 'extended' ? Opt.EXTENDED_HEADERS : Opt.STRUCTURED_REPLY);
-  const contexts = contextData(name, ['base:allocation', 'nbdloop:dirty']);
+  const contexts = contextData(name, ['base:allocation', 'nbdloop:dirty', 'nbdloop:overlay']);
   return [form, option(Opt.SET_META_CONTEXT, contexts)];
 }
 

@@ -195,6 +195,11 @@ export class MemoryBackend implements Backend {
     return this.extent(offset, length);
   }
 
+  /** It is no overlay. */
+  held(_offset: number, length: number): number {
+    return -length;
+  }
+
   isData(offset: number, length: number): boolean {
     return this.extent(offset, length) === length;
   }
@@ -312,6 +317,7 @@ export class FaultyBackend implements Backend {
   queried = (): void => this.inner.queried();
   extent = (offset: number, length: number): number => this.inner.extent(offset, length);
   dirty = (offset: number, length: number): number => this.inner.dirty(offset, length);
+  held = (offset: number, length: number): number => this.inner.held(offset, length);
   isData = (offset: number, length: number): boolean => this.inner.isData(offset, length);
   readNow = (address: number, offset: number, length: number): Errno =>
     this.fault('read', offset, length) || this.inner.readNow(address, offset, length);

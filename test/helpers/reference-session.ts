@@ -6,8 +6,9 @@ import type { Asked, Reply } from './transmission-client.js';
 const { EINVAL, ENOSPC, EPERM } = WireErrno;
 const MAX_PAYLOAD = 32n << 20n;
 const ZEROED: readonly number[] = [Cmd.TRIM, Cmd.WRITE_ZEROES];
-/** The id of `nbdloop:dirty`. */
+/** The ids of `nbdloop:dirty` and `nbdloop:overlay`. */
 const DIRTY_ID = 2;
+const OVERLAY_ID = 3;
 const MODIFYING: readonly number[] = [Cmd.WRITE, ...ZEROED];
 
 export interface ReferenceOptions {
@@ -104,7 +105,8 @@ export class ReferenceSession {
         if (bytes % BigInt(this.#options.minimumBlock) !== 0n) return `an extent of ${bytes}`;
         const run = this.content.subarray(Number(at), Number(at + bytes));
         // A hole reads as zeroes; so does what was not changed, on a device that began with nothing else.
-        const mustBeZero = context === DIRTY_ID ? status === 0 : status !== 0;
+        const mustBeZero =
+          context === OVERLAY_ID ? false : context === DIRTY_ID ? status === 0 : status !== 0;
         if (mustBeZero && !run.equals(this.#zeroes.subarray(0, run.length)))
           return `content at ${at} is said to be status ${status} of context ${context}`;
         at += bytes;

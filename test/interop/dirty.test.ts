@@ -120,5 +120,5 @@ t.test('nbdinfo lists both contexts', { skip }, async (t) => {
   using files = new TempDir();
   await using daemon = await Daemon.start({ devices: [makeSparseFile(files.file('disk.img'), MIB)] });
   const told = JSON.parse(await runOk(tool('nbdinfo'), ['--json', daemon.uri()]));
-  t.strictSame(told.exports[0].contexts, ['base:allocation', 'nbdloop:dirty']);
+  t.strictSame(told.exports[0].contexts, ['base:allocation', 'nbdloop:dirty', 'nbdloop:overlay']);
 });

@@ -74,7 +74,11 @@ t.test('libnbd over TLS', { skip: skipUnless('openssl', 'nbdinfo', 'nbdcopy') },
       t.equal(told.TLS, true);
       t.equal(told.structured, true);
       t.match(told.exports, [
-        { 'export-size': 48 * MIB, contexts: ['base:allocation', 'nbdloop:dirty'], can_multi_conn: true },
+        {
+          'export-size': 48 * MIB,
+          contexts: ['base:allocation', 'nbdloop:dirty', 'nbdloop:overlay'],
+          can_multi_conn: true,
+        },
       ]);
     });
 

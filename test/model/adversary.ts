@@ -4,6 +4,7 @@
  */
 import { BackingFile } from '../../driver/io/backing-file.js';
 import { OrderedMutex } from '../../driver/locks/mutex.js';
+import type { Backing } from '../../driver/loop/backing.js';
 import { RequestQueue } from '../../driver/queue/request-queue.js';
 
 /** Resolves when the scheduler says so. */
@@ -28,7 +29,7 @@ export class FakeFiles {
     await this.pause(`open ${path}`);
     const fd = ++this.#lastFd;
     this.open.set(fd, path);
-    const file: Pick<BackingFile, keyof BackingFile> = {
+    const file: Backing = {
       identity: {
         kind: 'regular',
         device: 1n,

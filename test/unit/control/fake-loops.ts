@@ -37,6 +37,8 @@ const UNBOUND = {
   backingInode: null,
   backingDevice: null,
   dioAlignment: 512,
+  delta: null,
+  layers: 0,
   generation: 0,
   warnings: [],
 } as const satisfies Omit<LoopStatusFields, 'number' | 'name'>;
@@ -129,6 +131,13 @@ export class FakeDevice implements ControlledDevice {
 
   async loopResetDirty(): Promise<void> {
     this.#bound();
+  }
+
+  layers() {
+    const { file: path, size } = this.status;
+    if (path === null) throw new LoopError('ENXIO', `${this.name} has no backing file.`);
+    const identity = { inode: 1n, device: 1n };
+    return [{ kind: 'base', path, uuid: null, identity, blockSize: null, heldBlocks: null, size } as const];
   }
 
   async loopSetBlockSize(bytes: number): Promise<void> {

@@ -77,6 +77,7 @@ for (const mode of ['structured', 'extended'] as const) {
             [4096n, 0],
           ],
         ],
+        [3, [[16384n, 0]]],
       ],
     );
   });
@@ -181,8 +182,8 @@ t.test('extended: a payload that chooses wrongly is EINVAL, and the connection g
   });
   const raw = (payload: Buffer): Ask => ({ ...narrowed(0, []), payload });
   const wrong = {
-    'an unknown id': narrowed(512, [3]),
-    'a known and an unknown id': narrowed(512, [1, 3]),
+    'an unknown id': narrowed(512, [9]),
+    'a known and an unknown id': narrowed(512, [1, 9]),
     'an id twice': narrowed(512, [1, 1]),
     'more ids than there are': narrowed(512, [1, 2, 1]),
     'no id': narrowed(512, []),

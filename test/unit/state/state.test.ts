@@ -32,6 +32,7 @@ const DEVICE: DeviceRecord = {
   autoclear: true,
   partscan: false,
   directIo: false,
+  overlay: null,
   attach: { by: 'netlink', connections: 4, timeout: 30, deadTimeout: 60 },
   attachAgain: true,
 };

@@ -1,0 +1,325 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { LoopError } from '../../errno.js';
+import { nameToBytes } from '../../file-name.js';
+import { BackingFile, type HandedFile } from '../../io/backing-file.js';
+import type { ExaminedFile, FileIdentity } from '../../io/file-identity.js';
+import { FileLane } from '../../io/file-lanes.js';
+import { codeOf } from '../../io/named-file.js';
+import { initialise, noteHeader, readBits, readHeader, writeHeader } from '../../store/delta/delta-file.js';
+import {
+  type DeltaBase,
+  type DeltaHeader,
+  layoutFor,
+  MAX_LAYERS,
+  MIN_BLOCK,
+} from '../../store/delta/header.js';
+import type { WantedFile } from '../types.js';
+import { OverlayFile } from './overlay-file.js';
+import { differenceOf, keyOf, SharedLayer } from './shared-layer.js';
+import { leftBits, TopMaps } from './top-maps.js';
+import type { WantedOverlay } from './wanted.js';
+
+/** What is handed over of an overlay: its delta, and the layers below from above. */
+export interface HandedOverlay {
+  readonly delta: HandedFile;
+  readonly deltaIdentity: FileIdentity;
+  readonly layers: readonly number[];
+}
+
+export interface OverlayHost {
+  /** False for a file that is a device of ours, or lies on one. */
+  readonly mayOpen: (identity: ExaminedFile) => boolean;
+  /** Where maps outlive this process; undefined: nowhere. */
+  readonly mapDirectory: string | undefined;
+}
+
+export interface WantedOverlayFile extends WantedFile {
+  readonly readOnly?: boolean;
+  readonly overlay: WantedOverlay;
+  /** What the delta must be. */
+  readonly deltaIdentity?: FileIdentity;
+  readonly handed?: HandedOverlay;
+}
+
+/** Deltas that are open, by what they are: one overlay has one for itself. */
+const inUse = new Set<string>();
+
+/**
+ * Opens a base and the delta over it, which is made where there is none.
+ *
+ * Throws EBADF, ESTALE where the base is not what it was, EBUSY where somebody writes the base or has the delta, EINVAL for a
+ * delta that is damaged or of another base, ELOOP for a chain that is too long.
+ */
+export async function openOverlay(wanted: WantedOverlayFile, host: OverlayHost): Promise<OverlayFile> {
+  const opened: { close(): Promise<void> }[] = [];
+  const keep = <T extends { close(): Promise<void> }>(one: T): T => {
+    opened.push(one);
+    return one;
+  };
+  try {
+    return await new Opening(wanted, host, keep).open();
+  } catch (error) {
+    for (const one of opened.reverse()) await one.close();
+    throw error;
+  }
+}
+
+type Keep = <T extends { close(): Promise<void> }>(one: T) => T;
+
+class Opening {
+  readonly #handed: number[];
+
+  constructor(
+    readonly wanted: WantedOverlayFile,
+    readonly host: OverlayHost,
+    readonly keep: Keep,
+  ) {
+    this.#handed = [...(wanted.handed?.layers ?? [])];
+  }
+
+  async open(): Promise<OverlayFile> {
+    const { wanted, host } = this;
+    const named = await this.#named();
+    const isTemporary = wanted.overlay.temporary === true;
+    const delta = this.keep(await this.#openDelta(named, isTemporary));
+    if (!delta.usable)
+      throw new LoopError('EINVAL', `${delta.path} can't be a delta: it is no regular file.`);
+    const key = keyOf(delta.identity);
+    if (inUse.has(key)) throw new LoopError('EBUSY', `${delta.path} is the delta of another device.`);
+    inUse.add(key);
+    this.keep({ close: async () => void inUse.delete(key) });
+    let header = await delta.inTurn((fd) => readHeader(fd, delta.path));
+    if (header.isSealed && delta.writable) {
+      throw new LoopError(
+        'EROFS',
+        `${delta.path} is sealed: it is the base of other deltas. Make a delta over it, or bind it read-only.`,
+      );
+    }
+    const below = await this.#chain(header, named, delta.path);
+    if (this.#isForced && delta.writable) {
+      const base = await (below[0] as SharedLayer).asBase();
+      header = await delta.inTurn((fd) => writeHeader(fd, { ...header, base }));
+    }
+    const onDisk = await delta.inTurn((fd) => readBits(fd, header, delta.path));
+    const left = await leftBits(host.mapDirectory, header);
+    if (delta.writable && left === undefined) {
+      const { session } = header;
+      header = await delta.inTurn((fd) =>
+        noteHeader(fd, { ...header, session: session + 1, isClean: false }),
+      );
+    }
+    const mapDirectory = delta.writable ? host.mapDirectory : undefined;
+    const maps = await TopMaps.make(header, onDisk, { left, directory: mapDirectory });
+    const onClosed = (): void => void inUse.delete(key);
+    const parts = { delta, header, maps, below, named, isTemporary, mapDirectory, onClosed };
+    return new OverlayFile(parts);
+  }
+
+  #isForced = false;
+
+  async #named(): Promise<SharedLayer> {
+    const { file, identity, through, exclusive } = this.wanted;
+    const last = this.#handed.at(-1);
+    // What was handed over is from above; the one that the user named is the first delta's base, or the last.
+    if (last !== undefined && identity !== undefined) {
+      for (const fd of [...this.#handed]) {
+        try {
+          const layer = await SharedLayer.adopt(fd, identity);
+          this.#handed.splice(this.#handed.indexOf(fd), 1);
+          return this.keep(layer);
+        } catch {
+          this.#handed.splice(this.#handed.indexOf(fd), 1); // it is closed
+        }
+      }
+    }
+    return this.keep(
+      await SharedLayer.open(file, {
+        exclusive: exclusive === true,
+        mayOpen: this.host.mayOpen,
+        ...(identity === undefined ? {} : { identity }),
+        ...(through === undefined ? {} : { through }),
+      }),
+    );
+  }
+
+  /** The layers below the delta, from above. */
+  async #chain(header: DeltaHeader, named: SharedLayer, above: string): Promise<SharedLayer[]> {
+    const below: SharedLayer[] = [];
+    let sawNamed = false;
+    let [noted, by]: [DeltaBase, string] = [header.base, above];
+    for (;;) {
+      const isFirst = below.length === 0;
+      const layer = await this.#layerOf(noted, by, named, isFirst ? header.isCommitting : false);
+      sawNamed ||= layer === named;
+      below.push(layer);
+      if (layer.delta === undefined) break;
+      if (below.length === MAX_LAYERS) {
+        throw new LoopError('ELOOP', `${above} has more than ${MAX_LAYERS} layers below it.`);
+      }
+      [noted, by] = [layer.delta.header.base, layer.file.path];
+    }
+    if (sawNamed) return below;
+    throw new LoopError(
+      'EINVAL',
+      `${above} is no delta of ${named.file.path}: its base is ${header.base.path}.`,
+    );
+  }
+
+  /** What a delta notes as its base: the named one where that is it, else what is found where it was. */
+  async #layerOf(
+    noted: DeltaBase,
+    by: string,
+    named: SharedLayer,
+    isCommitting: boolean,
+  ): Promise<SharedLayer> {
+    const asNamed = await named.asBase();
+    const isNamed = differenceOf(noted, asNamed, { isCommitting });
+    if (isNamed === undefined) return named;
+    const changed = (layer: SharedLayer, difference: string): LoopError =>
+      new LoopError(
+        'ESTALE',
+        `${layer.file.path} is not what it was when ${by} was made over it: ${difference}. --force takes it as it is.`,
+      );
+    const isMeant =
+      noted.path === asNamed.path || (noted.inode === asNamed.inode && noted.kind === asNamed.kind);
+    if (isMeant || this.#isLastResort(noted, named)) {
+      if (this.wanted.overlay.force !== true) throw changed(named, isNamed);
+      this.#isForced = true;
+      return named;
+    }
+    const layer = this.keep(await this.#openNoted(noted));
+    const difference = differenceOf(noted, await layer.asBase(), { isCommitting });
+    if (difference === undefined) return layer;
+    if (this.wanted.overlay.force !== true) throw changed(layer, difference);
+    this.#isForced = true;
+    return layer;
+  }
+
+  /** The caller vouches for what it named, whatever was meant. */
+  #isLastResort({ kind }: DeltaBase, named: SharedLayer): boolean {
+    return this.wanted.overlay.force === true && (kind === 'delta') === (named.delta !== undefined);
+  }
+
+  async #openNoted({ path }: DeltaBase): Promise<SharedLayer> {
+    const { mayOpen } = this.host;
+    try {
+      return await SharedLayer.open(path, { mayOpen });
+    } catch (error) {
+      // Carried elsewhere together with the delta.
+      const beside = this.wanted.overlay.delta && join(dirname(this.wanted.overlay.delta), basename(path));
+      if (beside === undefined || beside === '' || beside === path) throw error;
+      return await SharedLayer.open(beside, { mayOpen }).catch(() => {
+        throw error;
+      });
+    }
+  }
+
+  async #openDelta(named: SharedLayer, isTemporary: boolean): Promise<BackingFile> {
+    const { wanted, host } = this;
+    const { handed, overlay, readOnly = false } = wanted;
+    if (handed !== undefined) return await BackingFile.adopt(handed.delta, handed.deltaIdentity);
+    const options = {
+      readOnly,
+      mayOpen: host.mayOpen,
+      ...(wanted.deltaIdentity === undefined ? {} : { identity: wanted.deltaIdentity }),
+    };
+    if (isTemporary || overlay.delta === undefined) {
+      const file = await makeUnnamed(await headerOver(named, overlay), host.mapDirectory);
+      try {
+        return await BackingFile.open(`/proc/self/fd/${file.fd}`, { ...options, readOnly: false });
+      } finally {
+        await file.close();
+      }
+    }
+    const path = overlay.delta;
+    if (wanted.deltaIdentity === undefined) {
+      await FileLane.of(resolve(path)).run(() => makeMissing(path, () => headerOver(named, overlay)));
+    }
+    return await BackingFile.open(path, options);
+  }
+}
+
+/** The header of a new delta. */
+export async function headerOver(
+  base: SharedLayer,
+  { blockSize = MIN_BLOCK }: WantedOverlay,
+): Promise<DeltaHeader> {
+  const noted = await base.asBase();
+  if (noted.size === 0)
+    throw new LoopError('EINVAL', `${noted.path} is empty: there is nothing to lay over.`);
+  return {
+    ...{ sequence: 1, session: 0, uuid: randomUUID(), blockSize },
+    ...{ isClean: true, isSealed: false, isCommitting: false },
+    ...{ virtualSize: noted.size, base: noted, ...layoutFor(noted.size, blockSize) },
+  };
+}
+
+/** Makes a delta where there is no file, or an empty one. It is there after a power cut, too. */
+export async function makeMissing(path: string, header: () => Promise<DeltaHeader>): Promise<void> {
+  const name = nameToBytes(path);
+  const present = await stat(name).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw notMade(path, error);
+  });
+  if (present !== undefined && (!present.isFile() || present.size > 0)) return;
+  const wanted = await header();
+  let file: FileHandle;
+  try {
+    file = await open(
+      name,
+      constants.O_RDWR | constants.O_CREAT | (present === undefined ? constants.O_EXCL : 0),
+      0o600,
+    );
+  } catch (error) {
+    throw notMade(path, error);
+  }
+  try {
+    await initialise(file.fd, wanted);
+    await file.sync();
+    await syncDirectory(path);
+  } catch (error) {
+    if (present === undefined) await rm(name, { force: true });
+    throw notMade(path, error);
+  } finally {
+    await file.close();
+  }
+}
+
+/** What was named, renamed or removed in the directory of a path is so after a power cut, too. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(nameToBytes(dirname(path)), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+const notMade = (path: string, error: unknown): LoopError =>
+  error instanceof LoopError
+    ? error
+    : new LoopError(codeOf(error), `${path} can't be made (${codeOf(error)}).`);
+
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+
+/** A delta without a name, in TMPDIR where that is set, else beside the state. */
+async function makeUnnamed(header: DeltaHeader, beside: string | undefined): Promise<FileHandle> {
+  const directory = process.env.TMPDIR ? tmpdir() : (beside ?? tmpdir());
+  let file: FileHandle;
+  try {
+    file = await open(directory, constants.O_RDWR | O_TMPFILE, 0o600);
+  } catch {
+    // A file system that has no such files.
+    const path = join(directory, `.nbdloop-${header.uuid}`);
+    file = await open(path, 'wx+', 0o600).catch((error: unknown) => {
+      throw notMade(path, error);
+    });
+    await rm(path, { force: true });
+  }
+  await initialise(file.fd, header);
+  return file;
+}

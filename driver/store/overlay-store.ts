@@ -1,0 +1,348 @@
+/**
+ * A base that is not written, and deltas over it, of which the top one is: docs/delta-format.md.
+ *
+ * A block that the top lacks is brought in under a claim: looked at again, written, its bit set, given free. So two threads
+ * that write two parts of one absent block lose neither, and whoever finds the bit set finds the data.
+ */
+import { constants } from 'node:os';
+import type { Errno, ZeroMode } from '../../server/backend.js';
+import { type AlignedMemory, alignedMemory } from '../io/aligned.js';
+import { MAX_BLOCK } from './delta/header.js';
+import { Layers } from './delta/layers.js';
+import { copyBytes, Top } from './delta/top.js';
+import type { OverlayDescription } from './description.js';
+import type { ZeroedCount } from './file-store.js';
+import type { Store } from './store.js';
+import { BATCH_PARTS, type ThreadTools } from './thread-tools.js';
+
+const { EIO, ENOTSUP } = constants.errno;
+
+/** Blocks that are claimed at a time. */
+const AT_ONCE = 8192;
+/** Layers that one pipe is filled from. */
+const PIPE_RUNS = 16;
+const PUNCH: ZeroMode = { punch: true, fast: false };
+
+/** Where a block is put together; one a thread. */
+let scratch: AlignedMemory | undefined;
+
+export class OverlayStore implements Store {
+  readonly #layers: Layers;
+  readonly #top: Top;
+  readonly #tools: ThreadTools;
+  readonly #blockSize: number;
+  readonly #dataOffset: number;
+  /** Of the batch: how many parts it has, and which blocks each brings in (none: an end of 0). */
+  #parts = 0;
+  #bringsIn = false;
+  readonly #firsts = new Float64Array(BATCH_PARTS);
+  readonly #ends = new Float64Array(BATCH_PARTS);
+
+  constructor(description: OverlayDescription, tools: ThreadTools, zeroed: ZeroedCount) {
+    this.#layers = new Layers(description, tools, zeroed);
+    this.#top = new Top(description.top);
+    this.#tools = tools;
+    this.#blockSize = description.top.blockSize;
+    this.#dataOffset = description.top.dataOffset;
+  }
+
+  /* Reads: run by run, each from its layer. */
+
+  read(address: number, position: number, length: number): Errno {
+    return this.#readFrom(0, address, position, length);
+  }
+
+  #readFrom(from: number, address: number, position: number, length: number): Errno {
+    const layers = this.#layers;
+    for (let done = 0; done < length; ) {
+      const run = layers.look(position + done, length - done, from);
+      const errno = layers.file.read(address + done, position + done + layers.shift, run);
+      if (errno !== 0) return errno;
+      done += run;
+    }
+    return 0;
+  }
+
+  readNow(address: number, position: number, length: number): Errno {
+    const { file, shift } = this.#whole(position, length);
+    return file === undefined
+      ? this.read(address, position, length)
+      : file.readNow(address, position + shift, length);
+  }
+
+  batchRead(address: number, position: number, length: number): boolean {
+    const { file, shift } = this.#whole(position, length);
+    if (file === undefined || !file.batchRead(address, position + shift, length)) return false;
+    this.#ends[this.#parts++] = 0;
+    return true;
+  }
+
+  startRead(token: number, address: number, position: number, length: number): boolean {
+    const { file, shift } = this.#whole(position, length);
+    return file?.startRead(token, address, position + shift, length) ?? false;
+  }
+
+  prefetch(position: number, length: number): void {
+    const layers = this.#layers;
+    for (let done = 0; done < length; ) {
+      const run = layers.look(position + done, length - done);
+      layers.file.prefetch(position + done + layers.shift, run);
+      done += run;
+    }
+  }
+
+  fillPipe(pipe: number, position: number, length: number): number {
+    const layers = this.#layers;
+    let done = 0;
+    for (let runs = 0; done < length; runs++) {
+      const run = layers.look(position + done, length - done);
+      if (runs === PIPE_RUNS) return -ENOTSUP;
+      const moved = layers.file.fillPipe(pipe, position + done + layers.shift, run);
+      if (moved < 0) return moved;
+      done += moved;
+      // Where a layer's file ends before its run does, what follows must not be moved up.
+      if (moved < run) return done + run - moved < length ? -ENOTSUP : done;
+    }
+    return done;
+  }
+
+  extent(position: number, length: number): number {
+    const layers = this.#layers;
+    const run = layers.look(position, length);
+    return layers.file.extent(position + layers.shift, run);
+  }
+
+  isData(position: number, length: number): boolean {
+    const { file, shift } = this.#whole(position, length);
+    return file?.isData(position + shift, length) ?? false;
+  }
+
+  held(position: number, length: number): number {
+    const block = this.#blockSize;
+    const first = Math.floor(position / block);
+    const run = this.#top.run(first, Math.ceil((position + length) / block));
+    const bytes = Math.min((first + run) * block - position, length);
+    return this.#top.holds(first) ? bytes : -bytes;
+  }
+
+  /** The layer that has the whole range, if one has. */
+  #whole(position: number, length: number): Whole {
+    const run = this.#layers.look(position, length);
+    whole.file = run === length ? this.#layers.file : undefined;
+    whole.shift = this.#layers.shift;
+    return whole;
+  }
+
+  /* Writes */
+
+  write(address: number, position: number, length: number): Errno {
+    const block = this.#blockSize;
+    const first = Math.floor(position / block);
+    const end = Math.ceil((position + length) / block);
+    if (this.#top.holdsAll(first, end)) return this.#put(address, position, length);
+    for (let from = position; from < position + length; ) {
+      const firstOfThese = Math.floor(from / block);
+      const to = Math.min(position + length, (firstOfThese + AT_ONCE) * block);
+      const errno = this.#bringIn(address + (from - position), from, to);
+      if (errno !== 0) return errno;
+      from = to;
+    }
+    return 0;
+  }
+
+  /** Writes a range of which the top lacks blocks. */
+  #bringIn(address: number, from: number, to: number): Errno {
+    const block = this.#blockSize;
+    const first = Math.floor(from / block);
+    const end = Math.ceil(to / block);
+    this.#top.claims.take(first, end);
+    try {
+      let errno: Errno = 0;
+      let start = from;
+      let stop = to;
+      if (from % block !== 0 && !this.#top.holds(first)) {
+        start = Math.min((first + 1) * block, to);
+        errno = this.#copyUp(first, address, from, start);
+      }
+      const last = end - 1;
+      if (errno === 0 && start < stop && stop % block !== 0 && !this.#top.holds(last)) {
+        stop = Math.max(last * block, start);
+        errno = this.#copyUp(last, address + (stop - from), stop, to);
+      }
+      if (errno === 0 && start < stop) errno = this.#put(address + (start - from), start, stop - start);
+      if (errno === 0) this.#top.cameIn(first, end);
+      return errno;
+    } finally {
+      this.#top.claims.give(first, end);
+    }
+  }
+
+  /**
+   * Writes a claimed block of which `from` to `to` is new and the rest is what the layers below have. Address 0: the new part
+   * is zeroes.
+   */
+  #copyUp(index: number, address: number, from: number, to: number): Errno {
+    const block = this.#blockSize;
+    const start = index * block;
+    scratch ??= alignedMemory(MAX_BLOCK);
+    const errno = this.#readFrom(1, scratch.address, start, block);
+    if (errno !== 0) return errno;
+    if (address === 0) scratch.bytes.fill(0, from - start, to - start);
+    else copyBytes(scratch.address + (from - start), address, to - from);
+    return this.#put(scratch.address, start, block);
+  }
+
+  #put(address: number, position: number, length: number): Errno {
+    return this.#layers.top.write(address, position + this.#dataOffset, length);
+  }
+
+  /** Whole blocks that are absent are claimed until the batch is done; a part that can't have its claim goes alone. */
+  batchWrite(address: number, position: number, length: number): boolean {
+    const block = this.#blockSize;
+    const first = Math.floor(position / block);
+    const end = Math.ceil((position + length) / block);
+    const { claims } = this.#top;
+    const isHeld = this.#top.holdsAll(first, end);
+    if (!isHeld) {
+      if (position % block !== 0 || length % block !== 0 || !claims.tryTake(first, end)) return false;
+    }
+    if (!this.#layers.top.batchWrite(address, position + this.#dataOffset, length)) {
+      if (!isHeld) claims.give(first, end);
+      return false;
+    }
+    this.#firsts[this.#parts] = first;
+    this.#ends[this.#parts++] = isHeld ? 0 : end;
+    this.#bringsIn ||= !isHeld;
+    return true;
+  }
+
+  runBatch(): boolean {
+    const isWhole = this.#tools.batch?.run() ?? true;
+    const parts = this.#parts;
+    this.#parts = 0;
+    if (isWhole && this.#bringsIn) {
+      for (let index = 0; index < parts; index++) this.#settle(index, true);
+      this.#bringsIn = false;
+    }
+    return isWhole;
+  }
+
+  batchResult(index: number): Errno {
+    const errno = this.#tools.batch?.finish(index) ?? EIO;
+    this.#settle(index, errno === 0);
+    this.#bringsIn = false;
+    return errno;
+  }
+
+  /** A part of the batch is done, or has failed. */
+  #settle(index: number, isDone: boolean): void {
+    const end = this.#ends[index] ?? 0;
+    if (end === 0) return;
+    const first = this.#firsts[index] ?? 0;
+    if (isDone) this.#top.cameIn(first, end);
+    this.#top.claims.give(first, end);
+    this.#ends[index] = 0;
+  }
+
+  canWriteFromPipe(): boolean {
+    return this.#layers.top.canWriteFromPipe();
+  }
+
+  writeFromPipe(pipe: number, position: number, length: number): Errno {
+    const block = this.#blockSize;
+    const first = Math.floor(position / block);
+    const end = Math.ceil((position + length) / block);
+    const { top } = this.#layers;
+    const at = position + this.#dataOffset;
+    if (this.#top.holdsAll(first, end)) return top.writeFromPipe(pipe, at, length);
+    if (position % block !== 0 || length % block !== 0) return ENOTSUP;
+    this.#top.claims.take(first, end);
+    const errno = top.writeFromPipe(pipe, at, length);
+    if (errno === 0) this.#top.cameIn(first, end);
+    this.#top.claims.give(first, end);
+    return errno;
+  }
+
+  /* TRIM and WRITE_ZEROES: the top holds the blocks, and has a hole there. What lies there must not come to light. */
+
+  trim(position: number, length: number): Errno {
+    return this.zero(position, length, PUNCH);
+  }
+
+  zero(position: number, length: number, how: ZeroMode): Errno {
+    const block = this.#blockSize;
+    const end = position + length;
+    const start = Math.min(Math.ceil(position / block) * block, end);
+    const stop = Math.max(Math.floor(end / block) * block, start);
+    for (let from = start; from < stop; from += AT_ONCE * block) {
+      const errno = this.#zeroBlocks(from, Math.min(stop, from + AT_ONCE * block), how);
+      if (errno !== 0) return errno;
+    }
+    const errno = position < start ? this.#zeroPart(position, start, how) : 0;
+    return errno === 0 && stop < end ? this.#zeroPart(stop, end, how) : errno;
+  }
+
+  #zeroBlocks(from: number, to: number, how: ZeroMode): Errno {
+    const [first, end] = [from / this.#blockSize, to / this.#blockSize];
+    this.#top.claims.take(first, end);
+    const errno = this.#layers.top.zero(from + this.#dataOffset, to - from, how);
+    if (errno === 0) this.#top.cameIn(first, end);
+    this.#top.claims.give(first, end);
+    return errno;
+  }
+
+  /** A part of one block. */
+  #zeroPart(from: number, to: number, how: ZeroMode): Errno {
+    const index = Math.floor(from / this.#blockSize);
+    this.#top.claims.take(index, index + 1);
+    try {
+      if (this.#top.holds(index)) return this.#layers.top.zero(from + this.#dataOffset, to - from, how);
+      const errno = this.#copyUp(index, 0, from, to);
+      if (errno === 0) this.#top.cameIn(index, index + 1);
+      return errno;
+    } finally {
+      this.#top.claims.give(index, index + 1);
+    }
+  }
+
+  startTrim(token: number, position: number, length: number): number {
+    return this.startZero(token, position, length, PUNCH);
+  }
+
+  /** Of what the top holds; all else is brought in, in place. */
+  startZero(token: number, position: number, length: number, how: ZeroMode): number {
+    const block = this.#blockSize;
+    const first = Math.floor(position / block);
+    if (!this.#top.holdsAll(first, Math.ceil((position + length) / block))) return 0;
+    return this.#layers.top.startZero(token, position + this.#dataOffset, length, how);
+  }
+
+  flush(): Errno {
+    return this.#top.flush();
+  }
+
+  /** Where the bitmap has something to be written it is done in place: two fdatasync, and a write between them. */
+  startFlush(token: number): boolean {
+    return this.#top.isDurable && this.#layers.top.startFlush(token);
+  }
+
+  /* Direct I/O is not for overlays: nothing had better be started. */
+
+  isDeferred(): boolean {
+    return false;
+  }
+
+  startWrite(): boolean {
+    return false;
+  }
+
+  /** What it uses is the control side's. */
+  close(): void {}
+}
+
+interface Whole {
+  file: Layers['file'] | undefined;
+  shift: number;
+}
+/** What `#whole` tells; read at once. */
+const whole: Whole = { file: undefined, shift: 0 };
