@@ -30,6 +30,7 @@ import { isIoFlusher } from './process-start.js';
 import { DATA_PATH } from './queue/data-path.js';
 import { storeBoard } from './queue/store-board.js';
 import { Reload } from './reload.js';
+import { seeDoctor } from './see-doctor.js';
 import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
 import { Journal } from './web/journal.js';
@@ -44,7 +45,7 @@ export { endProcess };
 const HANGING_MS = 1000;
 const NO_FLUSHER =
   'not an I/O flusher (PR_SET_IO_FLUSHER takes CAP_SYS_RESOURCE and Linux 5.6): where memory is short, a device that is ' +
-  "attached to this machine's kernel may come to a halt";
+  `attached to this machine's kernel may come to a halt ${seeDoctor('rights')}`;
 
 /**
  * Starts everything, or nothing: what was begun is undone before a failure is thrown, as an error with an errno

@@ -5,6 +5,7 @@ import type { Addresses } from './control/uris.js';
 import { LoopError } from './errno.js';
 import { bindFreely } from './kernel/free-bind.js';
 import { type ActivatedSocket, addressOfSocket } from './kernel/service-manager.js';
+import { seeDoctor } from './see-doctor.js';
 import { ANY, ANY_IPV4, addressesOf, isLoopback } from './tcp-addresses.js';
 
 /** Port 0 is any free one. */
@@ -195,7 +196,10 @@ function listenError(error: unknown, { host, port }: TcpAddress): unknown {
       return new LoopError(code, `not allowed to listen on ${where}`);
     case 'EADDRNOTAVAIL':
     case 'EAFNOSUPPORT':
-      return new LoopError('EADDRNOTAVAIL', `${where} is no address of this machine`);
+      return new LoopError(
+        'EADDRNOTAVAIL',
+        `${where} is no address of this machine${host.includes(':') ? ` ${seeDoctor('IPv6')}` : ''}`,
+      );
     default:
       return error;
   }

@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import koffi from 'koffi';
 import { errnoName, LoopError } from './errno.js';
+import { seeDoctor } from './see-doctor.js';
 
 const mlock2 = koffi
   .load('libc.so.6')
@@ -28,7 +29,7 @@ export function lockMemory(): void {
     throw new LoopError(
       errno,
       `memory can't be locked (${errno}): --mlock needs CAP_IPC_LOCK, or a limit of locked memory (ulimit -l) above ` +
-        'the size of the program',
+        `the size of the program ${seeDoctor('locked memory')}`,
     );
   }
 }

@@ -1,5 +1,6 @@
 /** What depends on the processor: there is no system call of a guessed number. */
 import { LoopError } from './errno.js';
+import { seeDoctor } from './see-doctor.js';
 
 /**
  * System calls that have no function in the C library and another number on each processor (`asm/unistd.h`); those
@@ -22,5 +23,8 @@ export function systemCallNumbers(): (typeof NUMBERS)[keyof typeof NUMBERS] {
   const { arch } = process;
   if (isKnown(arch)) return NUMBERS[arch];
   const known = Object.keys(NUMBERS).join(' and ');
-  throw new LoopError('ENOSYS', `nbdloop runs on ${known} processors; this one is ${arch}`);
+  throw new LoopError(
+    'ENOSYS',
+    `nbdloop runs on ${known} processors; this one is ${arch} ${seeDoctor('processor')}`,
+  );
 }

@@ -17,5 +17,5 @@ export function descriptorLimit(): number {
  */
 export function lacksDescriptors(fd: number, limit: number): string | undefined {
   if (fd < limit - KEPT) return undefined;
-  return `too many open files: ${fd} of ${limit} (RLIMIT_NOFILE, LimitNOFILE=), and the last ${KEPT} are not for clients`;
+  return `too many open files: ${fd} of ${limit} (RLIMIT_NOFILE, LimitNOFILE=), and the last ${KEPT} are not for clients (see "open files" in nbdloop doctor)`;
 }

@@ -1,6 +1,7 @@
 /** Speaks the control API: HTTP/1.1 over the daemon's Unix socket. The command line programs use nothing else. */
 
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { seeDoctor } from '../see-doctor.js';
 import type {
   AttachRequest,
   ClearAnswer,
@@ -254,13 +255,13 @@ export class ControlClient {
       const looked = this.looked.length === 0 ? '' : `; looked at ${this.looked.join(', ')}`;
       return new ControlError(
         code,
-        `no nbdloopd is listening on ${this.socketPath}; start it, or name its socket with --control${looked} (nbdloop doctor says more)`,
+        `no nbdloopd is listening on ${this.socketPath}; start it, or name its socket with --control${looked} ${seeDoctor('daemon')}`,
       );
     }
     if (code === 'EACCES')
       return new ControlError(
         code,
-        `not allowed to use the control socket ${this.socketPath} (nbdloop doctor says more)`,
+        `not allowed to use the control socket ${this.socketPath} ${seeDoctor('daemon')}`,
       );
     const detail = error instanceof Error ? error.message : String(error);
     return new ControlError(code, `talking to nbdloopd at ${this.socketPath} failed: ${detail}`);

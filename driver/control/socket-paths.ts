@@ -3,6 +3,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { LoopError } from '../errno.js';
+import { seeDoctor } from '../see-doctor.js';
 import { CONTROL_SOCKET, defaultRunDirectory, NBD_SOCKET } from './run-directory.js';
 
 /** Absent: in the run directory; null: none. */
@@ -60,7 +61,7 @@ async function ownDirectory(directory: string): Promise<void> {
   if (uid !== process.getuid?.() || (mode & 0o022) !== 0) {
     throw new LoopError(
       'EPERM',
-      `${directory} is not ours alone; name other places with --unix and --control (nbdloop doctor says more)`,
+      `${directory} is not ours alone; name other places with --unix and --control ${seeDoctor('run directory')}`,
     );
   }
 }

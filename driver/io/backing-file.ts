@@ -2,6 +2,7 @@ import fs, { type BigIntStats } from 'node:fs';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { errnoName, LoopError } from '../errno.js';
+import { seeDoctorOfFile } from '../see-doctor.js';
 import { deviceText } from './device-number.js';
 import { dioAlignmentOf } from './dio-alignment.js';
 import { tellsHoles } from './exact-holes.js';
@@ -233,7 +234,10 @@ export class BackingFile {
     const result = await this.#lane.run(() => setDirect(this.fd, on));
     if (result >= 0) return;
     const errno = errnoName(-result);
-    throw new LoopError('EINVAL', `${this.path} does not take direct I/O (${errno}).`);
+    throw new LoopError(
+      'EINVAL',
+      `${this.path} does not take direct I/O (${errno}) ${seeDoctorOfFile('direct I/O', this.path)}.`,
+    );
   }
 
   /** Closes the descriptor, which may write back data and take long: call it with no lock held. Idempotent. */

@@ -1,6 +1,7 @@
 /** The kernel's nbd module: loaded when it is first needed, if it can be. */
 
 import { existsSync } from 'node:fs';
+import { seeDoctor } from '../see-doctor.js';
 import type { Obstacle } from './attach.js';
 import { lastLine, runCommand } from './command.js';
 import { deviceExists } from './sysfs.js';
@@ -22,7 +23,7 @@ const isPresent = (): boolean => existsSync('/sys/module/nbd') || deviceExists(0
 async function loadModule(): Promise<Obstacle | null> {
   const missing = (why: string): Obstacle => ({
     errno: 'ENODEV',
-    message: `this kernel has no nbd module: ${why} (nbdloop doctor says more)`,
+    message: `this kernel has no nbd module: ${why} ${seeDoctor('nbd module')}`,
   });
   try {
     const { status, output } = await runCommand('modprobe', ['nbd'], MODPROBE_TIMEOUT_MS);

@@ -4,6 +4,7 @@ import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
+import { seeDoctor } from '../see-doctor.js';
 import type { Attacher, AttachTarget, Endpoint, Obstacle } from './attach.js';
 import { lastLine, runCommand } from './command.js';
 import { moduleObstacle } from './module.js';
@@ -27,7 +28,10 @@ export class NbdClientAttacher implements Attacher {
 
   async obstacle(): Promise<Obstacle | null> {
     if (process.geteuid?.() !== 0)
-      return { errno: 'EPERM', message: 'attaching to the kernel needs a daemon that runs as root' };
+      return {
+        errno: 'EPERM',
+        message: `attaching to the kernel needs a daemon that runs as root ${seeDoctor('rights')}`,
+      };
     if (this.endpoint() === undefined) {
       return {
         errno: 'EOPNOTSUPP',

@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { LoopError } from '../errno.js';
+import { seeDoctor } from '../see-doctor.js';
 import type { Attacher, AttachTarget, Obstacle, PartedDevice, PartedSocket } from './attach.js';
 import { moduleObstacle } from './module.js';
 import { KernelRefusal } from './netlink/kernel-link.js';
@@ -21,7 +22,10 @@ export class NetlinkAttacher implements Attacher {
 
   async obstacle(): Promise<Obstacle | null> {
     if (!(await maySetUpDevices())) {
-      return { errno: 'EPERM', message: 'attaching to the kernel needs a daemon that runs as root' };
+      return {
+        errno: 'EPERM',
+        message: `attaching to the kernel needs a daemon that runs as root ${seeDoctor('rights')}`,
+      };
     }
     const missing = await moduleObstacle();
     if (missing !== null) return missing;
@@ -34,7 +38,10 @@ export class NetlinkAttacher implements Attacher {
       if (error.errno !== 'ENOENT' && error.errno !== 'EPERM') return null;
       const why =
         error.errno === 'EPERM' ? 'does not allow it' : 'is not to be seen in this network namespace';
-      return { errno: error.errno, message: `the netlink interface of the kernel's nbd driver ${why}` };
+      return {
+        errno: error.errno,
+        message: `the netlink interface of the kernel's nbd driver ${why} ${seeDoctor('rights')}`,
+      };
     }
   }
 

@@ -5,6 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
+import { seeDoctor } from '../see-doctor.js';
 import type { AttachTarget, PartedSocket } from './attach.js';
 import { closeDescriptor, errno, isHungUp, socketPair } from './netlink/calls.js';
 import { type KernelLink, KernelRefusal } from './netlink/kernel-link.js';
@@ -205,7 +206,10 @@ export class NetlinkDevice {
   async #socket(): Promise<number> {
     const pair = socketPair();
     if (pair === undefined) {
-      throw new LoopError('EMFILE', `${this.target.exportName}: no socket can be had (errno ${errno()})`);
+      throw new LoopError(
+        'EMFILE',
+        `${this.target.exportName}: no socket can be had (errno ${errno()}) ${seeDoctor('open files')}`,
+      );
     }
     try {
       if (this.#fences.size > 0) this.#hold(pair.ours);

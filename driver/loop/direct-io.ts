@@ -1,4 +1,5 @@
 import { LoopError } from '../errno.js';
+import { seeDoctorOfFile } from '../see-doctor.js';
 import type { Backing } from './backing.js';
 import type { Binding } from './binding.js';
 import type { LoopCore } from './loop-core.js';
@@ -35,7 +36,7 @@ async function refusalOf(file: Backing): Promise<string | undefined> {
     await file.setDirect(true);
     return undefined;
   } catch {
-    return 'its file system refuses it';
+    return `its file system refuses it ${seeDoctorOfFile('direct I/O', file.path)}`;
   }
 }
 

@@ -12,6 +12,7 @@ import { LoopError } from '../errno.js';
 import { lockDescriptor, lockHolder } from '../io/file-lock.js';
 import { isEnding } from '../process-end.js';
 import type { RemoteRecord } from '../remote/record.js';
+import { seeDoctor } from '../see-doctor.js';
 import { type DaemonState, type DeviceRecord, type Handover, parseState, stateText } from './state.js';
 import { StateFile } from './state-file.js';
 
@@ -54,7 +55,10 @@ export class StateDirectory {
     await mkdir(path, { recursive: true, mode: 0o700 });
     const { uid, mode } = await stat(path);
     if (uid !== process.getuid?.() || (mode & 0o022) !== 0) {
-      throw new LoopError('EPERM', `${path} is not ours alone; name another place with --state-dir`);
+      throw new LoopError(
+        'EPERM',
+        `${path} is not ours alone; name another place with --state-dir ${seeDoctor('run directory')}`,
+      );
     }
     const lock = await lockFile(join(path, LOCK_FILE), path);
     const bootId = readFileSync(BOOT_ID, 'utf8').trim();

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { Finding } from '../../driver/doctor/finding.js';
 import { checkClock, checkNode } from '../../driver/doctor/machine.js';
+import { EXPLAINING_CHECKS, EXPLAINING_FILE_CHECKS } from '../../driver/see-doctor.js';
 import { type Ended, run } from '../helpers/process.js';
 import { TempDir } from '../helpers/temp.js';
 import { skipUnless } from '../helpers/tools.js';
@@ -121,3 +122,12 @@ t.test(
     );
   },
 );
+
+t.test('what errors say of a check is the name of one', async (t) => {
+  using dir = new TempDir();
+  const file = dir.file('a.img');
+  writeFileSync(file, '');
+  const { stdout } = await shell(`${DOCTOR} ${file}`);
+  const names = (JSON.parse(stdout) as Finding[]).map(({ check }) => check);
+  for (const check of [...EXPLAINING_CHECKS, ...EXPLAINING_FILE_CHECKS]) t.ok(names.includes(check), check);
+});

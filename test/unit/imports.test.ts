@@ -33,6 +33,7 @@ const DRIVER_FLOOR = [
   'driver/exact-number.ts',
   'driver/file-name.ts',
   'driver/processor.ts',
+  'driver/see-doctor.ts',
   'driver/helper/',
 ];
 /** The types of one message that another module owns. */
