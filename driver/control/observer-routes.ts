@@ -2,7 +2,7 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { ControlContext } from './context.js';
-import { describeAll } from './device-routes.js';
+import { describeAll } from './device-json.js';
 import { createMetrics } from './metrics.js';
 import { connectionList, daemonInfo } from './schemas.js';
 

@@ -3,11 +3,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { ControlContext, ControlledRemotes, RemoteFields } from './context.js';
 import type * as messages from './messages.js';
+import { type Params, route } from './route-schema.js';
 import * as schemas from './schemas.js';
-
-interface Params {
-  Params: { number: string };
-}
 
 export function remoteRoutes(app: FastifyInstance, { remotes }: ControlContext): void {
   app.get(
@@ -46,13 +43,6 @@ export function remoteRoutes(app: FastifyInstance, { remotes }: ControlContext):
     },
   );
 }
-
-const route = (
-  summary: string,
-  schema: { response?: object } & Record<string, unknown>,
-): { schema: object } => ({
-  schema: { summary, ...schema, response: { ...schema.response, default: schemas.errorBody } },
-});
 
 /** As it travels. */
 export function remoteJson(remote: RemoteFields): messages.RemoteStatus {

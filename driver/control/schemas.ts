@@ -15,6 +15,7 @@ const path = {
   description: 'Absolute path.',
 } as const;
 const flag = { type: 'boolean' } as const;
+const flagThat = (description: string) => ({ ...flag, description }) as const;
 const count = { type: 'integer', minimum: 0 } as const;
 const text = { type: 'string' } as const;
 const exact = {
@@ -54,8 +55,16 @@ const meantFile = {
     'device',
     'inode',
   ]),
-  descriptor: { type: 'integer', minimum: 0, maximum: 0x7fff_ffff },
-  exclusive: flag,
+  descriptor: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 0x7fff_ffff,
+    description:
+      'Of the calling process, open until the answer comes: another way to the same file. With identity only.',
+  },
+  exclusive: flagThat(
+    'EBUSY where another program holds an image lock (qemu) against it; else that is a warning.',
+  ),
 } as const;
 const words = {
   exportName: {
@@ -75,11 +84,18 @@ const configureFields = {
   offset: bytes,
   sizeLimit: bytes,
   blockSize,
-  readOnly: flag,
-  autoclear: flag,
-  partscan: flag,
-  directIo: flag,
-  reference: { type: 'string', maxLength: 63, pattern: '^[^\\u0000]*$', description: 'At most 63 bytes.' },
+  readOnly: flagThat('Default: false, or true for a file that cannot be written.'),
+  autoclear: flagThat('The last close lets go of the file.'),
+  partscan: flagThat('The kernel looks for partitions when the device is attached.'),
+  directIo: flagThat(
+    'Past the page cache; off, with a warning, where the file system or the offset does not allow it.',
+  ),
+  reference: {
+    type: 'string',
+    maxLength: 63,
+    pattern: '^[^\\u0000]*$',
+    description: 'A name for links in /dev/disk/by-loop-ref, at most 63 bytes. Default: the file.',
+  },
   overlay: {
     ...object({
       delta: path,
@@ -89,7 +105,9 @@ const configureFields = {
     }),
     oneOf: [{ required: ['delta'] }, { required: ['temporary'] }],
   },
-  noOverlap: flag,
+  noOverlap: flagThat(
+    'EEXIST where a device serves a part of this range already; find returns one that serves exactly it.',
+  ),
 } as const;
 export const configureRequest = object(configureFields, ['file']);
 export const findRequest = configureRequest;
@@ -97,18 +115,28 @@ export const changeFileRequest = object(meantFile, ['file']);
 export const settingsRequest = object({
   offset: bytes,
   sizeLimit: bytes,
-  autoclear: flag,
-  partscan: flag,
+  autoclear: flagThat('The last close lets go of the file.'),
+  partscan: flagThat('Can be set; false changes nothing.'),
   ...words,
 });
-export const directIoRequest = object({ on: flag }, ['on']);
+export const directIoRequest = object({ on: flagThat('Past the page cache.') }, ['on']);
 export const blockSizeRequest = object({ bytes: blockSize }, ['bytes']);
 export const attachRequest = {
   ...object({
     by: { type: 'string', enum: ['nbd-client', 'netlink'] },
-    connections: { type: 'integer', minimum: 1, maximum: 16 },
-    timeout: { type: 'integer', minimum: 0, maximum: 86_400 },
-    deadTimeout: { type: 'integer', minimum: 0, maximum: 86_400 },
+    connections: { type: 'integer', minimum: 1, maximum: 16, description: 'Sockets. Default: 1.' },
+    timeout: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 86_400,
+      description: 'Seconds after which a request is sent again. Default: 0, never.',
+    },
+    deadTimeout: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 86_400,
+      description: 'Seconds that the kernel waits for a daemon that is gone. Default: 30.',
+    },
   }),
   nullable: true,
 } as const;
@@ -138,7 +166,13 @@ export const remoteAttachRequest = object(
   ['uris'],
 );
 
-export const recoverRequest = { ...object({ file: path, force: flag }), nullable: true } as const;
+export const recoverRequest = {
+  ...object({
+    file: path,
+    force: flagThat('Takes another file than was meant, of the same size: the caller vouches for it.'),
+  }),
+  nullable: true,
+} as const;
 
 export const errorBody = answer({ errno: text, message: text });
 export const deviceNumber = answer({ number: count, name: text });

@@ -1,0 +1,26 @@
+/** Routes of the files that a device's bytes are in. */
+
+import type { FastifyInstance } from 'fastify';
+import { toExactNumber } from '../exact-number.js';
+import type { ControlContext, LayerFields } from './context.js';
+import { named } from './device-json.js';
+import type * as messages from './messages.js';
+import { type Params, route } from './route-schema.js';
+import * as schemas from './schemas.js';
+
+export function layerRoutes(app: FastifyInstance, context: ControlContext): void {
+  app.get<Params>(
+    '/devices/:number/layers',
+    route("The files that a device's bytes are in, from the top to the base", {
+      params: schemas.deviceParams,
+      response: { 200: schemas.layerList },
+    }),
+    async (request) => named(context, request).layers().map(layerAnswer),
+  );
+}
+
+function layerAnswer({ identity, blockSize, heldBlocks, ...rest }: LayerFields): messages.LayerAnswer {
+  const heldBytes = blockSize === null || heldBlocks === null ? null : blockSize * heldBlocks;
+  const [inode, device] = [toExactNumber(identity.inode), toExactNumber(identity.device)];
+  return { ...rest, inode, device, blockSize, heldBlocks, heldBytes };
+}
