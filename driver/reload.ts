@@ -14,7 +14,7 @@ export interface ReloadParts {
   /** What is asked for now; throws where that cannot be read. */
   readonly reread: () => AccessSettings;
   /** Puts them in force, or throws why that cannot be, with those before still in force. */
-  readonly apply: (settings: AccessSettings) => Promise<void>;
+  readonly apply: (settings: AccessSettings) => void;
   /** More files than those that the settings name. */
   readonly files: readonly string[];
   readonly log: ReloadLog;
@@ -64,7 +64,7 @@ export class Reload {
     const { parts } = this;
     try {
       const settings = parts.reread();
-      await parts.apply(settings);
+      parts.apply(settings);
       this.#settings = settings;
       this.#state = { loadedAt: new Date().toISOString(), error: null };
       parts.log.info({}, 'settings were read anew');

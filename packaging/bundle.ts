@@ -17,6 +17,7 @@ const PARTS = [
   'driver/remote/tls-carrier.js',
   'driver/queue/queue-rq.js',
   'server/reactor/reactor-worker.js',
+  'server/tls/handshake-worker.js',
 ];
 
 const OUTPUT = 'dist/bin';

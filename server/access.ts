@@ -1,10 +1,9 @@
 /** Who may connect, as the user says it, and its change while the daemon runs. */
 
-import type { TlsOptions } from 'node:tls';
 import type { ServerTls } from './handshake.js';
 import type { ServerLimits } from './limits.js';
 import { type Permission, parsePermission } from './negotiation/permissions.js';
-import { loadTls, type TlsFiles, TlsSettingsError } from './negotiation/tls-settings.js';
+import { loadTls, type TlsFiles, TlsSettingsError } from './tls/tls-settings.js';
 
 /** Files, and whether clients may do without. */
 export interface TlsSettings extends TlsFiles {
@@ -60,8 +59,8 @@ function permissionOf(text: string): Permission {
 
 function tlsOf({ tls }: AccessSettings): ServerTls | undefined {
   const { isRequired = false, ...files } = tls ?? {};
-  const options: TlsOptions | undefined = loadTls(files);
-  if (options !== undefined) return { options, isRequired };
+  const context = loadTls(files);
+  if (context !== undefined) return { context, isRequired };
   if (isRequired)
     throw new TlsSettingsError('EINVAL', 'TLS cannot be required without a certificate or a key file');
   return undefined;

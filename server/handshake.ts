@@ -1,25 +1,32 @@
 import type { Socket } from 'node:net';
-import type { TLSSocket, TlsOptions } from 'node:tls';
 import type { ExportTable } from './export.js';
-import { acceptTls } from './negotiation/accept-tls.js';
 import { negotiate, negotiateOverTls } from './negotiation/negotiate.js';
 import type { NegotiationOptions } from './negotiation/options.js';
 import type { ClosedOutcome, NegotiationOutcome, StartTlsOutcome } from './negotiation/outcome.js';
 import type { Identity } from './negotiation/permissions.js';
-import { identityOf } from './negotiation/tls-settings.js';
+import { acceptTls, type TlsAcceptor } from './tls/accept-tls.js';
+import type { TlsContext } from './tls/tls-context.js';
+import { identityOf } from './tls/tls-settings.js';
+import type { TlsStream } from './tls/tls-stream.js';
 
 /** TLS on every listener. */
 export interface ServerTls {
   /** From `loadTls`. */
-  readonly options: TlsOptions;
+  readonly context: TlsContext;
   /** Clients must use it before anything else. */
   readonly isRequired: boolean;
+}
+
+/** A client whose TLS handshake is over, and what it has shown there. */
+export interface Secure {
+  readonly stream: TlsStream;
+  readonly identity: Identity;
 }
 
 /** How the handshake of a socket ended, and the stream that goes on: the socket itself, or TLS over it. */
 export interface Handshake {
   readonly outcome: Exclude<NegotiationOutcome, StartTlsOutcome>;
-  readonly secure: TLSSocket | undefined;
+  readonly secure: Secure | undefined;
 }
 
 /**
@@ -28,7 +35,7 @@ export interface Handshake {
  */
 export const shakeHands = async (
   socket: Socket,
-  tls: TlsOptions | undefined,
+  tls: TlsAcceptor | undefined,
   options: NegotiationOptions,
   exportsFor: (identity: Identity) => ExportTable,
 ): Promise<Handshake> => {
@@ -36,15 +43,16 @@ export const shakeHands = async (
   if (outcome.kind !== 'starttls') return { outcome, secure: undefined };
   // Only a policy that offers TLS lets STARTTLS succeed.
   if (tls === undefined) throw new Error('STARTTLS was acknowledged without TLS');
-  let secure: TLSSocket;
+  let stream: TlsStream;
   try {
-    secure = await acceptTls(socket, tls, options.signal);
+    stream = await acceptTls(socket, tls, options.signal);
   } catch (error) {
     return { outcome: tlsFailure(error), secure: undefined };
   }
-  secure.on('error', () => {}); // what it means is told by the outcome, or by the end of the stream
-  const exports = exportsFor(identityOf(secure));
-  const resumed = await negotiateOverTls(secure, { ...options, exports }, outcome);
+  stream.on('error', () => {}); // what it means is told by the outcome, or by the end of the stream
+  const secure = { stream, identity: identityOf(stream.proof) };
+  const exports = exportsFor(secure.identity);
+  const resumed = await negotiateOverTls(stream, { ...options, exports }, outcome);
   if (resumed.kind === 'starttls') throw new Error('TLS was started in TLS');
   return { outcome: resumed, secure };
 };
@@ -58,12 +66,12 @@ const tlsFailure = (error: unknown): ClosedOutcome => ({
 const GOODBYE_MS = 1000;
 
 /** Ends a connection without an export; over TLS the client is told first that it is over. */
-export const hangUp = (socket: Socket, secure: TLSSocket | undefined): void => {
+export const hangUp = (socket: Socket, secure: TlsStream | undefined): void => {
   if (secure === undefined) {
     socket.destroy();
     return;
   }
   const last = setTimeout(() => secure.destroy(), GOODBYE_MS);
   secure.once('close', () => clearTimeout(last));
-  secure.destroySoon();
+  secure.end(() => secure.destroy());
 };

@@ -1,7 +1,6 @@
 /** Listens, accepts, and sees a connection through its handshake to the thread that serves it. */
 import { chmod, chown } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import type { MessagePort } from 'node:worker_threads';
 import type { ServerAccess } from './access.js';
 import { descriptorLimit, lacksDescriptors } from './descriptors.js';
@@ -11,15 +10,15 @@ import { DEFAULT_SERVER_LIMITS, negotiationLimits, type ServerLimits } from './l
 import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { accessOf, type Identity, permittedExports } from './negotiation/permissions.js';
-import { hasPskUser, identityOf } from './negotiation/tls-settings.js';
 import { transmissionFlags } from './negotiation/transmission-flags.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
-import { MAX_THREADS, ReactorPool } from './reactor/reactor-pool.js';
+import { type Adopted, MAX_THREADS, ReactorPool } from './reactor/reactor-pool.js';
 import { Refusals } from './refusals.js';
 import { CONTEXTS } from './session/contexts.js';
 import { DISCONNECTED, isFault } from './session/link.js';
-import type { AdoptedStream, StreamHost } from './stream/stream-host.js';
-import { duplicate } from './system/sockets.js';
+import { openssl, opensslLibrary } from './system/openssl.js';
+import { close, duplicate } from './system/sockets.js';
+import { Handshaker } from './tls/handshaker.js';
 import { TransmissionFlag } from './wire/constants.js';
 
 export type { ServerAccess } from './access.js';
@@ -90,8 +89,8 @@ export class NbdServer {
   #access: ServerAccess;
   #limits: ServerLimits;
   readonly #reactors: ReactorPool;
-  /** Serves TLS; there once a listener is. */
-  #streams: Promise<StreamHost> | undefined;
+  /** There once TLS is offered. */
+  #handshaker: Handshaker | undefined;
   readonly #secured = new Map<Peer, Secured>();
   readonly #listeners = new Set<Server>();
   readonly #peers: Peers;
@@ -118,7 +117,7 @@ export class NbdServer {
           'a connection shares a thread with other file systems',
         ),
     });
-    this.#streams = access.tls && loadStreamHost(options.dataPath);
+    this.#offerTls(access);
   }
 
   /**
@@ -126,29 +125,36 @@ export class NbdServer {
    * to end whose pre-shared key is gone or who may not use their export any more. Throws RangeError for an entry of `allow` that is none,
    * and has changed nothing then.
    */
-  async reconfigure(access: ServerAccess, revoked: 'stay' | 'drop'): Promise<void> {
+  reconfigure(access: ServerAccess, revoked: 'stay' | 'drop'): void {
     const limits = { ...DEFAULT_SERVER_LIMITS, ...access.limits };
     this.#peers.reconfigure({ ...limits, allow: access.allow ?? [] });
     this.#limits = limits;
     this.#access = access;
-    if (access.tls !== undefined) this.#streams ??= loadStreamHost(this.#options.dataPath);
-    await this.#streams;
+    this.#offerTls(access);
     if (revoked === 'stay') return;
     for (const { identity, names, drop } of this.#secured.values()) {
       if (!this.#isEntitled(identity, names())) drop('its key or its permission was withdrawn');
     }
   }
 
+  #offerTls({ tls }: ServerAccess): void {
+    if (tls === undefined || this.#handshaker !== undefined) return;
+    const { log, onFailure } = this.#options;
+    this.#handshaker = new Handshaker(onFailure);
+    const where = opensslLibrary()?.where;
+    if (where !== 'node')
+      log.warn({ library: where }, "TLS goes by the system's OpenSSL: Node shows none of its own");
+  }
+
   #isEntitled(identity: Identity, names: readonly string[]): boolean {
     const { tls, permissions = [] } = this.#access;
-    if (identity.psk !== undefined && (tls === undefined || !hasPskUser(tls.options, identity.psk)))
-      return false;
+    if (identity.psk !== undefined && tls?.context.psk?.has(identity.psk) !== true) return false;
     return permissions.length === 0 || accessOf(permissions, identity, names) !== undefined;
   }
 
   /** Resolves when every thread serves. */
   async ready(): Promise<void> {
-    await Promise.all([this.#reactors.ready(), this.#streams]);
+    await this.#reactors.ready();
   }
 
   /** Listens on an address. Rejects with Node's system error (EADDRINUSE, EACCES, EADDRNOTAVAIL, ...). */
@@ -185,7 +191,6 @@ export class NbdServer {
   /** To be called after a thaw: requests that found the device frozen are looked at again. */
   wake(): void {
     this.#reactors.wake();
-    void this.#streams?.then((streams) => streams.wake());
   }
 
   /**
@@ -243,8 +248,7 @@ export class NbdServer {
    */
   async drain(timeout: number): Promise<void> {
     this.turnAway();
-    const streams = await this.#streams;
-    const [hanging] = await Promise.all([this.#reactors.close(timeout), streams?.close(timeout)]);
+    const hanging = await this.#reactors.close(timeout);
     for (const domain of hanging) {
       this.#options.log.warn(
         { domain },
@@ -252,6 +256,7 @@ export class NbdServer {
       );
     }
     for (const handshake of this.#handshakes) handshake.abort('the server is draining');
+    await this.#handshaker?.close();
   }
 
   async #listen(
@@ -286,11 +291,11 @@ export class NbdServer {
     try {
       const handshake = await this.#shakeHands({ socket, transport, access });
       if (handshake.outcome.kind === 'transmission') {
-        await this.#handOver(socket, peer, handshake, handshake.outcome);
+        this.#handOver(socket, peer, handshake, handshake.outcome);
         return;
       }
       log.debug({ peer: peer.name, outcome: handshake.outcome }, 'handshake ended without an export');
-      hangUp(socket, handshake.secure);
+      hangUp(socket, handshake.secure?.stream);
     } catch (error) {
       log.error({ error, peer: peer.name }, 'handshake failed');
       socket.destroy();
@@ -316,7 +321,9 @@ export class NbdServer {
       // A Unix socket's own permissions say who comes in there.
       const plain = transport === 'unix' ? exports : exportsFor({});
       const options = this.#negotiationOptions({ access, exports: plain }, controller.signal);
-      return await shakeHands(socket, tls?.options, options, exportsFor);
+      const handshaker = this.#handshaker;
+      const acceptor = tls && handshaker && { handshaker, context: tls.context };
+      return await shakeHands(socket, acceptor, options, exportsFor);
     } finally {
       clearTimeout(deadline);
       this.#handshakes.delete(controller);
@@ -339,29 +346,8 @@ export class NbdServer {
     };
   }
 
-  async #adoptSecure(
-    peer: Peer,
-    adopted: AdoptedStream & { readonly stream: TLSSocket },
-    onClose: (reason: string) => void,
-  ): Promise<void> {
-    const streams = await this.#streams;
-    if (streams === undefined) throw new Error('TLS was accepted without what serves it');
-    const id = streams.adopt(adopted, (reason) => {
-      this.#secured.delete(peer);
-      onClose(reason);
-    });
-    const drop = (reason: string): void => streams.drop(id, reason);
-    const names = (): readonly string[] => adopted.opened.names();
-    this.#secured.set(peer, { identity: identityOf(adopted.stream), names, drop });
-  }
-
   /** Nothing but settled promises is awaited since the outcome: no byte of a plain socket was read in between. */
-  async #handOver(
-    socket: Socket,
-    peer: Peer,
-    { secure }: Handshake,
-    outcome: TransmissionOutcome,
-  ): Promise<void> {
+  #handOver(socket: Socket, peer: Peer, { secure }: Handshake, outcome: TransmissionOutcome): void {
     const { opened, mode, contexts, leftover } = outcome;
     const { log } = this.#options;
     const about = { peer: peer.name, export: opened.info.name };
@@ -372,7 +358,7 @@ export class NbdServer {
       void opened.release();
     };
     peer.exportName = opened.info.name;
-    log.info({ ...about, mode, tls: secure?.getProtocol() ?? 'none' }, 'connected');
+    log.info({ ...about, mode, tls: secure?.stream.proof.protocol ?? 'none' }, 'connected');
     if (this.#isDraining) {
       socket.destroy();
       onClose('the server is draining');
@@ -384,14 +370,34 @@ export class NbdServer {
     const readOnly = has(TransmissionFlag.READ_ONLY);
     const fastZero = has(TransmissionFlag.SEND_FAST_ZERO);
     const adopted = { opened, mode, contexts, minimumBlock, readOnly, maxPayload, fastZero, leftover };
-    if (secure !== undefined) {
-      await this.#adoptSecure(peer, { ...adopted, stream: secure }, onClose);
+    const fd = duplicate(descriptorOf(socket));
+    const handed = secure?.stream.handOver();
+    const isWhole = fd >= 0 && (secure === undefined || handed !== undefined);
+    if (handed === undefined) secure?.stream.destroy();
+    socket.destroy();
+    if (!isWhole) {
+      if (handed !== undefined) openssl().free(handed.ssl);
+      if (fd >= 0) close(fd);
+      onClose(fd < 0 ? 'no descriptor could be had for it' : 'the client left before its first request');
       return;
     }
-    const fd = duplicate(descriptorOf(socket));
-    socket.destroy();
-    if (fd >= 0) this.#reactors.adopt({ ...adopted, fd }, onClose);
-    else onClose('no descriptor could be had for it');
+    const tls = handed && { tls: handed.ssl, leftover: Buffer.concat([leftover, handed.leftover]) };
+    this.#adopt(peer, { ...adopted, fd, ...tls }, secure?.identity, onClose);
+  }
+
+  #adopt(
+    peer: Peer,
+    adopted: Adopted,
+    identity: Identity | undefined,
+    onClose: (reason: string) => void,
+  ): void {
+    const id = this.#reactors.adopt(adopted, (reason) => {
+      this.#secured.delete(peer);
+      onClose(reason);
+    });
+    if (identity === undefined) return;
+    const names = (): readonly string[] => adopted.opened.names();
+    this.#secured.set(peer, { identity, names, drop: (reason) => this.#reactors.drop(id, reason) });
   }
 }
 
@@ -406,9 +412,3 @@ interface Secured {
 /** The descriptor of an accepted socket, which Node's types do not show; -1 once it is closed. */
 const descriptorOf = (socket: Socket): number =>
   (socket as unknown as { readonly _handle: { readonly fd: number } | null })._handle?.fd ?? -1;
-
-/** What serves TLS connections on this thread loads where there is TLS: without, it would delay the first client. */
-const loadStreamHost = async (dataPath: URL): Promise<StreamHost> => {
-  const { StreamHost } = await import('./stream/stream-host.js');
-  return await StreamHost.load(dataPath);
-};

@@ -24,7 +24,7 @@ export async function runDaemon(words: readonly string[]): Promise<never> {
   let endNow = (): void => process.exit(1);
   const signals = daemonSignals(() => endNow());
   outliveReader();
-  if (!usesTls(flags)) keepHeapSmall();
+  keepHeapSmall();
   const library = await loadDaemon();
   library.keepLargeMemoryMapped();
   endNow = () => library.endProcess(1);
@@ -85,8 +85,7 @@ function abortOnBug(endProcess: (status: number) => never): void {
 
 /**
  * Has V8 prefer memory to time, on every thread: requests make no garbage, and what loading leaves behind would stay. The
- * young generation keeps its first size, and the old one grows in small steps. Not where there is TLS: each record is
- * memory that Node allocates, and writes would be 40 % slower.
+ * young generation keeps its first size, and the old one grows in small steps.
  */
 function keepHeapSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
@@ -106,10 +105,6 @@ async function loadDaemon(): Promise<DaemonLibrary> {
     );
   }
   return import('../daemon.js');
-}
-
-function usesTls({ tlsCert, tlsPsk }: DaemonFlags): boolean {
-  return tlsCert !== undefined || tlsPsk !== undefined;
 }
 
 function optionsOf(flags: DaemonFlags): DaemonOptions {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import { parsePskFile } from '../../server/negotiation/psk-file.js';
+import { parsePskFile } from '../../server/tls/psk-file.js';
 import { LoopError } from '../errno.js';
 import { asLoopError } from './connect.js';
 import type { RemoteAddress } from './uri.js';

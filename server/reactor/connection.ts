@@ -9,6 +9,8 @@ import { Incoming, Received } from './incoming.js';
 import { Next } from './next.js';
 import { Outgoing } from './outgoing.js';
 import type { Shared } from './shared.js';
+import { TlsTransport } from './tls-transport.js';
+import { PlainTransport, type Transport } from './transport.js';
 
 /** Bytes received for a request beyond which it is the copying that takes the time. */
 const SMALL_REQUEST = 16 << 10;
@@ -17,6 +19,8 @@ export interface ConnectionOptions {
   readonly id: number;
   /** A non-blocking stream socket; the connection closes it. */
   readonly fd: number;
+  /** Address of the TLS connection on it, which the connection frees; absent: bytes go as they are. */
+  readonly tls?: number | undefined;
   readonly device: number;
   /** What the connections of a device on a thread share. */
   readonly backend: Backend;
@@ -36,6 +40,7 @@ export class Connection implements Owner {
   readonly fd: number;
   readonly device: number;
   readonly backend: Backend;
+  readonly #transport: Transport;
   next: Next = Next.RUN;
   /** Why it ended. */
   reason = '';
@@ -60,10 +65,14 @@ export class Connection implements Owner {
     this.device = options.device;
     this.backend = options.backend;
     this.#shared = shared;
-    this.#incoming = new Incoming(this.fd, shared, options.leftover);
-    this.#outgoing = new Outgoing(this.fd, shared, (reason) => this.#end(reason));
+    const { fd, tls } = options;
+    const transport = tls === undefined ? new PlainTransport(fd) : new TlsTransport(fd, tls);
+    this.#transport = transport;
+    this.#incoming = new Incoming(transport, shared, options.leftover);
+    this.#outgoing = new Outgoing(transport, shared, (reason) => this.#end(reason));
     const deferral = shared.operations && { operations: shared.operations, owner: this };
-    this.#session = new Session({ ...options, out: shared.out, zeroCopy: this.#outgoing, deferral });
+    const zeroCopy = transport.isPlain ? this.#outgoing : undefined;
+    this.#session = new Session({ ...options, out: shared.out, zeroCopy, deferral });
     this.#isRunnable = options.leftover.length > 0;
   }
 
@@ -144,7 +153,7 @@ export class Connection implements Owner {
   #has(received: Received): boolean {
     // A client that has closed its side, maybe no more than that, is owed the replies to what is under way.
     if (received === Received.CLOSED) this.reason ||= 'the client closed the connection';
-    else if (received === Received.RESET) this.#end('the connection was reset');
+    else if (received === Received.RESET) this.#end(this.#transport.failure);
     return received === Received.SOME;
   }
 
@@ -200,6 +209,7 @@ export class Connection implements Owner {
 
   /** Releases what it holds; the connection is not used after this. */
   close(): void {
+    this.#transport.close();
     close(this.fd);
     this.#incoming.close();
     this.#outgoing.close();
@@ -212,9 +222,20 @@ export class Connection implements Owner {
       this.#session.abandon();
       return this.#session.underWay > 0 ? Next.WAIT : Next.END;
     }
-    if (status === Status.OPEN) return this.#isWinding ? Next.WAIT : Next.RECEIVE;
+    if (status === Status.OPEN) return this.#isWinding ? Next.WAIT : this.#reception;
     if (status === Status.PARKED) return Next.THAW;
     return status === Status.BUSY ? Next.WAIT : Next.RUN;
+  }
+
+  /** Poll does not tell of what is here already; one that parts takes it along. */
+  get #reception(): Next {
+    return this.#transport.hasMore && !this.isParting ? Next.RUN : Next.RECEIVE;
+  }
+
+  /** Events of its descriptor that it waits for; 0: none. */
+  get events(): number {
+    if (this.next === Next.RECEIVE) return this.#transport.receiveEvents;
+    return this.next === Next.SEND ? this.#transport.sendEvents : 0;
   }
 
   /** It parts, and all that is missing is what it started: bytes that arrive are not for it. */

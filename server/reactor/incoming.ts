@@ -2,9 +2,10 @@ import { constants } from 'node:os';
 import type { Input } from '../session/input.js';
 import { awayFromPage, type Memory } from '../system/buffers.js';
 import { PayloadPipe } from '../system/payload-pipe.js';
-import { errno, MSG_DONTWAIT, recv } from '../system/sockets.js';
+import { errno } from '../system/sockets.js';
 import type { Spares } from '../system/spares.js';
 import type { Shared } from './shared.js';
+import { Moved, type Transport } from './transport.js';
 
 const { EAGAIN, EINTR } = constants.errno;
 
@@ -22,7 +23,7 @@ export class Incoming {
   bytes = 0;
   /** What a long payload comes through. */
   readonly pipe: PayloadPipe;
-  readonly #fd: number;
+  readonly #transport: Transport;
   readonly #input: Input;
   readonly #spares: Spares;
   /** Where the little that mostly is left lies; made when there is some. */
@@ -34,11 +35,11 @@ export class Incoming {
   #end = 0;
 
   constructor(
-    fd: number,
+    transport: Transport,
     { input, pipes, spares }: Pick<Shared, 'input' | 'pipes' | 'spares'>,
     leftover: Uint8Array,
   ) {
-    this.#fd = fd;
+    this.#transport = transport;
     this.#input = input;
     this.#spares = spares;
     this.pipe = new PayloadPipe(pipes);
@@ -54,14 +55,16 @@ export class Incoming {
   receive(most = this.#input.bytes.length): Received {
     const room = most - this.#stashed;
     if (room <= 0) return Received.NOTHING;
-    const count = recv(this.#fd, this.#input.address + this.#stashed, room, MSG_DONTWAIT);
+    const count = this.#transport.receive(this.#input.address + this.#stashed, room);
     if (count > 0) this.#end = this.#stashed + count;
     return this.#outcome(count);
   }
 
   /** Receives into the pipe, which is open, up to `most` bytes with what it holds. */
   receivePiped(most: number): Received {
-    return this.#outcome(this.pipe.receive(this.#fd, most));
+    const count = this.pipe.receive(this.#transport.fd, most);
+    if (count >= 0) return this.#outcome(count);
+    return this.#outcome(errno() === EAGAIN || errno() === EINTR ? Moved.NOTHING : Moved.GONE);
   }
 
   #outcome(count: number): Received {
@@ -70,8 +73,8 @@ export class Incoming {
       this.bytes = count;
       return Received.SOME;
     }
-    if (count === 0) return Received.CLOSED;
-    return errno() === EAGAIN || errno() === EINTR ? Received.NOTHING : Received.RESET;
+    if (count === Moved.END) return Received.CLOSED;
+    return count === Moved.NOTHING ? Received.NOTHING : Received.RESET;
   }
 
   /** Puts what is stashed in front of what was received. Returns the end of both in the input. */
@@ -113,7 +116,7 @@ export class Incoming {
 
   /** What is stashed, less than a page, and what comes behind it goes through a pipe. False where it can't. */
   openPipe(): boolean {
-    if (!this.pipe.open(this.#stash?.address ?? 0, this.#stashed)) return false;
+    if (!this.#transport.isPlain || !this.pipe.open(this.#stash?.address ?? 0, this.#stashed)) return false;
     this.#forget();
     return true;
   }

@@ -8,6 +8,8 @@ export type ToReactor =
       readonly id: number;
       /** Non-blocking; the reactor's from here on. */
       readonly fd: number;
+      /** Address of the TLS connection on it, which is the reactor's, too; absent: there is none. */
+      readonly tls?: number | undefined;
       /** Its number, and what its `Backend` is made of. */
       readonly device: number;
       readonly shared: SharedArrayBuffer;

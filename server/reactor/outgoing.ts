@@ -1,19 +1,17 @@
-import { constants } from 'node:os';
 import type { ZeroCopy } from '../session/link.js';
 import type { Output, Sink } from '../session/output.js';
 import type { Pipes } from '../system/pipes.js';
-import { errno, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, type Pipe, send } from '../system/sockets.js';
+import { MSG_MORE, type Pipe } from '../system/sockets.js';
 import { goOnFrom, MAGIC_BYTES } from '../wire/reply.js';
-import { failure, PendingOutput, Sent } from './pending.js';
+import { PendingOutput, Sent } from './pending.js';
 import type { Shared } from './shared.js';
-
-const { EINTR } = constants.errno;
+import { Moved, type Transport } from './transport.js';
 
 /** What one connection sends: at once as far as the peer takes it, the rest when it does. */
 export class Outgoing implements Sink, ZeroCopy {
   /** There is no one to send to. */
   isGone = false;
-  readonly #fd: number;
+  readonly #transport: Transport;
   readonly #pipes: Pipes;
   readonly #onGone: (reason: string) => void;
   readonly #pending: PendingOutput;
@@ -21,8 +19,12 @@ export class Outgoing implements Sink, ZeroCopy {
   #ahead = 0;
 
   /** `onGone` is told why, whenever a send finds that there is no one to send to. */
-  constructor(fd: number, shared: Pick<Shared, 'pipes' | 'spares'>, onGone: (reason: string) => void) {
-    this.#fd = fd;
+  constructor(
+    transport: Transport,
+    shared: Pick<Shared, 'pipes' | 'spares'>,
+    onGone: (reason: string) => void,
+  ) {
+    this.#transport = transport;
     this.#pipes = shared.pipes;
     this.#pending = new PendingOutput(shared.spares);
     this.#onGone = onGone;
@@ -35,10 +37,10 @@ export class Outgoing implements Sink, ZeroCopy {
 
   /** Sends what the peer did not take before. False when that did not get through. */
   drain(): boolean {
-    const sent = this.#pending.drain(this.#fd);
+    const sent = this.#pending.drain(this.#transport);
     const pipe = this.#pending.releasePipe();
     if (pipe !== undefined) this.#pipes.give(pipe);
-    if (sent === Sent.GONE) this.#end('the connection was reset');
+    if (sent === Sent.GONE) this.#end(this.#transport.failure);
     return sent === Sent.ALL;
   }
 
@@ -60,8 +62,9 @@ export class Outgoing implements Sink, ZeroCopy {
   }
 
   sendAhead(out: Output): boolean {
-    if (this.#ahead !== 0 || !this.isTaken) return false;
-    const sent = send(this.#fd, out.address, MAGIC_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL);
+    // By TLS it would be a record of its own.
+    if (this.#ahead !== 0 || !this.isTaken || !this.#transport.isPlain) return false;
+    const sent = this.#transport.send(out.address, MAGIC_BYTES, 0);
     if (sent === MAGIC_BYTES) this.#ahead = out.view.getUint32(0);
     else if (sent > 0) this.#end('the kernel takes replies byte by byte');
     return sent === MAGIC_BYTES;
@@ -81,16 +84,11 @@ export class Outgoing implements Sink, ZeroCopy {
     if (out.fault !== '') return false;
     let sent = this.#goOn(out);
     while (sent < out.length) {
-      const count = send(
-        this.#fd,
-        out.address + sent,
-        out.length - sent,
-        MSG_DONTWAIT | MSG_NOSIGNAL | flags,
-      );
+      const count = this.#transport.send(out.address + sent, out.length - sent, flags);
       if (count > 0) {
         sent += count;
-      } else if (errno() !== EINTR) {
-        if (failure() === Sent.GONE) this.#end('the connection was reset');
+      } else {
+        if (count === Moved.GONE) this.#end(this.#transport.failure);
         else this.#pending.keepBytes(out.bytes.subarray(sent, out.length));
         return false;
       }

@@ -1,17 +1,8 @@
 import { constants } from 'node:os';
 import type { Memory } from '../system/buffers.js';
-import {
-  addressOf,
-  errno,
-  MSG_DONTWAIT,
-  MSG_NOSIGNAL,
-  type Pipe,
-  SPLICE_F_MOVE,
-  SPLICE_F_NONBLOCK,
-  send,
-  splice,
-} from '../system/sockets.js';
+import { addressOf, errno, type Pipe, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, splice } from '../system/sockets.js';
 import type { Spares } from '../system/spares.js';
+import { Moved, type Transport } from './transport.js';
 
 const { EAGAIN, EINTR } = constants.errno;
 
@@ -79,29 +70,28 @@ export class PendingOutput {
     return pipe;
   }
 
-  drain(fd: number): Sent {
-    const sent = this.#drainBytes(fd);
+  drain(transport: Transport): Sent {
+    const sent = this.#drainBytes(transport);
     if (sent !== Sent.ALL) return sent;
     while (this.#pipeBytes > 0 && this.#pipe !== undefined) {
       const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
-      const moved = splice(this.#pipe.readEnd, 0, fd, 0, this.#pipeBytes, flags);
+      const moved = splice(this.#pipe.readEnd, 0, transport.fd, 0, this.#pipeBytes, flags);
       if (moved > 0) this.#pipeBytes -= moved;
-      else if (moved === 0 || errno() !== EINTR) return failure();
+      else if (moved === 0 || errno() !== EINTR) return errno() === EAGAIN ? Sent.SOME : Sent.GONE;
     }
     while (this.#zeroes > 0) {
-      const length = Math.min(this.#zeroes, ZEROES.byteLength);
-      const sent = send(fd, ZEROES_ADDRESS, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (sent > 0) this.#zeroes -= sent;
-      else if (errno() !== EINTR) return failure();
+      const sent = transport.send(ZEROES_ADDRESS, Math.min(this.#zeroes, ZEROES.byteLength), 0);
+      if (sent <= 0) return stopped(sent);
+      this.#zeroes -= sent;
     }
     return Sent.ALL;
   }
 
-  #drainBytes(fd: number): Sent {
+  #drainBytes(transport: Transport): Sent {
     while (this.#address < this.#end) {
-      const sent = send(fd, this.#address, this.#end - this.#address, MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (sent > 0) this.#address += sent;
-      else if (errno() !== EINTR) return failure();
+      const sent = transport.send(this.#address, this.#end - this.#address, 0);
+      if (sent <= 0) return stopped(sent);
+      this.#address += sent;
     }
     this.#giveMemory();
     return Sent.ALL;
@@ -113,5 +103,4 @@ export class PendingOutput {
   }
 }
 
-/** What a send that returned -1 means. */
-export const failure = (): Sent => (errno() === EAGAIN ? Sent.SOME : Sent.GONE);
+const stopped = (moved: number): Sent => (moved === Moved.NOTHING ? Sent.SOME : Sent.GONE);

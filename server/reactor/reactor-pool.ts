@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { OpenedExport } from '../export.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+import { openssl } from '../system/openssl.js';
 import { close, setSendBuffer } from '../system/sockets.js';
 import type { FromReactor } from './messages.js';
 import { ReactorThread } from './reactor-thread.js';
@@ -16,6 +17,8 @@ const IDLE = 10_000;
 export interface Adopted {
   /** A non-blocking stream socket; the pool's from here on. */
   readonly fd: number;
+  /** Address of the TLS connection on it (`TlsStream.handOver`), the pool's, too; absent: there is none. */
+  readonly tls?: number | undefined;
   readonly opened: OpenedExport;
   readonly mode: ReplyMode;
   readonly contexts: readonly NegotiatedContext[];
@@ -230,7 +233,9 @@ export class ReactorPool {
       open.onParted(leftover);
       return;
     }
-    close(open.adopted.fd);
+    const { fd, tls } = open.adopted;
+    if (tls !== undefined) openssl().free(tls);
+    close(fd);
     open.onClose(open.dropped ?? 'the server is draining');
   }
 

@@ -12,7 +12,7 @@ import { Operations } from '../session/operations.js';
 import { Output } from '../session/output.js';
 import { Pipes } from '../system/pipes.js';
 import { PollSet } from '../system/poll-set.js';
-import { addressOf, keepTime, POLLIN, POLLOUT, read, schedYield } from '../system/sockets.js';
+import { addressOf, keepTime, POLLIN, read, schedYield } from '../system/sockets.js';
 import { Spares } from '../system/spares.js';
 import { Connection } from './connection.js';
 import type { FromReactor, ToReactor } from './messages.js';
@@ -188,11 +188,10 @@ export class Reactor {
     polls.set(COMPLETIONS, this.#completions?.fd ?? -1, POLLIN);
     let index = FIRST_CONNECTION;
     let hasWork = false;
-    for (const { fd, next } of this.#connections) {
-      if (next === Next.RECEIVE) polls.set(index++, fd, POLLIN);
-      else if (next === Next.SEND) polls.set(index++, fd, POLLOUT);
-      else polls.set(index++, -1, 0);
-      if (next === Next.RUN) hasWork = true;
+    for (const connection of this.#connections) {
+      const { events } = connection;
+      polls.set(index++, events === 0 ? -1 : connection.fd, events);
+      if (connection.next === Next.RUN) hasWork = true;
     }
     return hasWork;
   }

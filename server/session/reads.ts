@@ -141,6 +141,7 @@ export class Reads {
 
   /** In one piece, the way that is faster for this client. */
   #whole(request: Request): Status {
+    if (this.link.zeroCopy === undefined) return this.#copyAtOnce(request);
     const way = this.#way.next;
     const status = way === Way.PIPE ? this.#zeroCopy(request) : this.#copyAtOnce(request);
     if (status === Status.OPEN) this.#way.went(request.length, performance.now());

@@ -10,6 +10,7 @@ import type { OpenedExport } from '../../server/export.js';
 import type { ReplyMode } from '../../server/negotiation/outcome.js';
 import { ReactorPool } from '../../server/reactor/reactor-pool.js';
 import { duplicate } from '../../server/system/sockets.js';
+import type { PskPair } from './psk-pair.js';
 import { ALLOCATION } from './session-bench.js';
 import { makeRandomFile, TempDir } from './temp.js';
 import { type Ask, encodeAsk, type Reply, ReplyReader } from './transmission-client.js';
@@ -166,6 +167,16 @@ export class BlockClient {
   }
 }
 
+interface Connecting {
+  readonly mode?: ReplyMode;
+  /** Bytes it has received before. */
+  readonly leftover?: Buffer;
+  /** Over TLS. */
+  readonly tls?: PskPair;
+  /** Sent as soon as the TLS handshake is over, before the connection is handed over. */
+  readonly early?: readonly Ask[];
+}
+
 export interface ReactorBenchOptions {
   readonly reactors?: number;
   readonly transport?: 'unix' | 'tcp';
@@ -226,13 +237,15 @@ export class ReactorBench implements AsyncDisposable {
     return device;
   }
 
-  /** A connection to a device that a reactor has adopted. `leftover`: bytes it has received before. */
+  /** A connection to a device that a reactor has adopted. */
   async connect(
     device: TestDevice,
-    { mode = 'simple', leftover = Buffer.alloc(0) }: { mode?: ReplyMode; leftover?: Buffer } = {},
+    { mode = 'simple', leftover = Buffer.alloc(0), tls, early = [] }: Connecting = {},
   ): Promise<BlockClient> {
     const [near, far] = await this.#pair();
     this.#sockets.push(near);
+    const secure =
+      tls && (await tls.shake(near, far, Buffer.concat(early.map((ask) => encodeAsk(mode, ask)))));
     const fd = duplicate((far as unknown as { readonly _handle: { readonly fd: number } })._handle.fd);
     far.destroy();
     const { opened } = device;
@@ -240,11 +253,12 @@ export class ReactorBench implements AsyncDisposable {
     const { promise: reason, resolve } = withResolvers();
     const adopt = (rest: Uint8Array): number =>
       this.pool.adopt(
-        { fd, opened, mode, contexts, minimumBlock: 1, readOnly: false, leftover: rest },
+        { fd, opened, mode, contexts, minimumBlock: 1, readOnly: false, leftover: rest, tls: secure?.ssl },
         resolve,
       );
-    const client = new BlockClient(near, mode, reason);
-    this.#adopted.set(client, { id: adopt(leftover), adopt });
+    const client = new BlockClient(secure?.stream ?? near, mode, reason);
+    client.expect(...early);
+    this.#adopted.set(client, { id: adopt(secure?.leftover ?? leftover), adopt });
     return client;
   }
 

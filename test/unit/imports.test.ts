@@ -42,11 +42,7 @@ const LOCKDEP_MESSAGES = 'driver/locks/snapshot.ts';
 const SEAMS = ['server/backend.ts', 'server/export.ts', 'server/negotiation/outcome.ts'];
 
 /** A client of other servers speaks the same protocol. */
-const CLIENT_MAY_USE = [
-  'server/wire/',
-  'server/negotiation/byte-stream.ts',
-  'server/negotiation/psk-file.ts',
-];
+const CLIENT_MAY_USE = ['server/wire/', 'server/negotiation/byte-stream.ts', 'server/tls/psk-file.ts'];
 
 /** The rooms of the data half that a reactor stands on. */
 const BELOW_REACTOR = ['server/session/', 'server/pace/', 'server/system/', 'server/wire/'];
@@ -84,10 +80,10 @@ const RULES: readonly Rule[] = [
       under(from, 'server/reactor/') && !under(to, 'server/reactor/', ...BELOW_REACTOR, ...SEAMS),
   },
   {
-    title: 'stream, the lane of TLS, imports reactor, what is below it and the seams only',
+    title: 'tls imports system, and of negotiation what a client is known by',
     breaks: ({ from, to }) =>
-      under(from, 'server/stream/') &&
-      !under(to, 'server/stream/', 'server/reactor/', ...BELOW_REACTOR, ...SEAMS),
+      under(from, 'server/tls/') &&
+      !under(to, 'server/tls/', 'server/system/', 'server/negotiation/permissions.ts'),
   },
   {
     title: 'the seams import each other only',

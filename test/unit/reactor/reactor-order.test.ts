@@ -4,6 +4,7 @@ import t from 'tap';
 import { Connection } from '../../../server/reactor/connection.js';
 import { Next } from '../../../server/reactor/next.js';
 import { Outgoing } from '../../../server/reactor/outgoing.js';
+import { PlainTransport } from '../../../server/reactor/transport.js';
 import { Input } from '../../../server/session/input.js';
 import { isFault } from '../../../server/session/link.js';
 import { Output } from '../../../server/session/output.js';
@@ -52,7 +53,7 @@ t.test('nothing is sent before the peer took what was', async (t) => {
   const { fd, near } = await pair(dir);
   setSendBuffer(fd, 64 << 10);
   const { out, ...rest } = shared();
-  const outgoing = new Outgoing(fd, rest, (reason) => t.fail(reason));
+  const outgoing = new Outgoing(new PlainTransport(fd), rest, (reason) => t.fail(reason));
   out.begin(outgoing);
   out.bytes.fill(1);
   out.length = MIB;

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap';
 import { Incoming } from '../../../server/reactor/incoming.js';
 import { PendingOutput } from '../../../server/reactor/pending.js';
+import { PlainTransport } from '../../../server/reactor/transport.js';
 import { Input } from '../../../server/session/input.js';
 import type { Memory } from '../../../server/system/buffers.js';
 import { Pipes } from '../../../server/system/pipes.js';
@@ -60,7 +61,7 @@ const incoming = (spares: Spares, leftover: Uint8Array) => {
   const input = new Input(1024 * KIB);
   const pipes = new Pipes();
   t.teardown(() => pipes.close());
-  return { input, pipes, incoming: new Incoming(-1, { input, pipes, spares }, leftover) };
+  return { input, pipes, incoming: new Incoming(new PlainTransport(-1), { input, pipes, spares }, leftover) };
 };
 
 t.test('what was received and not served is presented again, whatever its length', async (t) => {

@@ -6,9 +6,10 @@ import { connect as connectPlain, createServer, type Socket } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import { hangUp } from '../../../server/handshake.js';
-import { acceptTls } from '../../../server/negotiation/accept-tls.js';
 import { negotiate, negotiateOverTls } from '../../../server/negotiation/negotiate.js';
-import { loadTls, type TlsFiles } from '../../../server/negotiation/tls-settings.js';
+import { acceptTls } from '../../../server/tls/accept-tls.js';
+import { Handshaker } from '../../../server/tls/handshaker.js';
+import { loadTls, type TlsFiles } from '../../../server/tls/tls-settings.js';
 import { Opt, Rep } from '../../../server/wire/constants.js';
 import { selfSigned, signedBy } from '../../helpers/certificates.js';
 import { HandshakeClient, handshakeOptions, infoData, option } from '../../helpers/handshake.js';
@@ -25,11 +26,12 @@ const serve = async (t: Test, files: TlsFiles, { deadline = new AbortController(
   const settings = loadTls(files);
   if (settings === undefined) throw new Error('no TLS');
   const options = handshakeOptions({ tls: 'required', signal: deadline });
+  const handshaker = new Handshaker((error) => t.fail('the thread of handshakes died', { error }));
   const handle = async (socket: Socket): Promise<Ending> => {
     const asked = await negotiate(socket, options);
     if (asked.kind !== 'starttls') return asked;
     try {
-      const secure = await acceptTls(socket, settings, deadline);
+      const secure = await acceptTls(socket, { handshaker, context: settings }, deadline);
       secure.on('error', () => {});
       const outcome = await negotiateOverTls(secure, options, asked);
       if (outcome.kind !== 'transmission') hangUp(socket, secure);
@@ -50,6 +52,7 @@ const serve = async (t: Test, files: TlsFiles, { deadline = new AbortController(
   t.teardown(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
+    void handshaker.close();
     dir[Symbol.dispose]();
   });
   return { path: dir.file('s'), endings };

@@ -1,6 +1,6 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { loadTls } from '../../../server/negotiation/tls-settings.js';
+import { loadTls } from '../../../server/tls/tls-settings.js';
 import { selfSigned } from '../../helpers/certificates.js';
 import { TempDir } from '../../helpers/temp.js';
 import { skipUnless } from '../../helpers/tools.js';

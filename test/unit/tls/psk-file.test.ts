@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parsePskFile } from '../../../server/negotiation/psk-file.js';
+import { parsePskFile } from '../../../server/tls/psk-file.js';
 
 t.test('users and keys are read, and empty lines passed over', async (t) => {
   const keys = parsePskFile('alice:00ff\n\nbob:ABCD\r\n#636172c3a9:01\n');
