@@ -98,6 +98,26 @@ export interface Backend {
   /** As `trim` and `writeZeroes`, of as much from `offset` on as is done in one go: bytes; 0: do it in place. */
   startTrim(token: number, offset: number, length: number): number;
   startZeroes(token: number, offset: number, length: number, how: ZeroMode): number;
+
+  /*
+   * Whole requests: where a device is watched (faults, limits, a write log), a READ, WRITE, FLUSH, TRIM or WRITE_ZEROES is
+   * handed over in one piece, with all of its data in memory, and may have to wait. It is not counted in while it waits.
+   */
+
+  /** True while requests are to be handed over whole. Absent: never. */
+  wantsWhole?(): boolean;
+  /**
+   * Whether the request may be carried out now. False: it is to be asked of again at its `due`. Caller is counted in, and
+   * was let in by `admit`.
+   */
+  mayGoOn?(request: WholeRequest): boolean;
+  /**
+   * Carries out a request that may go on. Caller is counted in. `token`: for what is started; -1: nothing can be.
+   */
+  carryOut?(request: WholeRequest, token: number): Errno | CarriedOut;
+  /** It was carried out, or never will be. */
+  forget?(request: WholeRequest): void;
+
   /** Requests that were just answered: each was about so long in the server, from being received. */
   observe(requests: number, microseconds: number): void;
   /** Counts out a started operation that ended with this errno. */
@@ -105,6 +125,35 @@ export interface Backend {
   /** This thread has no connection to the device any more, and nothing of it is under way. */
   close?(): void;
 }
+
+/** A request that is handed over whole. */
+export interface WholeRequest {
+  readonly operation: WholeOperationName;
+  /** A WRITE, TRIM or WRITE_ZEROES is durable before its reply. */
+  readonly fua: boolean;
+  /** Of a WRITE_ZEROES. */
+  readonly how: ZeroMode;
+  /** Bytes. */
+  readonly offset: number;
+  readonly length: number;
+  /** Where a WRITE's payload lies, and a READ's data belongs; both are ours. */
+  readonly address: number;
+  readonly bytes: Uint8Array;
+  /** When it is to be asked of again, milliseconds of `performance.now()`; Infinity: after the next wake. */
+  due: number;
+  /** Bytes of it that are done; the backend's. */
+  progress: number;
+  /** What was decided of it; the backend's. */
+  decision: object | undefined;
+}
+
+export type WholeOperationName = 'read' | 'write' | 'flush' | 'trim' | 'zero';
+
+/**
+ * What `carryOut` came to in place of an errno: the request was started, and ends as what was started under the token does, with
+ * a flush after it or without; or part of it is done, and it is to be carried out again when others had their turn.
+ */
+export type CarriedOut = 'started' | 'started, to flush' | 'again';
 
 /** How a thread learns that what it started is done. */
 export interface Completions {

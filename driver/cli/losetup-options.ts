@@ -7,6 +7,18 @@ export interface LosetupOption extends OptionSpec {
   readonly group: 'commands' | 'setup' | 'listing' | 'nbdloop' | 'general';
 }
 
+const RATES = [
+  ['limit-iops', 'requests a second at most'],
+  ['limit-iops-read', 'the same for reads'],
+  ['limit-iops-write', 'the same for writes, trims and zeroing'],
+  ['limit-bytes', 'bytes a second at most'],
+  ['limit-bytes-read', 'the same for reads'],
+  ['limit-bytes-write', 'the same for writes'],
+  ['limit-burst', 'seconds: what was not used for so long may be used at once (default 0.1)'],
+  ['limit-burst-read', "the same for reads' own limits"],
+  ['limit-burst-write', "the same for writes' own limits"],
+] as const;
+
 export const LOSETUP_OPTIONS = [
   { group: 'commands', long: 'all', short: 'a', help: 'list every bound device, one line each' },
   {
@@ -130,6 +142,16 @@ export const LOSETUP_OPTIONS = [
     group: 'nbdloop',
     long: 'exclusive',
     help: 'refuse a file that a virtual machine has open (qemu locks its images); else that is a warning',
+  },
+  ...RATES.map(
+    ([long, help]) => ({ group: 'nbdloop', long, whole: true, argument: { name: 'number' }, help }) as const,
+  ),
+  {
+    group: 'nbdloop',
+    long: 'faults',
+    whole: true,
+    argument: { name: 'file', completes: 'file' },
+    help: 'fault rules from the beginning, as JSON (nbdloop fault --help)',
   },
   { group: 'nbdloop', long: 'no-attach', help: 'leave the kernel out: bind and export only' },
   {

@@ -1,9 +1,11 @@
 /** What a command line of nbdlosetup asks for: the rules of losetup 2.42, without doing anything. */
 
-import type { ExportWords } from '../control/messages.js';
+import type { ExportWords, FaultRule, LimitsChange } from '../control/messages.js';
 import { absolutePath, nameFromBytes, nameToBytes } from '../file-name.js';
 import { CliError } from './fail.js';
+import { rulesOfFile } from './fault-words.js';
 import { type GivenOption, getopt } from './getopt.js';
+import { LIMITS, type LimitName, limitValue } from './limit-options.js';
 import { chooseColumns, DEFAULT_COLUMNS, LOSETUP_COLUMNS, type LosetupColumn } from './losetup-columns.js';
 import { LOSETUP_OPTIONS, type LosetupOptionName } from './losetup-options.js';
 import { parseSize, SizeError } from './size.js';
@@ -28,6 +30,8 @@ export interface SetupPlan {
   readonly exportName?: string;
   readonly description?: string;
   readonly overlay?: { readonly delta: string; readonly force?: true } | { readonly temporary: true };
+  readonly limits?: LimitsChange;
+  readonly faults?: readonly FaultRule[];
 }
 
 export type Action =
@@ -206,6 +210,8 @@ function setupOf(given: Given): SetupPlan {
     ...(given.has('partscan') ? { partscan: true } : {}),
     ...(given.has('exclusive') ? { exclusive: true } : {}),
     ...overlayOf(given),
+    ...limitsOf(given),
+    ...faultsOf(given),
     ...(given.has('direct-io') ? { directIo: onOrOff(given.value('direct-io')) } : {}),
   };
 }
@@ -229,6 +235,22 @@ function overlayOf(given: Given): Pick<SetupPlan, 'overlay'> {
   if (isTemporary) throw new CliError('EINVAL', 'options --overlay and --temporary cannot be combined');
   if (delta === '') throw new CliError('EINVAL', 'the delta of --overlay has no name');
   return { overlay: { delta: absolutePath(delta), ...(given.has('force') ? { force: true } : {}) } };
+}
+
+const LIMIT_NAMES = Object.keys(LIMITS) as LimitName[];
+
+function limitsOf(given: Given): { limits?: LimitsChange } {
+  const limits: Record<string, number | null> = {};
+  for (const name of LIMIT_NAMES) {
+    const text = given.value(`limit-${name}`);
+    if (text !== undefined) limits[LIMITS[name]] = limitValue(name, text);
+  }
+  return Object.keys(limits).length === 0 ? {} : { limits };
+}
+
+function faultsOf(given: Given): { faults?: readonly FaultRule[] } {
+  const file = given.value('faults');
+  return file === undefined ? {} : { faults: rulesOfFile(file) };
 }
 
 /** What fits, as losetup takes it: 63 bytes. */
@@ -263,7 +285,12 @@ function refuseMisplaced(given: Given, action: Action): void {
       `the options --{${setupOnly.join(',')}} are allowed during loop device setup only`,
     );
   }
-  for (const name of ['overlay', 'temporary'] as const) {
+  for (const name of [
+    'overlay' as const,
+    'temporary' as const,
+    ...LIMIT_NAMES.map((limit) => `limit-${limit}` as const),
+    'faults' as const,
+  ]) {
     if (given.has(name)) {
       throw new CliError('EINVAL', `the option --${name} is allowed during loop device setup only`);
     }

@@ -8,6 +8,7 @@ import { packageVersion } from '../version.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
 import { doctorText } from './doctor-text.js';
 import { CliError } from './fail.js';
+import { addFault, addLimit } from './fault-command.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { mountFile } from './mount.js';
 import { planMount } from './mount-options.js';
@@ -61,6 +62,8 @@ export function nbdloopProgram(): Command {
     addReload,
   ])
     add(program);
+  for (const add of [addFault, addLimit])
+    add((name, description) => daemonCommand(program, name, description));
   return program;
 }
 

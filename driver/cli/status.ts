@@ -1,6 +1,12 @@
 /** nbdloop status and nbdloop events: the daemon and its devices as text. */
 
-import type { DaemonInfo, DeviceEvent, DeviceStatus, UnrecoveredDevice } from '../control/messages.js';
+import type {
+  DaemonInfo,
+  DeviceEvent,
+  DeviceStatus,
+  FaultEvent,
+  UnrecoveredDevice,
+} from '../control/messages.js';
 import { listedName } from './device-name.js';
 import { type Cell, type Column, formatTable } from './table.js';
 import { humanBytes, humanCount, humanSeconds } from './units.js';
@@ -67,12 +73,30 @@ export const hangingText = (devices: readonly DeviceStatus[]): string =>
     .join('');
 
 /** One line an event. */
-export function eventText({ sequence, kind, status }: DeviceEvent): string {
+export function eventText(event: DeviceEvent | FaultEvent): string {
+  if (event.kind === 'fault') return hitText(event);
+  const { sequence, kind, status } = event;
   const what =
     status.file === null ? '' : ` ${status.file} ${humanBytes(status.size)} ${flagsOf(status)}`.trimEnd();
   const name = status.exportName === null ? '' : ` (${status.exportName})`;
   return `${sequence} ${status.name}${name} ${kind}${what}\n`;
 }
+
+const hitText = ({
+  sequence,
+  device,
+  rule,
+  fault,
+  operation,
+  offset,
+  length,
+  index,
+  missed,
+}: FaultEvent): string => {
+  const where = operation === 'flush' ? '' : ` ${offset}+${length}`;
+  const more = missed === 0 ? '' : `, after ${missed} that are not told one by one`;
+  return `${sequence} loop${device} fault ${rule} ${fault} ${operation}${where} request ${index}${more}\n`;
+};
 
 export function requestsOf({ counters }: DeviceStatus): number {
   const { reads, writes, flushes, trims, writeZeroes, caches, blockStatuses } = counters;

@@ -13,12 +13,17 @@ import type {
   DeviceNumber,
   DeviceStatus,
   ErrorBody,
+  FaultRule,
+  FaultsAnswer,
   FindRequest,
   LayerAnswer,
+  Limits,
+  LimitsChange,
   LockdepAnswer,
   MeantFile,
   PageAddress,
   RecoverRequest,
+  ReleaseRequest,
   RemoteAttachRequest,
   RemoteStatus,
   SettingsRequest,
@@ -171,6 +176,34 @@ export class ControlClient {
 
   async detachRemote(number: number, options: { force?: boolean } = {}): Promise<void> {
     await this.#text('DELETE', `/remotes/${number}${options.force === true ? '?force=true' : ''}`);
+  }
+
+  faults(number: number): Promise<FaultsAnswer> {
+    return this.#json('GET', `/devices/${number}/faults`);
+  }
+
+  setFaults(number: number, rules: readonly FaultRule[]): Promise<FaultsAnswer> {
+    return this.#json('PUT', `/devices/${number}/faults`, { rules });
+  }
+
+  addFaults(number: number, rules: readonly FaultRule[]): Promise<FaultsAnswer> {
+    return this.#json('POST', `/devices/${number}/faults`, { rules });
+  }
+
+  removeFault(number: number, rule: string): Promise<FaultsAnswer> {
+    return this.#json('DELETE', `/devices/${number}/faults/${encodeURIComponent(rule)}`);
+  }
+
+  releaseFaults(number: number, request: ReleaseRequest = {}): Promise<FaultsAnswer> {
+    return this.#json('POST', `/devices/${number}/faults/release`, request);
+  }
+
+  limits(number: number): Promise<Limits> {
+    return this.#json('GET', `/devices/${number}/limits`);
+  }
+
+  setLimits(number: number, change: LimitsChange): Promise<Limits> {
+    return this.#json('PATCH', `/devices/${number}/limits`, change);
   }
 
   lockdep(): Promise<LockdepAnswer> {

@@ -8,7 +8,12 @@ import type {
   DaemonInfo,
   DeviceEvent,
   DeviceFreeze,
+  FaultEvent,
+  FaultRule,
+  FaultState,
   LayerAnswer,
+  Limits,
+  LimitsChange,
   LockdepAnswer,
   OverlayRequest,
   PageAddress,
@@ -38,6 +43,13 @@ export interface ControlledDevice {
   loopSetBlockSize(bytes: number): Promise<void>;
   /** ENXIO. */
   layers(): readonly LayerFields[];
+  loopFaults(): FaultState[];
+  loopSetFaults(rules: readonly FaultRule[]): Promise<void>;
+  loopAddFaults(rules: readonly FaultRule[]): Promise<void>;
+  loopRemoveFaults(ids: readonly string[]): Promise<void>;
+  loopReleaseFaults(id?: string): Promise<void>;
+  loopLimits(): Limits;
+  loopSetLimits(change: LimitsChange): Promise<void>;
 }
 
 /** The freezes of a queue: driver/queue/freeze-log.ts. */
@@ -65,6 +77,8 @@ export interface ControlledLoops {
   readonly events: {
     on(event: 'change', listener: (event: LoopEventFields) => void): unknown;
     off(event: 'change', listener: (event: LoopEventFields) => void): unknown;
+    on(event: 'fault', listener: (event: FaultEvent) => void): unknown;
+    off(event: 'fault', listener: (event: FaultEvent) => void): unknown;
   };
 }
 
@@ -99,6 +113,8 @@ export interface LoopConfigFields extends LoopSettingsFields, MeantFileFields {
   directIo?: boolean;
   reference?: string;
   overlay?: OverlayRequest;
+  faults?: readonly FaultRule[];
+  limits?: LimitsChange;
 }
 
 /** Devices in the kernel: driver/kernel/attachments.ts. */

@@ -32,6 +32,9 @@ export function readCounters(shared: SharedArrayBuffer): DeviceCounters {
     readBytes: sum(LaneNum.READ_BYTES),
     writtenBytes: sum(LaneNum.WRITTEN_BYTES),
     parked: sum(LaneNum.PARKED),
+    throttled: sum(LaneNum.THROTTLED),
+    throttledMs: sum(LaneNum.THROTTLED_MS),
+    faulted: sum(LaneNum.FAULTED),
     latency: Array.from({ length: LATENCY_BUCKETS }, (_, bucket) => sum(LaneNum.LATENCY + bucket)),
   };
 }

@@ -28,6 +28,8 @@ export function decorate(context: ControlContext, status: LoopStatusFields): mes
   return {
     ...statusJson(status),
     node: context.attachments.node(status.number),
+    limits: context.loops.device(status.number).loopLimits(),
+    faults: context.loops.device(status.number).loopFaults().length,
     uris: [status.exportName, status.name].flatMap((name) => (name === null ? [] : context.uris(name))),
     counters: readCounters(context.loops.device(status.number).queue.shared),
   };

@@ -5,6 +5,7 @@ import { backingRoutes, settingsRoutes } from './binding-routes.js';
 import type { ControlContext } from './context.js';
 import { configOf } from './device-config.js';
 import { boundDevices, decorate, describe, describeAll, named, numbered } from './device-json.js';
+import { faultRoutes } from './fault-routes.js';
 import { layerRoutes } from './layer-routes.js';
 import type * as messages from './messages.js';
 import { reusable } from './overlap.js';
@@ -20,6 +21,7 @@ export function deviceRoutes(app: FastifyInstance, context: ControlContext): voi
   settingsRoutes(app, context);
   attachRoutes(app, context);
   recoveryRoutes(app, context);
+  faultRoutes(app, context);
 }
 
 /** `finds`: those that look at all devices before they bind take turns. */
@@ -121,6 +123,8 @@ function attachRoutes(app: FastifyInstance, context: ControlContext): void {
       }
       const device = named(context, request);
       await context.attachments.detach(device.number, options);
+      // Whoever attaches it next finds it clean.
+      if (device.loopFaults().length > 0) await device.loopSetFaults([]);
       return describe(context, device);
     },
   );

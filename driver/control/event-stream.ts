@@ -2,6 +2,7 @@
 
 import type { ServerResponse } from 'node:http';
 import type { ControlledLoops, ControlledRemotes, LoopEventFields } from './context.js';
+import type { FaultEvent } from './messages.js';
 import { watchRemotes } from './remote-routes.js';
 import { statusJson } from './status-json.js';
 
@@ -28,17 +29,20 @@ export class EventStreams {
       if (response.writableLength > MAX_BACKLOG_BYTES) response.destroy();
     };
     const onChange = (event: LoopEventFields): void => send(format(event));
+    const onFault = (event: FaultEvent): void => send(formatted(event, event));
     const heartbeat = setInterval(() => send(': alive\n\n'), HEARTBEAT_MS);
     heartbeat.unref();
     this.loops.events.on('change', onChange);
     const unwatch = watchRemotes(this.remotes, (event) =>
       send(`event: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`),
     );
+    this.loops.events.on('fault', onFault);
     this.#open.add(response);
     response.once('close', () => {
       clearInterval(heartbeat);
       this.loops.events.off('change', onChange);
       unwatch();
+      this.loops.events.off('fault', onFault);
       this.#open.delete(response);
     });
   }
@@ -49,6 +53,8 @@ export class EventStreams {
 }
 
 function format(event: LoopEventFields): string {
-  const data = JSON.stringify({ ...event, status: statusJson(event.status) });
-  return `id: ${event.sequence}\nevent: ${event.kind}\ndata: ${data}\n\n`;
+  return formatted(event, { ...event, status: statusJson(event.status) });
 }
+
+const formatted = ({ sequence, kind }: { sequence: number; kind: string }, data: object): string =>
+  `id: ${sequence}\nevent: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;

@@ -7,6 +7,29 @@
 
 import type { ExactNumber } from '../exact-number.js';
 import type { LockdepSnapshot } from '../locks/snapshot.js';
+import type { FaultEvent, FaultState, GivenRule } from '../store/faults/rule.js';
+import type { Limits, LimitsChange } from '../store/limits/limits.js';
+
+export type { Delay as FaultDelay } from '../store/faults/delay.js';
+export type { FaultKind, FaultOperation, FaultRange } from '../store/faults/rule.js';
+export type { FaultEvent, FaultState, Limits, LimitsChange };
+/** What makes a fault: the kind, and whatever it needs; the rest goes without saying. */
+export type FaultRule = GivenRule;
+
+/** Body of PUT /devices/N/faults: the whole set; and of POST: what is added to it. */
+export interface FaultsRequest {
+  readonly rules: readonly FaultRule[];
+}
+
+/** Answer of everything about faults: the rules in force, in the order in which they are asked. */
+export interface FaultsAnswer {
+  readonly rules: readonly FaultState[];
+}
+
+/** Body of POST /devices/N/faults/release; without a rule, what all of them hold. */
+export interface ReleaseRequest {
+  readonly rule?: string;
+}
 
 /** States of a loop device. */
 export type DeviceState = 'unbound' | 'bound' | 'rundown' | 'deleting';
@@ -29,6 +52,11 @@ export interface DeviceCounters {
   readonly writtenBytes: number;
   /** Requests that found the queue frozen and waited. */
   readonly parked: number;
+  /** Requests that had to wait for a limit, and for how long in all, milliseconds. */
+  readonly throttled: number;
+  readonly throttledMs: number;
+  /** Requests that met a fault. */
+  readonly faulted: number;
   /** Bucket i counts requests that took less than 2^i microseconds (and no less than the bucket before). */
   readonly latency: readonly number[];
 }
@@ -80,6 +108,10 @@ export interface DeviceStatus {
   readonly warnings: readonly string[];
   /** `/dev/nbdN` while a kernel is attached. */
   readonly node: string | null;
+  /** How much it may be asked for. */
+  readonly limits: Limits;
+  /** Fault rules in force. */
+  readonly faults: number;
   /** How an NBD client reaches the export, by its own name first; the first is the one to show. */
   readonly uris: readonly string[];
   readonly counters: DeviceCounters;
@@ -206,6 +238,9 @@ export interface ConfigureRequest extends MeantFile, ExportWords {
    * exactly this range instead of a new one, unless it is read-only and writing is wanted.
    */
   readonly noOverlap?: boolean;
+  /** Fault rules, of this binding and gone with it. */
+  readonly faults?: readonly FaultRule[];
+  readonly limits?: LimitsChange;
 }
 
 /** Body of POST /devices/find. */
@@ -327,7 +362,7 @@ export interface RemoteEvent {
 }
 
 /** What a stream of events carries. */
-export type ControlEvent = DeviceEvent | RemoteEvent;
+export type ControlEvent = DeviceEvent | RemoteEvent | FaultEvent;
 
 /** One change of a device, announced after it happened. */
 export interface DeviceEvent {
@@ -335,7 +370,7 @@ export interface DeviceEvent {
   readonly kind: 'add' | 'bind' | 'unbind' | 'change' | 'remove';
   readonly sequence: number;
   /** Without counters and addresses: they are not what changed. */
-  readonly status: Omit<DeviceStatus, 'counters' | 'uris' | 'node'>;
+  readonly status: Omit<DeviceStatus, 'counters' | 'uris' | 'node' | 'limits' | 'faults'>;
 }
 
 /** Of GET /devices/N/freezes, the latest first: a time in which no request of the device was begun. */
@@ -373,7 +408,6 @@ export interface PageAddress {
   readonly origin: string;
   readonly token: string;
 }
-
 /** Answer of GET /lockdep: lock classes, the order in which they were seen taken, present holders, every report. */
 export type LockdepAnswer = LockdepSnapshot;
 export type { LockClassJson, LockdepSnapshot, LockEdgeJson, LockHolderJson } from '../locks/snapshot.js';

@@ -111,6 +111,24 @@ function deviceMetrics(add: (kind: Kind, name: string, help: string, read: Reade
     'Requests that waited for a frozen queue.',
     each((d) => d.counters.parked),
   );
+  add(
+    'counter',
+    'requests_throttled_total',
+    'Requests that waited for a limit.',
+    each((d) => d.counters.throttled),
+  );
+  add(
+    'counter',
+    'throttle_seconds_total',
+    'Time that requests waited for a limit.',
+    each((d) => d.counters.throttledMs / 1000),
+  );
+  add(
+    'counter',
+    'requests_faulted_total',
+    'Requests that met a fault.',
+    each((d) => d.counters.faulted),
+  );
   add('histogram', 'request_duration_seconds', 'Time of a request in the server.', (devices) =>
     devices.flatMap(histogram),
   );

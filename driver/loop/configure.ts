@@ -1,10 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { LoopError } from '../errno.js';
 import { describeIdentity, sameFile } from '../io/file-identity.js';
+import type { WrapperDescription } from '../store/description.js';
+import { changedLimits } from '../store/limits/check-limits.js';
+import { NO_LIMITS } from '../store/limits/limits.js';
+import { arranged } from './arrange.js';
 import type { Backing } from './backing.js';
 import type { Binding } from './binding.js';
 import { startDirectIo } from './direct-io.js';
 import { checkedText, NO_TEXT } from './export-names.js';
+import { faultsOf } from './faults.js';
+import { describedLimits } from './limits.js';
 import type { LoopCore } from './loop-core.js';
 import { checkedConfig, loopSize, referenceOf, SECTOR } from './parameters.js';
 import type { LoopConfig } from './types.js';
@@ -71,7 +77,7 @@ async function bindUnder(
     readOnly: wanted.readOnly || !file.writable,
     reference: referenceOf(core.name, config.reference, file.path),
     file,
-    wrappers: [],
+    wrappers: wrappersOf(core, config),
     size: restored?.size ?? loopSize(await file.size(), wanted),
     ...direct,
     notes: [...sectorNotes(config, wanted), ...direct.notes],
@@ -84,6 +90,12 @@ async function bindUnder(
     if (restored !== undefined) core.dirty.fill(binding.size);
     core.enterState('bound');
   });
+}
+
+/** What is to stand between the gate and the file from the beginning. Throws EINVAL. */
+function wrappersOf(core: LoopCore, { faults = [], limits = {} }: LoopConfig): WrapperDescription[] {
+  const wrappers = arranged([], 'limits', describedLimits(changedLimits(NO_LIMITS, limits)));
+  return arranged(wrappers, 'faults', faultsOf(core).described(faults));
 }
 
 /**

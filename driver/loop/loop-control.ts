@@ -6,10 +6,11 @@ import { OrderedMutex } from '../locks/mutex.js';
 import type { Backing } from './backing.js';
 import { configureWith, type Restored } from './configure.js';
 import { ExportNames } from './export-names.js';
+import { faultsOf } from './faults.js';
 import type { Ledger } from './ledger.js';
 import { LoopCore, type LoopHost } from './loop-core.js';
 import { LoopDevice } from './loop-device.js';
-import type { Logger, LoopConfig, LoopEvent, LoopEvents, LoopStatus } from './types.js';
+import type { FaultHit, Logger, LoopConfig, LoopEvent, LoopEvents, LoopStatus } from './types.js';
 import { openBacking, type WantedBacking } from './validate-file.js';
 
 /** The kernel's device numbers have 20 bits. */
@@ -83,6 +84,7 @@ export class LoopControl {
       ledger: () => this.#ledger,
       mapDirectory: () => this.#mapDirectory,
       devices: () => this.#sorted().map(({ core }) => core),
+      announceHit: (core, hit) => this.#announceHit(core, hit),
       report: (core, error) =>
         this.#log?.error({ err: error, device: core.name }, 'A clear left an error behind.'),
       onThaw: options.onThaw ?? (() => {}),
@@ -244,6 +246,7 @@ export class LoopControl {
       const held = await this.#ctlMutex.acquire();
       this.#entries.delete(number);
       held.release();
+      faultsOf(core).close();
       this.#announce(core, 'remove');
     });
   }
@@ -331,6 +334,13 @@ export class LoopControl {
 
   #sorted(): Entry[] {
     return [...this.#entries.values()].sort((a, b) => a.core.number - b.core.number);
+  }
+
+  #announceHit(core: LoopCore, hit: FaultHit): void {
+    const sequence = ++this.#sequence;
+    this.order.detached(`listeners ${core.name}`, () =>
+      this.events.emit('fault', { ...hit, device: core.number, kind: 'fault', sequence }),
+    );
   }
 
   /** Listeners run detached from the operation: what they begin is not part of it, and it does not fail with them. */

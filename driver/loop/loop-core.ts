@@ -4,13 +4,14 @@ import { type Held, OrderedMutex } from '../locks/mutex.js';
 import { DirtyMap } from '../queue/dirty-map.js';
 import { type Frozen, RequestQueue } from '../queue/request-queue.js';
 import { DeviceState, LoFlag } from '../queue/slots.js';
+import { isWatched } from '../store/description.js';
 import { type Binding, storeOf } from './binding.js';
 import type { ExportNames } from './export-names.js';
 import type { Ledger } from './ledger.js';
 import { Openers } from './openers.js';
 import { SECTOR } from './parameters.js';
 import { Transitions } from './transitions.js';
-import type { LoopEvent, LoopState, LoopStatus } from './types.js';
+import type { FaultHit, LoopEvent, LoopState, LoopStatus } from './types.js';
 
 /** What a device needs of the registry it lives in. */
 export interface LoopHost {
@@ -27,6 +28,8 @@ export interface LoopHost {
   mapDirectory(): string | undefined;
   /** Every device, by number. */
   devices(): readonly LoopCore[];
+  /** Tells the world of a request that met a fault. */
+  announceHit(core: LoopCore, hit: FaultHit): void;
   /** A failure that nobody waits for. */
   report(core: LoopCore, error: unknown): void;
   onThaw(): void;
@@ -282,6 +285,7 @@ function flagsOf(binding: Binding | undefined): number {
   return (
     (readOnly ? LoFlag.READ_ONLY : 0) |
     (directIo ? LoFlag.DIRECT_IO : 0) |
-    (file.tellsHoles ? LoFlag.TELLS_HOLES : 0)
+    (file.tellsHoles ? LoFlag.TELLS_HOLES : 0) |
+    (isWatched(binding.wrappers) ? LoFlag.WATCHED : 0)
   );
 }

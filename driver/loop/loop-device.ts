@@ -2,19 +2,23 @@ import type { HandedFile } from '../io/backing-file.js';
 import type { FileIdentity } from '../io/file-identity.js';
 import type { RequestQueue } from '../queue/request-queue.js';
 import type { WrapperDescription } from '../store/description.js';
+import type { GivenRule } from '../store/faults/rule.js';
+import type { Limits, LimitsChange } from '../store/limits/limits.js';
 import type { Layer } from './backing.js';
 import { loopChangeFd } from './change-fd.js';
 import { type ForcedOutcome, loopClrFd, loRelease } from './clear.js';
 import { loopConfigure } from './configure.js';
 import { loopSetDio } from './direct-io.js';
+import { faultsOf } from './faults.js';
 import { clearByForce } from './forced-clear.js';
 import { plainLayer } from './layers.js';
+import { limitsOf, setLimits } from './limits.js';
 import type { LoopCore } from './loop-core.js';
 import { loOpen } from './open-release.js';
 import { loopResetDirty } from './reset-dirty.js';
 import { loopSetBlockSize, loopSetCapacity, loopSetStatus } from './set-status.js';
 import { setWrappers, type WrapperChange } from './set-wrappers.js';
-import type { LoopConfig, LoopSettings, LoopState, LoopStatus, WantedFile } from './types.js';
+import type { FaultState, LoopConfig, LoopSettings, LoopState, LoopStatus, WantedFile } from './types.js';
 
 /**
  * A loop device: the operations of drivers/block/loop.c, by their names, on one device of a `LoopControl`.
@@ -169,6 +173,41 @@ export class LoopDevice {
   /** Between the gate and the file, from the inside to the outside; none while nothing is bound. */
   get wrappers(): readonly WrapperDescription[] {
     return this.#core.binding?.wrappers ?? [];
+  }
+
+  /** The fault rules in force, and what they came to. */
+  loopFaults(): FaultState[] {
+    return faultsOf(this.#core).list();
+  }
+
+  /** Fault rules in place of all that there are; each begins its sequence anew. ENXIO, EINVAL. */
+  loopSetFaults(rules: readonly GivenRule[]): Promise<void> {
+    return this.#core.task('set_faults', () => faultsOf(this.#core).set(rules));
+  }
+
+  /** Fault rules beside those that there are. ENXIO, EINVAL. */
+  loopAddFaults(rules: readonly GivenRule[]): Promise<void> {
+    return this.#core.task('add_faults', () => faultsOf(this.#core).add(rules));
+  }
+
+  /** ENXIO, ENOENT. */
+  loopRemoveFaults(ids: readonly string[]): Promise<void> {
+    return this.#core.task('remove_faults', () => faultsOf(this.#core).remove(ids));
+  }
+
+  /** What is in a hang goes on: by one rule, or by all. Waits for nothing. ENXIO, ENOENT. */
+  async loopReleaseFaults(id?: string): Promise<void> {
+    faultsOf(this.#core).release(id);
+  }
+
+  /** How much it may be asked for. */
+  loopLimits(): Limits {
+    return limitsOf(this.#core);
+  }
+
+  /** Changes some limits; null takes one away. ENXIO, EINVAL. */
+  loopSetLimits(change: LimitsChange): Promise<void> {
+    return this.#core.task('set_limits', () => setLimits(this.#core, change));
   }
 
   /** ENXIO, EINVAL. */

@@ -48,6 +48,8 @@ const CONFIG_KEYS: Keys<LoopConfig> = {
   overlay: true,
   exportName: true,
   description: true,
+  faults: true,
+  limits: true,
 };
 const SETTINGS_KEYS: Keys<LoopSettings> = {
   offset: true,

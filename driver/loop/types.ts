@@ -1,7 +1,11 @@
 /** What the loop driver takes and tells. All sizes and positions are bytes. */
 
 import type { FileIdentity } from '../io/file-identity.js';
+import type { FaultEvent, GivenRule } from '../store/faults/rule.js';
+import type { LimitsChange } from '../store/limits/limits.js';
 import type { WantedOverlay } from './overlay/wanted.js';
+
+export type { FaultEvent, FaultHit, FaultState } from '../store/faults/rule.js';
 
 /**
  * The kernel's Lo_unbound, Lo_bound, Lo_rundown, Lo_deleting: without a file; serving one; letting one go (new
@@ -48,6 +52,9 @@ export interface LoopConfig extends WantedFile {
   readonly description?: string;
   /** The file is the base of an overlay, and is not written. */
   readonly overlay?: WantedOverlay;
+  /** Fault rules: of this binding, and gone with it. */
+  readonly faults?: readonly GivenRule[];
+  readonly limits?: LimitsChange;
 }
 
 /** Arguments of `loopSetStatus`, the kernel's LOOP_SET_STATUS64. What is left out stays as it is. */
@@ -122,6 +129,7 @@ export interface LoopEvent {
 /** Events of a `LoopControl`, for its EventEmitter. */
 export interface LoopEvents {
   change: [LoopEvent];
+  fault: [FaultEvent];
 }
 
 /** Where the driver logs; a pino logger is one. */

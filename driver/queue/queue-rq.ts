@@ -5,7 +5,15 @@
  */
 import { constants } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
-import type { Access, Backend, DataPath, Errno, ZeroMode } from '../../server/backend.js';
+import type {
+  Access,
+  Backend,
+  CarriedOut,
+  DataPath,
+  Errno,
+  WholeRequest,
+  ZeroMode,
+} from '../../server/backend.js';
 import { FileStore, type ZeroedCount } from '../store/file-store.js';
 import { openStore } from '../store/open-store.js';
 import type { Store } from '../store/store.js';
@@ -15,6 +23,8 @@ import { DirtyMap } from './dirty-map.js';
 import { LaneCounters } from './lane-counters.js';
 import { DeviceState, DIRTY_OFFSET, LaneNum, LaneWord, LoFlag, laneWord, Num, Word } from './slots.js';
 import { type Published, StorePort, storeBoard } from './store-board.js';
+import { decisionOf, Watch } from './watch.js';
+import { carryOut } from './whole-requests.js';
 
 const { EAGAIN, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
 
@@ -46,6 +56,8 @@ export class LoopBackend implements Backend {
   readonly #batch = new BatchCounts();
   /** Of `#generation`; asked while a request is counted in, when nothing is published. */
   #store: Store;
+  /** The same. */
+  #watch: Watch | undefined;
   #generation = 0;
 
   constructor(
@@ -102,6 +114,10 @@ export class LoopBackend implements Backend {
     this.#store.close();
     const id = this.#words[Word.STORE] ?? 0;
     this.#store = id === 0 ? this.#plainStore() : this.#describedStore(id);
+    const published = this.#published;
+    this.#watch = this.wantsWhole()
+      ? new Watch(published.find(id), (bell) => published.ring(bell))
+      : undefined;
   }
 
   #plainStore(): Store {
@@ -297,6 +313,37 @@ export class LoopBackend implements Backend {
   finished(errno: Errno): void {
     this.#counters.failed(errno);
     this.exit();
+  }
+
+  wantsWhole(): boolean {
+    return (this.#flags() & LoFlag.WATCHED) !== 0;
+  }
+
+  mayGoOn(request: WholeRequest): boolean {
+    const watch = this.#watch;
+    const isNew = request.decision === undefined;
+    const now = performance.now();
+    const mayGoOn = watch === undefined || watch.mayGoOn(request, now);
+    const decision = decisionOf(request);
+    if (isNew && decision?.met !== undefined) this.#counters.add(LaneNum.FAULTED, 1);
+    if (decision !== undefined && !decision.isCounted && decision.turn > now) {
+      decision.isCounted = true;
+      this.#counters.add(LaneNum.THROTTLED, 1);
+      this.#counters.add(LaneNum.THROTTLED_MS, decision.turn - now);
+    }
+    return mayGoOn;
+  }
+
+  carryOut(request: WholeRequest, token: number): Errno | CarriedOut {
+    const start = this.#position(0);
+    const size = this.#nums[Num.SIZE] ?? 0;
+    if (request.operation === 'flush' && !this.#isBound()) return this.#counters.failed(EIO);
+    const device = { store: this.#store, counters: this.#counters, dirty: this.#dirty, start, size };
+    return carryOut(device, request, token);
+  }
+
+  forget(request: WholeRequest): void {
+    decisionOf(request)?.forget();
   }
 
   observe(requests: number, microseconds: number): void {

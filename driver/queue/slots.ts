@@ -50,6 +50,8 @@ export const LoFlag = {
   DIRECT_IO: 16,
   /** What the file system calls a hole is one (`tellsHoles`); without it all of the file is data. */
   TELLS_HOLES: 1 << 16,
+  /** Requests are handed over whole (`queue/watch.ts`). */
+  WATCHED: 1 << 17,
 } as const;
 
 /** Threads of the data path a device can have: reactors, and one for the main thread (TLS). */
@@ -81,6 +83,11 @@ export const LaneNum = {
   WRITTEN_BYTES: 9,
   /** Requests that found the queue frozen. */
   PARKED: 10,
+  /** Requests that had to wait for a limit, and for how long, milliseconds. */
+  THROTTLED: 11,
+  THROTTLED_MS: 12,
+  /** Requests that met a fault. */
+  FAULTED: 13,
   /** `LATENCY_BUCKETS` counts: bucket i holds requests of less than 2^i microseconds in the server. */
   LATENCY: 16,
 } as const;

@@ -19,13 +19,31 @@ export interface Published {
   find(id: number): StoreDescription;
   /** Takes note of what was put up and taken down, so that it does not gather. */
   look(): void;
+  /** Tells the control side that there is something for it: whoever listens for the bell of this number. */
+  ring(bell: number): void;
 }
 
 /** What is up for all devices of the process. Its main thread's. */
 class StoreBoard implements Published {
   readonly #up = new Map<number, StoreDescription>();
   readonly #ports = new Set<MessagePort>();
+  readonly #listeners = new Map<number, () => void>();
   #lastId = 0;
+  #lastBell = 0;
+
+  /** A new bell, of which `onRing` is told, never within a call. */
+  hang(onRing: () => void): number {
+    this.#listeners.set(++this.#lastBell, onRing);
+    return this.#lastBell;
+  }
+
+  takeOff(bell: number): void {
+    this.#listeners.delete(bell);
+  }
+
+  ring(bell: number): void {
+    setImmediate(() => this.#listeners.get(bell)?.());
+  }
 
   /** Returns its number, which is not 0 and not used again. */
   put(description: StoreDescription): number {
@@ -48,6 +66,7 @@ class StoreBoard implements Published {
     for (const [id, description] of this.#up) ours.postMessage({ id, description } satisfies Notice);
     this.#ports.add(ours);
     ours.on('close', () => this.#ports.delete(ours));
+    ours.on('message', (bell: number) => this.#listeners.get(bell)?.());
     ours.unref();
     return theirs;
   }
@@ -72,6 +91,10 @@ export class StorePort implements Published {
   find(id: number): StoreDescription {
     if (!this.#up.has(id)) this.look();
     return found(this.#up, id);
+  }
+
+  ring(bell: number): void {
+    this.port.postMessage(bell);
   }
 
   look(): void {

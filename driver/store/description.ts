@@ -4,6 +4,8 @@
  */
 
 import type { Mapped } from '../io/mapped.js';
+import type { FaultsDescription } from './faults/rule.js';
+import type { LimitsDescription } from './limits/limits.js';
 
 /** The plain case: a file, or a block device, is the disk. */
 export interface FileDescription {
@@ -61,8 +63,14 @@ export type InnerDescription = FileDescription | OverlayDescription;
  * `WRAPPERS` (open-store.ts). What its threads must know of each other lies in shared memory that the description holds: a
  * thread opens its store anew at every publication.
  */
-// biome-ignore lint/suspicious/noEmptyInterface: each wrapper adds its entry.
-export interface WrapperDescriptions {}
+export interface WrapperDescriptions {
+  /** Judged at the gate, a whole request at a time: no store. */
+  readonly faults: FaultsDescription;
+  readonly limits: LimitsDescription;
+}
+
+/** What stands between the gate and the file makes that requests are handed over whole. */
+export const isWatched = (wrappers: readonly WrapperDescription[]): boolean => wrappers.length > 0;
 
 export type WrapperKind = keyof WrapperDescriptions;
 

@@ -22,7 +22,11 @@ type OpenWrapper<D> = (inside: Store, description: D, context: StoreContext) => 
 
 /** How a wrapper of each kind is opened on a thread, around the store that it asks. */
 const WRAPPERS: { readonly [K in WrapperKind]: OpenWrapper<{ readonly kind: K } & WrapperDescriptions[K]> } =
-  {};
+  {
+    // A request as a whole is what they are about: `driver/queue/watch.ts`.
+    faults: (inside) => inside,
+    limits: (inside) => inside,
+  };
 
 /** Opens a device's stores on a thread; the outermost is returned, and closes what is inside it. */
 export function openStore({ inner, wrappers }: StoreDescription, context: StoreContext): Store {

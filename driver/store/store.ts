@@ -19,6 +19,8 @@ export interface Store {
   /** As `read`, but EAGAIN where that would wait and `startRead` would not. */
   readNow(address: number, position: number, length: number): Errno;
   write(address: number, position: number, length: number): Errno;
+  /** As `write`, and what was written is durable (FUA). Absent: `write`, then `flush`. */
+  writeThrough?(address: number, position: number, length: number): Errno;
   /** Everything that was written before is durable. */
   flush(): Errno;
   /** The range may read as zeroes from now on, and gives back what room it took. */

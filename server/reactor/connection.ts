@@ -72,7 +72,7 @@ export class Connection implements Owner {
     this.#outgoing = new Outgoing(transport, shared, (reason) => this.#end(reason));
     const deferral = shared.operations && { operations: shared.operations, owner: this };
     const zeroCopy = transport.isPlain ? this.#outgoing : undefined;
-    this.#session = new Session({ ...options, out: shared.out, zeroCopy, deferral });
+    this.#session = new Session({ ...options, out: shared.out, zeroCopy, deferral, owner: this });
     this.#isRunnable = options.leftover.length > 0;
   }
 
@@ -88,7 +88,9 @@ export class Connection implements Owner {
     }
     const before = this.#incoming.times;
     out.begin(this.#outgoing);
-    const status = this.#answerDone() ? this.#advance() : Status.BLOCKED;
+    if (this.#session.due !== Number.POSITIVE_INFINITY) this.#session.resume(performance.now());
+    let status = this.#answerDone() ? this.#advance() : Status.BLOCKED;
+    if (!this.#answerDone()) status = Status.BLOCKED;
     out.flush();
     if (out.fault !== '') this.#end(faultReason(out.fault));
     this.next = this.#after(status);
@@ -169,6 +171,22 @@ export class Connection implements Owner {
     this.#session.isAlone = isAlone;
   }
 
+  /** When a request that waits may go on, milliseconds of `performance.now()`; Infinity: it is for others to say. */
+  get due(): number {
+    return this.next === Next.SEND || this.next >= Next.END ? Number.POSITIVE_INFINITY : this.#session.due;
+  }
+
+  /** It waits for nothing but requests that the device holds. */
+  get isHeld(): boolean {
+    return this.next === Next.WAIT && this.#session.isHeld;
+  }
+
+  /** The device may have thawed, or have let go of what it held. */
+  wake(): void {
+    this.#session.wake();
+    if (this.next === Next.THAW) this.next = Next.RUN;
+  }
+
   /** Between two turns, with nothing to be done before the peer acts. */
   get isAtRest(): boolean {
     return this.next === Next.RECEIVE;
@@ -246,6 +264,7 @@ export class Connection implements Owner {
   /** Nobody is there to be answered; what is under way must end before memory and descriptor may go. */
   #letGo(): Next {
     this.#session.abandon();
+    this.#session.dropWaiting();
     const waiting = this.#shared.operations?.changes.abandon(this) ?? [];
     for (const operation of [...this.#done.splice(0), ...waiting]) this.#session.discard(operation);
     return this.#session.underWay > 0 ? Next.WAIT : Next.END;

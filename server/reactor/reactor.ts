@@ -60,6 +60,8 @@ export class Reactor {
   #hasLooked = false;
   #isDraining = false;
   #isStopped = false;
+  /** When the first request that waits may go on; Infinity: none, or it is for others to say. */
+  #due = Number.POSITIVE_INFINITY;
 
   constructor(options: ReactorOptions) {
     this.#options = options;
@@ -136,6 +138,10 @@ export class Reactor {
   }
 
   #sleep(count: number): void {
+    if (this.#due !== Number.POSITIVE_INFINITY) {
+      this.#polls.pauseFor(count, this.#due - performance.now());
+      return;
+    }
     if (this.#awake?.areHeld === true) {
       if (this.#polls.wait(count, REST) > 0) return;
       this.#awake.release();
@@ -188,12 +194,21 @@ export class Reactor {
     polls.set(COMPLETIONS, this.#completions?.fd ?? -1, POLLIN);
     let index = FIRST_CONNECTION;
     let hasWork = false;
+    this.#due = Number.POSITIVE_INFINITY;
     for (const connection of this.#connections) {
+      const { due } = connection;
+      if (due !== Number.POSITIVE_INFINITY) this.#expect(connection, due);
       const { events } = connection;
-      polls.set(index++, events === 0 ? -1 : connection.fd, events);
+      polls.set(index++, events === 0 && !connection.isHeld ? -1 : connection.fd, events);
       if (connection.next === Next.RUN) hasWork = true;
     }
     return hasWork;
+  }
+
+  /** A request of this connection waits for a time: it has its turn when that has come. */
+  #expect(connection: Connection, due: number): void {
+    if (due <= performance.now()) connection.next = Next.RUN;
+    else this.#due = Math.min(this.#due, due);
   }
 
   /**
@@ -217,6 +232,9 @@ export class Reactor {
       const connection = this.#connections[i] as Connection;
       connection.part();
       if (this.#hasTurn(connection, i)) connection.turn();
+      else if (connection.isHeld && this.#polls.isReady(FIRST_CONNECTION + i)) {
+        connection.drop('the client closed the connection');
+      }
       if (this.#isDraining && connection.isAtRest) connection.finish('the server is draining');
       connection.part();
       if (connection.next >= Next.END) ended = true;
@@ -266,9 +284,7 @@ export class Reactor {
       this.#obey(message);
     }
     this.#shared.operations?.changes.thawed();
-    for (const connection of this.#connections) {
-      if (connection.next === Next.THAW) connection.next = Next.RUN;
-    }
+    for (const connection of this.#connections) connection.wake();
   }
 
   #obey(message: ToReactor): void {

@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os';
 import { performance } from 'node:perf_hooks';
-import type { Backend, Errno } from '../backend.js';
+import type { Backend, Errno, WholeOperationName } from '../backend.js';
 import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Comparison } from '../pace/comparison.js';
 import { AHEAD, HEAD_START } from '../pace/head-start.js';
@@ -16,12 +16,13 @@ import { validFlags } from './command-flags.js';
 import { Commands } from './commands.js';
 import type { Input } from './input.js';
 import { answerOperation, type Link, Status, type ZeroCopy } from './link.js';
-import type { Operation } from './operation.js';
+import type { Operation, Owner } from './operation.js';
 import type { Output } from './output.js';
 import { Reads } from './reads.js';
 import { PLAIN_REPLY_BYTES, Replies } from './replies.js';
 import { maxStatusPayload, readStatusPayload } from './status-payload.js';
 import { type Deferral, UnderWay } from './under-way.js';
+import { wholeName } from './whole-operation.js';
 import { FROZEN, Writes } from './writes.js';
 
 const { EINVAL, EPERM } = constants.errno;
@@ -53,6 +54,16 @@ export interface SessionOptions {
   readonly zeroCopy: ZeroCopy | undefined;
   /** Absent where everything is done in place. */
   readonly deferral?: Deferral | undefined;
+  /** Who is told when a request is done that had to wait; absent: that of `deferral`. */
+  readonly owner?: Owner | undefined;
+}
+
+/** A request that is to be handed over whole: where it is in the input, and what is wrong with it. */
+interface WholeInput {
+  readonly body: number;
+  readonly end: number;
+  readonly flaw: Errno;
+  readonly operation: WholeOperationName;
 }
 
 export class Session {
@@ -84,7 +95,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     const { backend, out, mode, zeroCopy, deferral } = options;
-    const underWay = new UnderWay(backend, deferral);
+    const underWay = new UnderWay(backend, deferral, options.owner);
     const replies = new Replies(mode, out);
     const batch = new ReplyBatch(backend, out, replies, underWay);
     this.#link = { backend, out, replies, zeroCopy, underWay, batch };
@@ -118,9 +129,36 @@ export class Session {
     this.#link.underWay.give(operation);
   }
 
-  /** The connection is over: nothing more is served. */
+  /** The connection is over: nothing more is served, and what may never end is dropped. */
   abandon(): void {
     this.#writes.abandon();
+    this.#link.underWay.whole?.dropHeld();
+  }
+
+  /** Nobody is there to be answered: what waits is not carried out. */
+  dropWaiting(): void {
+    this.#link.underWay.whole?.dropAll();
+  }
+
+  /** When a request that waits may go on, milliseconds of `performance.now()`; Infinity: not before a wake, or there is none. */
+  get due(): number {
+    return this.#link.underWay.whole?.due ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** All that is under way waits for the device to let go of it. */
+  get isHeld(): boolean {
+    const { underWay } = this.#link;
+    return underWay.count > 0 && underWay.whole?.held === underWay.count;
+  }
+
+  /** Goes on with what is due. Outside of `serve`. */
+  resume(now: number): void {
+    this.#link.underWay.whole?.resume(now);
+  }
+
+  /** The device may have thawed, or have let go of what it held. */
+  wake(): void {
+    this.#link.underWay.whole?.wake();
   }
 
   /** Bytes of a payload that is arriving which are still to come; 0 between requests. */
@@ -233,6 +271,8 @@ export class Session {
     if (request.type === Cmd.DISC) return this.#disconnect(body);
     if (request.type === Cmd.BLOCK_STATUS && this.#hasPayload) return this.#narrowedStatus(input, body, end);
     const flaw = this.#flaw(request);
+    const whole = this.#isWhole ? wholeName(request.type) : undefined;
+    if (whole !== undefined) return this.#whole(input, { body, end, flaw, operation: whole });
     if (request.type === Cmd.WRITE) return this.#write(input, body, end, flaw);
     if (flaw !== 0) return this.#refuse(body, flaw);
     this.#turn -= TURN_REQUEST;
@@ -305,8 +345,42 @@ export class Session {
     return behind;
   }
 
+  /** The device wants its requests whole. */
+  get #isWhole(): boolean {
+    const { backend, underWay } = this.#link;
+    return backend.wantsWhole?.() === true && underWay.whole !== undefined;
+  }
+
+  /** Hands a request over whole, once all of it is there. */
+  #whole(input: Input, { body, end, flaw, operation: name }: WholeInput): number {
+    const request = this.#request;
+    const { backend, batch, underWay } = this.#link;
+    const isWrite = name === 'write';
+    if (flaw !== 0) return isWrite ? this.#expect(body, flaw) : this.#refuse(body, flaw);
+    batch.settle();
+    const behind = isWrite ? body + request.length : body;
+    if (behind > end && Writes.isWhole(request)) return WAIT;
+    if (!backend.enter()) return this.#wait(Status.PARKED);
+    const errno =
+      underWay.whole?.admit({ operation: name, offset: request.offset, length: request.length }) ?? 0;
+    backend.exit();
+    if (errno !== 0) return isWrite ? this.#expect(body, errno) : this.#answer(errno, behind);
+    const operation = underWay.whole?.take(request);
+    if (operation === undefined) return this.#wait(Status.BUSY);
+    this.#turn -= TURN_REQUEST;
+    if (behind > end) {
+      this.#writes.collect(request, operation);
+      return body;
+    }
+    if (isWrite) operation.bytes.set(input.bytes.subarray(body, behind));
+    this.#turn -= operation.bytes.length;
+    underWay.whole?.begin(operation);
+    return behind;
+  }
+
   #disconnect(body: number): number {
     this.#link.batch.settle();
+    this.#link.underWay.whole?.dropHeld();
     const status = this.#hasChanged ? this.#commands.disconnect(this.#request) : Status.FINISHED;
     if (status !== Status.FINISHED) return this.#wait(status);
     this.status = status;

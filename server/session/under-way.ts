@@ -2,6 +2,8 @@ import type { Backend } from '../backend.js';
 import type { Ranged } from '../wire/kept.js';
 import type { Operation, Owner } from './operation.js';
 import { MAX_PER_CONNECTION, type Operations } from './operations.js';
+import { WholeOperation } from './whole-operation.js';
+import { WholeRequests } from './whole-requests.js';
 
 /** The operations of a thread, and who is told when one of a session is done. */
 export interface Deferral {
@@ -11,15 +13,27 @@ export interface Deferral {
 
 /** The operations one connection has under way. */
 export class UnderWay {
-  count = 0;
+  /** Those that are handed over whole; absent where nobody could be told that one is done. */
+  readonly whole: WholeRequests | undefined;
+  #started = 0;
 
+  /** `owner`: who is told of requests that are handed over whole. */
   constructor(
     private readonly backend: Backend,
     private readonly deferral: Deferral | undefined,
-  ) {}
+    owner: Owner | undefined = deferral?.owner,
+  ) {
+    this.whole = owner && new WholeRequests(backend, this, owner);
+  }
 
+  /** Of both kinds. */
+  get count(): number {
+    return this.#started + (this.whole?.count ?? 0);
+  }
+
+  /** Nothing more may be started. */
   get isFull(): boolean {
-    return this.count >= MAX_PER_CONNECTION;
+    return this.#started >= MAX_PER_CONNECTION;
   }
 
   /** An operation for this request, to be started; undefined where it must be done in place. */
@@ -28,7 +42,7 @@ export class UnderWay {
     if (operation === undefined) return undefined;
     operation.backend = this.backend;
     operation.owner = this.deferral?.owner;
-    this.count++;
+    this.#started++;
     return operation;
   }
 
@@ -47,7 +61,11 @@ export class UnderWay {
 
   /** An operation that was answered, or never started. */
   give(operation: Operation): void {
-    this.count--;
+    if (operation instanceof WholeOperation) {
+      this.whole?.give(operation);
+      return;
+    }
+    this.#started--;
     this.deferral?.operations.give(operation);
   }
 }

@@ -9,6 +9,7 @@ import type { Operation } from './operation.js';
 import { MAX_OPERATION } from './operations.js';
 import { Payload } from './payload.js';
 import { PLAIN_REPLY_BYTES } from './replies.js';
+import { WholeOperation } from './whole-operation.js';
 
 const { ENOTSUP } = constants.errno;
 
@@ -119,6 +120,12 @@ export class Writes {
     }
   }
 
+  /** Expects the payload of a request that is handed over whole. */
+  collect(request: Request, operation: WholeOperation): void {
+    this.#payload.begin(request, 0);
+    this.#payload.operation = operation;
+  }
+
   /**
    * Takes what is there of the payload, and returns how far it got, or FROZEN. Each piece is a request of its own to the
    * queue, so a peer that stops halfway holds up no freeze; pieces end on page boundaries of the device.
@@ -176,6 +183,11 @@ export class Writes {
   settle(): Status {
     const payload = this.#payload;
     const { backend, out, replies, underWay } = this.#link;
+    if (payload.operation instanceof WholeOperation) {
+      underWay.whole?.begin(payload.operation);
+      payload.end();
+      return Status.OPEN;
+    }
     if (!out.room(PLAIN_REPLY_BYTES)) return Status.BLOCKED;
     if (payload.fua && underWay.isFull) return Status.BUSY;
     if (payload.errno !== 0) {

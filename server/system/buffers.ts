@@ -29,11 +29,14 @@ export class Buffers {
   readonly #idle: Memory[][] = [];
   #made = 0;
 
+  /** `total`: bytes that are made at most. */
+  constructor(private readonly total = TOTAL) {}
+
   /** At least `length` bytes; undefined when the thread's share is used up. */
   take(length: number): Memory | undefined {
     const size = Math.max(PAGE, 2 ** Math.ceil(Math.log2(length)));
     const kept = this.#class(size).pop();
-    if (kept !== undefined || this.#made + size > TOTAL) return kept;
+    if (kept !== undefined || this.#made + size > this.total) return kept;
     this.#made += size;
     const memory = new ArrayBuffer(size + PAGE);
     const start = addressOf(memory);

@@ -2,6 +2,9 @@ import { addressOf, poll, ppoll } from './sockets.js';
 
 /** Int32 words of a `struct pollfd`: the descriptor, then events and revents (16 bits each). */
 const WORDS = 2;
+/** Milliseconds beyond which a pause need not be exact to the microsecond, and what poll(2) can be told. */
+const LONG_PAUSE = 900;
+const LONGEST_PAUSE = 1e9;
 
 /** An array of `struct pollfd` that grows as needed. */
 export class PollSet {
@@ -27,6 +30,13 @@ export class PollSet {
   pause(count: number, micros: number): number {
     this.#time[1] = BigInt(Math.ceil(micros * 1000));
     return ppoll(this.#address, count, this.#timeAddress, 0);
+  }
+
+  /** As `pause`, of so many milliseconds, which may be any number: it may end earlier when they are many. */
+  pauseFor(count: number, milliseconds: number): number {
+    if (milliseconds > LONG_PAUSE)
+      return poll(this.#address, count, Math.min(milliseconds, LONGEST_PAUSE) | 0);
+    return this.pause(count, Math.max(0, milliseconds) * 1000);
   }
 
   isReady(index: number): boolean {

@@ -11,12 +11,21 @@ import type {
   LoopStatusFields,
   RemoteFields,
 } from '../../../driver/control/context.js';
-import type { RemoteAttachRequest, UnrecoveredDevice } from '../../../driver/control/messages.js';
+import type {
+  FaultRule,
+  FaultState,
+  Limits,
+  LimitsChange,
+  RemoteAttachRequest,
+  UnrecoveredDevice,
+} from '../../../driver/control/messages.js';
 import { exportUris } from '../../../driver/control/uris.js';
 import { LoopError } from '../../../driver/errno.js';
 import { LockOrder } from '../../../driver/locks/lock-order.js';
 import { FreezeLog } from '../../../driver/queue/freeze-log.js';
 import { SHARED_BYTES } from '../../../driver/queue/slots.js';
+import { changedLimits } from '../../../driver/store/limits/check-limits.js';
+import { NO_LIMITS } from '../../../driver/store/limits/limits.js';
 
 const UNBOUND = {
   uuid: null,
@@ -42,6 +51,23 @@ const UNBOUND = {
   generation: 0,
   warnings: [],
 } as const satisfies Omit<LoopStatusFields, 'number' | 'name'>;
+
+/** All that goes without saying of a rule. */
+const RULE = {
+  errno: null,
+  delay: null,
+  sectors: null,
+  to: null,
+  bits: null,
+  operations: ['read'],
+  ranges: [],
+  fua: false,
+  after: 0,
+  every: 1,
+  probability: 1,
+  count: null,
+  seed: 1,
+} as const;
 
 /** Every file has a mebibyte, and the inode 7 on device 0xfe00 unless told. */
 export class FakeDevice implements ControlledDevice {
@@ -143,6 +169,44 @@ export class FakeDevice implements ControlledDevice {
   async loopSetBlockSize(bytes: number): Promise<void> {
     this.#bound();
     this.#set({ blockSize: bytes });
+  }
+
+  rules: FaultRule[] = [];
+  limits: Limits = NO_LIMITS;
+
+  loopFaults(): FaultState[] {
+    return this.rules.map(
+      (rule, index) => ({ ...RULE, id: String(index + 1), ...rule, seen: 0, hits: 0, held: 0 }) as FaultState,
+    );
+  }
+
+  async loopSetFaults(rules: readonly FaultRule[]): Promise<void> {
+    this.#bound();
+    this.rules = [...rules];
+  }
+
+  async loopAddFaults(rules: readonly FaultRule[]): Promise<void> {
+    this.#bound();
+    this.rules.push(...rules);
+  }
+
+  async loopRemoveFaults(ids: readonly string[]): Promise<void> {
+    this.#bound();
+    this.rules = this.rules.filter((_, index) => !ids.includes(String(index + 1)));
+  }
+
+  async loopReleaseFaults(id?: string): Promise<void> {
+    this.calls.push(['release', id]);
+    this.#bound();
+  }
+
+  loopLimits(): Limits {
+    return this.limits;
+  }
+
+  async loopSetLimits(change: LimitsChange): Promise<void> {
+    this.#bound();
+    this.limits = changedLimits(this.limits, change);
   }
 
   #bound(): void {
