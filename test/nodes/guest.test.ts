@@ -4,7 +4,7 @@ import { skipBecause } from '../helpers/tools.js';
 import { type NodeRelease, nodeRelease, OTHER_MAJORS, ownNodeArch } from '../runner/node-releases.js';
 import { skipUnlessQemu } from '../vm/guest-available.js';
 import { type GuestTest, guestTests } from '../vm/guest-tests.js';
-import { crashes, handovers, UNDER_FIO } from '../vm/restart-scripts.js';
+import { KILLED_AND_REPLACED, UNDER_FIO } from '../vm/restart-scripts.js';
 
 t.setTimeout(1_000_000);
 
@@ -20,12 +20,12 @@ const on = (release: NodeRelease, test: GuestTest): GuestTest => ({
   script: `${useNode(release)}\n${test.script}`,
 });
 
-const noGuest = await skipUnlessQemu('fio', 'nbd-client');
+const noGuest = await skipUnlessQemu('fio', 'nbd-client', 'curl');
 const tests: GuestTest[] = [];
 for (const major of OTHER_MAJORS) {
   try {
     const release = await nodeRelease(major, ownNodeArch());
-    tests.push(...[crashes(1), handovers(1)].map((test) => on(release, test)));
+    tests.push(on(release, KILLED_AND_REPLACED));
   } catch (error) {
     t.test(`Node ${major}`, { skip: skipBecause((error as Error).message) }, async () => {});
   }

@@ -92,5 +92,5 @@ const noQemu = await skipUnlessQemu(
 );
 
 t.test('devices of one daemon, in a kernel with two processors', { skip: noQemu }, (t) =>
-  guestTests(t, TESTS, { before: `${inUse.API}\nstart_daemon`, after: 'wait $daemon', modules: MODULES }),
+  guestTests(t, TESTS, { before: 'start_daemon', after: 'wait $daemon', modules: MODULES }),
 );

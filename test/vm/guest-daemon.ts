@@ -15,7 +15,9 @@ export const guestDaemonEnvironment = {
 /**
  * Defines `start_daemon [OPTIONS]` (returns when it serves), `stop_daemon` (SIGTERM, and it must end well),
  * `crash_daemon` (SIGKILL), `take_over` (a second daemon takes over from the first, which must end well),
- * `nbdlosetup` and `nbdloop`. What the daemon says is in /run/daemon.log, and shown when the script fails.
+ * `leave_daemon` and `find_daemon` (for tests that follow one another), `nbdlosetup` and `nbdloop`; and `api METHOD PATH
+ * [BODY]`, which asks the daemon without a program of ours, each of which takes seconds to start here: it prints the answer,
+ * and fails for an error. What the daemon says is in /run/daemon.log, and shown when the script fails.
  */
 export const GUEST_DAEMON = `
 say() { echo "guest: $SECONDS s: $*"; }
@@ -34,19 +36,31 @@ start_daemon() {
   begin_daemon "$@"
   wait_until is_serving
 }
+has_ended() { ! kill -0 $1 2>/dev/null; }
 stop_daemon() {
   kill -TERM $daemon
   wait $daemon
 }
 crash_daemon() {
   kill -KILL $daemon
-  wait $daemon || true
+  wait $daemon || wait_until has_ended $daemon # one that an earlier test started is no child
 }
 take_over() {
   local before=$daemon
   begin_daemon --handover
-  wait $before
+  case " $(jobs -p | tr '\\n' ' ') " in
+    *" $before "*) wait $before ;;
+    *) wait_until has_ended $before ;;
+  esac
   wait_until is_serving
+}
+# What a test left, the next one finds, or starts one with the options.
+leave_daemon() {
+  echo $daemon >/run/daemon.pid
+  disown $daemon
+}
+find_daemon() {
+  daemon=$(cat /run/daemon.pid 2>/dev/null) && kill -0 $daemon 2>/dev/null || start_daemon "$@"
 }
 # Without a program of its own: starting one ten times a second would slow down what is waited for.
 mkfifo /run/never
@@ -71,6 +85,24 @@ holds_file() {
   return 1
 }
 is_cleared() { is_free "$1" && ! holds_file "$2"; }
+api() {
+  local body=()
+  [ $# -lt 3 ] || body=(-H 'content-type: application/json' -d "$3")
+  curl -s --fail-with-body --unix-socket "$NBDLOOP_CONTROL" -X "$1" "http://nbdloop$2" "\${body[@]}"
+}
+# Binds a file and attaches it, with more in the bodies of both requests; sets 'number' and 'node'.
+attached() {
+  local found=''
+  found=$(api POST /devices/find "{\\"file\\":\\"$1\\"\${2:+,$2}}")
+  number=\${found#*\\"number\\":}
+  number=\${number%%,*}
+  node=/dev/nbd$number
+  api POST "/devices/$number/attach" "{\${3-}}" >/run/answer || { cat /run/answer; return 1; }
+}
+is_cleared_within() {
+  local end=$((SECONDS + $1 + 1))
+  until is_cleared "$2" "$3"; do [ $SECONDS -lt $end ] || return 1; pause; done
+}
 touch /run/daemon.log
 trap 'status=$?; [ $status = 0 ] || cat /run/daemon.log; exit $status' EXIT
 `;

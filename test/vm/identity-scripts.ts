@@ -4,8 +4,11 @@ import type { GuestTest } from './guest-tests.js';
 /**
  * `make_fs FILE LABEL SIZE`; `label` of what /dev/nbd0 is now; `begin_mounted` binds /run/a.img (AAA) and mounts it;
  * `still_mounted` fails unless the file system under the mount is the one that was made, and takes another write.
+ * The state has a file system of its own, which can be filled.
  */
 export const FILE_SYSTEMS = `
+mkdir -p /run/state
+mount -t tmpfs -o size=64k,mode=0700 tmpfs /run/state
 make_fs() {
   truncate -s $3 "$1"
   mkfs.ext4 -q -F -L $2 "$1"
@@ -13,8 +16,7 @@ make_fs() {
 label() { dd if=/dev/nbd0 bs=4096 count=1 iflag=direct status=none | dd bs=1 skip=1144 count=3 status=none; }
 begin_mounted() {
   make_fs /run/a.img AAA 16M
-  nbdlosetup --no-attach -f /run/a.img
-  nbdloop attach loop0 --dead-timeout 600
+  attached /run/a.img '' '"deadTimeout":600'
   mount /dev/nbd0 /run/mnt
   echo hi >/run/mnt/x
   sync -f /run/mnt
@@ -29,9 +31,8 @@ still_mounted() {
 }
 end_mounted() {
   umount /run/mnt
-  nbdlosetup -d /dev/nbd0
+  api DELETE "/devices/$number/backing"
   wait_until all_free
-  stop_daemon
   e2fsck -fn /proc/self/fd/9
   exec 9<&-
 }
@@ -41,7 +42,7 @@ export const HANDED_OVER: GuestTest = {
   title:
     'a daemon that takes over serves the open file on under a mounted file system, whatever has its name',
   script: `
-start_daemon --handover
+find_daemon --handover
 begin_mounted
 make_fs /run/b.img BBB 16M
 cp /run/b.img /run/b.orig
@@ -61,6 +62,7 @@ cmp /run/a.img /run/c.orig
 end_mounted
 cmp /run/a.img /run/c.orig
 rm /run/*.img /run/*.orig
+leave_daemon
 `,
 };
 
@@ -68,7 +70,7 @@ export const CRASHED: GuestTest = {
   title:
     'after a crash another file of the name is not put under a mounted file system, and the right one can be',
   script: `
-start_daemon
+find_daemon
 begin_mounted
 make_fs /run/b.img BBB 16M
 cp /run/b.img /run/b.orig
@@ -90,22 +92,20 @@ cmp /run/a.img /run/b.orig
 end_mounted
 cmp /run/a.img /run/b.orig
 rm /run/*.img /run/*.orig
+leave_daemon
 `,
 };
 
 export const FULL: GuestTest = {
   title: 'with no room for the state, no device is served with another file after a crash',
   script: `
-mkdir -p /run/state
-mount -t tmpfs -o size=64k,mode=0700 tmpfs /run/state
-start_daemon
+find_daemon
 make_fs /run/b.img AAA 16M
 mv /run/b.img /run/first.img
-nbdlosetup --no-attach -f /run/first.img
-nbdloop attach loop0
+attached /run/first.img
 cp /run/first.img /run/first.orig
 dd if=/dev/zero of=/run/state/fill bs=4k 2>/dev/null || true
-nbdlosetup -d /dev/nbd0
+api DELETE "/devices/$number/backing"
 wait_until all_free
 begin_mounted
 crash_daemon
@@ -115,6 +115,6 @@ still_mounted crashed
 end_mounted
 cmp /run/first.img /run/first.orig
 rm /run/*.img /run/*.orig
-umount -l /run/state
+stop_daemon
 `,
 };

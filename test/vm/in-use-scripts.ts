@@ -1,31 +1,6 @@
 /** What a guest does with devices that somebody uses; one daemon, started before, serves all of these. */
 
 /**
- * `api METHOD PATH [BODY]` asks the daemon without a program of ours, each of which takes seconds to start here; prints
- * the answer, and fails for an error.
- */
-export const API = `
-api() {
-  local body=()
-  [ $# -lt 3 ] || body=(-H 'content-type: application/json' -d "$3")
-  curl -s --fail-with-body --unix-socket "$NBDLOOP_CONTROL" -X "$1" "http://nbdloop$2" "\${body[@]}"
-}
-# Binds a file and attaches it; sets 'number' and 'node'.
-attached() {
-  local found=''
-  found=$(api POST /devices/find "{\\"file\\":\\"$1\\"\${2:+,$2}}")
-  number=\${found#*\\"number\\":}
-  number=\${number%%,*}
-  node=/dev/nbd$number
-  api POST "/devices/$number/attach" {} >/run/answer || { cat /run/answer; return 1; }
-}
-is_cleared_within() {
-  local end=$((SECONDS + $1 + 1))
-  until is_cleared "$2" "$3"; do [ $SECONDS -lt $end ] || return 1; pause; done
-}
-`;
-
-/**
  * Defines `keeps_working NAME FILE`: while somebody uses the device, as `begin_NAME` does, it is not detached, and -d of
  * it waits; after either `use_NAME` works; and with `end_NAME` it is over.
  */

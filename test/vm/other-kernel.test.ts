@@ -18,7 +18,7 @@ const TESTS: readonly GuestTest[] = [
 ];
 
 for (const kernel of KERNELS.filter((version) => version !== runKernel())) {
-  const skip = await skipUnlessGuest({ version: kernel }, 'nbd-client', 'fio');
+  const skip = await skipUnlessGuest({ version: kernel }, 'nbd-client', 'fio', 'curl');
   t.test(`devices in Linux ${kernel}`, { skip }, (t) =>
     guestTests(t, TESTS, { kernel, before: 'start_daemon', after: 'wait $daemon' }),
   );

@@ -1,49 +1,53 @@
 /**
- * The daemon and its tools as one file for a guest: in software emulation, opening some hundred files of the host
- * takes longer than everything else.
+ * The daemon and its tools as one archive for a guest, with the packages that they import in the same few files: in
+ * software emulation, opening some hundred files takes longer than everything else.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { runOk } from '../helpers/process.js';
-import type { TempDir } from '../helpers/temp.js';
+import { TempDir } from '../helpers/temp.js';
 
 /** Name of the archive in the shared directory. */
 const ARCHIVE = 'program.tar';
 
 /** What nothing needs at run time: a guest creates each file slowly. */
-const SKIPPED = [
-  ...['*.map', '*.ts', '*.md', '*.cc', '*.hh', '*.h', '*.yml'],
-  ...['test', 'tests', 'benchmark', 'benchmarks', 'docs', 'examples', 'vendor', '.github'],
-];
+const SKIPPED = ['*.map', '*.ts', '*.md', '*.cc', '*.hh', '*.h', 'vendor', 'doc', 'musl_*'];
 
-interface Package {
-  readonly dependencies?: Readonly<Record<string, string>>;
-  readonly optionalDependencies?: Readonly<Record<string, string>>;
-}
+/** Brings a program of machine code, which is looked for in its folder. */
+const NATIVE = ['koffi', '@koromix'];
 
-const readPackage = (directory: string): Package =>
-  JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as Package;
+/** Modules of dist/bin that are started or loaded by their names; the others are theirs. */
+const isEntry = (name: string): boolean => /^(nbd[a-z]+|.*-(thread|process|worker|rq))\.js$/.test(name);
 
-/** Directories of everything that the package needs at run time; nested ones come with their parents. */
-function runtimePackages(): string[] {
-  const found = new Set<string>();
-  const visit = ({ dependencies, optionalDependencies }: Package): void => {
-    for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
-      const directory = join('node_modules', name);
-      if (found.has(directory) || !existsSync(directory)) continue;
-      found.add(directory);
-      visit(readPackage(directory));
-    }
-  };
-  visit(readPackage('.'));
-  return [...found];
-}
+/** What packages of the older kind call. */
+const REQUIRE =
+  "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
 
 /** Puts it into the directory that a guest shares. */
 export async function archiveProgram(shared: TempDir): Promise<void> {
+  using work = new TempDir();
+  await build({
+    entryPoints: readdirSync('dist/bin')
+      .filter(isEntry)
+      .map((name) => join('dist/bin', name)),
+    outdir: work.file('dist/bin'),
+    entryNames: '[name]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    external: NATIVE.map((name) => `${name}*`),
+    banner: { js: REQUIRE },
+    logLevel: 'warning',
+  });
   const skipped = SKIPPED.map((pattern) => `--exclude=${pattern}`);
-  const files = ['package.json', 'dist/bin', ...runtimePackages()];
-  await runOk('tar', ['cf', shared.file(ARCHIVE), ...skipped, ...files]);
+  const native = NATIVE.map((name) => join('node_modules', name));
+  await runOk('tar', [
+    ...['cf', shared.file(ARCHIVE), ...skipped, 'package.json', ...native],
+    ...['-C', work.path, 'dist'],
+  ]);
 }
 
 /**
