@@ -1,5 +1,6 @@
 /** A mounted device whose file gets another name, none, or a name that another file has by now, while the daemon changes. */
 import type { GuestTest } from './guest-tests.js';
+import { WITHOUT_DAEMON } from './restart-scripts.js';
 
 /**
  * `make_fs FILE LABEL SIZE`; `label` of what /dev/nbd0 is now; `begin_mounted` binds /run/a.img (AAA) and mounts it;
@@ -94,6 +95,7 @@ cmp /run/a.img /run/b.orig
 rm /run/*.img /run/*.orig
 leave_daemon
 `,
+  provoked: WITHOUT_DAEMON,
 };
 
 export const FULL: GuestTest = {
@@ -117,4 +119,5 @@ cmp /run/first.img /run/first.orig
 rm /run/*.img /run/*.orig
 stop_daemon
 `,
+  provoked: WITHOUT_DAEMON,
 };
