@@ -13,7 +13,7 @@ import { OVER_FOUR_SOCKETS, PARTITIONS } from '../vm/device-scripts.js';
 import { GUEST_DAEMON } from '../vm/guest-daemon.js';
 import { type GuestTest, runTests } from '../vm/guest-tests.js';
 import { kernelComplaints } from '../vm/kernel-log.js';
-import { crashes, handovers, UNDER_FIO } from '../vm/restart-scripts.js';
+import { KILLED_AND_REPLACED, UNDER_FIO } from '../vm/restart-scripts.js';
 import { projectDisk } from './disk.js';
 import { armRoot, DISK } from './root.js';
 
@@ -90,12 +90,11 @@ async function main(): Promise<void> {
   using files = new TempDir();
   const unit = unitFiles(values.all);
   const tests = [
-    ownDaemon({ title: 'attached by netlink over four sockets, and verified', script: OVER_FOUR_SOCKETS }),
-    ownDaemon({ title: 'partitions appear as nodes, and are read again', script: PARTITIONS }),
-    crashes(1),
-    handovers(1),
     filesTest('unit tests', unit, 0),
     filesTest('interop tests', INTEROP, unit.length),
+    ownDaemon({ title: 'attached by netlink over four sockets, and verified', script: OVER_FOUR_SOCKETS }),
+    ownDaemon({ title: 'partitions appear as nodes, and are read again', script: PARTITIONS }),
+    KILLED_AND_REPLACED,
   ];
   const { guest, results } = await runTests(shared, tests, {
     arch: 'arm64',
