@@ -140,8 +140,7 @@ export const KILLED_AND_REPLACED: GuestTest = {
   script: `
 start_daemon --handover
 truncate -s 32M /run/disk.img
-[ "$(nbdlosetup -f --show /run/disk.img)" = /dev/nbd0 ]
-number=0
+attached /run/disk.img '' '"connections":2,"deadTimeout":600'
 begin_fio
 crash_and_start
 timed_take_over
