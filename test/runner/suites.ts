@@ -53,10 +53,14 @@ const MACHINES = {
   sfdisk: 'fdisk',
 };
 
+/** A browser, and what reads what Prometheus is given. */
+const PAGE = { chromium: 'chromium', promtool: 'prometheus' };
+
 export const SUITES: readonly Suite[] = [
   { name: 'unit', fileTimeout: 120, tools: UNIT },
   { name: 'model', fileTimeout: 300, tools: { spin: 'spin', gcc: 'gcc' } },
   { name: 'interop', fileTimeout: 300, tools: CLIENTS },
+  { name: 'page', fileTimeout: 200, tools: PAGE },
   { name: 'stress', fileTimeout: 300, tools: { fio: 'fio' } },
   { name: 'fuzz', fileTimeout: 300, tools: { openssl: 'openssl' } },
   { name: 'vm', fileTimeout: 900, tools: MACHINES },

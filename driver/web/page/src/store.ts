@@ -45,6 +45,8 @@ class Store {
   events: PageEvent[] = [];
   overall: Overall[] = [];
   sample: Sample | undefined;
+  /** Counts changes. */
+  version = 0;
   /** Counts looks at everything, so that a view that has looked at more does so again. */
   resyncs = 0;
   readonly #listeners = new Set<() => void>();
@@ -180,6 +182,7 @@ class Store {
 
   /** Once a frame, however much comes at a time. */
   #changed(): void {
+    this.version++;
     if (this.#isPainted) return;
     this.#isPainted = true;
     setTimeout(() => {
@@ -194,6 +197,11 @@ export const store = new Store();
 /** Renders the component again when something has changed. */
 export function useStore(): Store {
   const [, render] = useReducer((times: number) => times + 1, 0);
-  useEffect(() => store.subscribe(() => render(undefined)), []);
+  const seen = store.version;
+  useEffect(() => {
+    // What came between the first rendering and now was told to nobody here.
+    if (store.version !== seen) render(undefined);
+    return store.subscribe(() => render(undefined));
+  }, []);
   return store;
 }

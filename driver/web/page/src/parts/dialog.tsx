@@ -1,7 +1,7 @@
 /** What is about to be done, in a dialog: done when it is confirmed, and where it is refused the daemon's sentence. */
 
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Refusal } from '../api.js';
 
 interface ActionDialogProps {
@@ -18,14 +18,24 @@ interface ActionDialogProps {
 
 export function ActionDialog({ title, children, confirm, isDangerous, act, close }: ActionDialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const isOver = useRef(false);
   const [state, change] = useState<{ isBusy: boolean; error?: string; done?: string }>({ isBusy: false });
-  useEffect(() => {
+  useLayoutEffect(() => {
     const opener = document.activeElement;
     dialog.current?.showModal();
     return () => {
+      isOver.current = true;
       if (opener instanceof HTMLElement) opener.focus();
     };
   }, []);
+  // At once, and not when the browser tells that it is closed: the next dialog may be there by then.
+  const cancel = (event: Event): void => {
+    event.preventDefault();
+    close();
+  };
+  const closed = (): void => {
+    if (!isOver.current) close();
+  };
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (state.done !== undefined) {
@@ -45,7 +55,7 @@ export function ActionDialog({ title, children, confirm, isDangerous, act, close
     }
   };
   return (
-    <dialog ref={dialog} aria-labelledby="dialog-title" onClose={close}>
+    <dialog ref={dialog} aria-labelledby="dialog-title" onCancel={cancel} onClose={closed}>
       <form onSubmit={(event) => void submit(event)}>
         <h2 id="dialog-title">{title}</h2>
         {state.done === undefined ? children : <p role="status">{state.done}</p>}

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import type { ConnectionInfo } from '../../../../control/messages.js';
 import { clock, many, span } from '../format.js';
 import { Table } from '../parts/table.js';
+import { store } from '../store.js';
 import { useLook } from '../use-look.js';
 
 /** Rows that are shown at most: more are searched, not read. */
@@ -51,7 +52,8 @@ export function Connections() {
 }
 
 function exportLink(name: string) {
-  const [, number] = /^loop(\d+)$/.exec(name) ?? [];
+  const named = [...store.devices.values()].find((one) => one.name === name || one.exportName === name);
+  const number = named?.number;
   if (name === '') return <span class="faint">handshake</span>;
   return number === undefined ? name : <a href={`#/devices/${number}`}>{name}</a>;
 }

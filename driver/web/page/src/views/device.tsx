@@ -54,6 +54,8 @@ export function DeviceView({ number }: { number: number }) {
             : `from ${device.offset}${device.sizeLimit === 0 ? '' : `, at most ${bytes(device.sizeLimit)}`}`}
         </Fact>
         <Fact name="Flags">{flagsOf(device)}</Fact>
+        {device.exportName !== null && <Fact name="Name of the export">{device.exportName}</Fact>}
+        {device.description !== null && <Fact name="Description">{device.description}</Fact>}
         <Fact name="Address" isWide>
           {device.uris.map((uri) => (
             <code key={uri}>{uri}</code>
@@ -75,7 +77,7 @@ export function DeviceView({ number }: { number: number }) {
       <Charts history={history} />
       <div class="columns">
         <Freezes number={number} />
-        <Sessions name={device.name} />
+        <Sessions device={device} />
       </div>
       <section>
         <h2>Events</h2>
@@ -252,9 +254,11 @@ function Freezes({ number }: { number: number }) {
   );
 }
 
-function Sessions({ name }: { name: string }) {
+function Sessions({ device }: { device: DeviceStatus }) {
   const { value } = useLook<ConnectionInfo[]>('/connections');
-  const sessions = (value ?? []).filter((one) => one.export === name);
+  const sessions = (value ?? []).filter(
+    (one) => one.export === device.name || one.export === device.exportName,
+  );
   return (
     <section>
       <h2>

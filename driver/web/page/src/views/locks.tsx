@@ -108,7 +108,8 @@ function Graph({ classes, edges }: { classes: readonly LockClassJson[]; edges: r
     reported.length === 0 ? 'none is reported' : `reported: ${reported.join(', ')}`
   }. The table below has them all.`;
   return (
-    <figure class="graph">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard
+    <figure class="graph" tabIndex={0}>
       <svg
         viewBox={`0 0 ${width} ${height}`}
         style={{ maxWidth: `${width}px` }}

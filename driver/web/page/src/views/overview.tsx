@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { DeviceStatus } from '../../../../control/messages.js';
 import type { DeviceSample } from '../../../live-messages.js';
-import { below, bytes, bytesPerSecond, count, fileName, many } from '../format.js';
+import { below, bytes, bytesPerSecond, count, fileName } from '../format.js';
 import { type Action, ActionFor } from '../parts/actions.js';
 import { Attention } from '../parts/attention.js';
 import { Spark } from '../parts/spark.js';
@@ -104,7 +104,7 @@ function Totals({ bound }: { bound: number }) {
   return (
     <p class="totals">
       <span>
-        <b>{bound}</b> of {many(devices.size, 'device')} bound
+        <b>{bound}</b> of {devices.size} {devices.size === 1 ? 'device' : 'devices'} bound
       </span>
       <span>
         <b>{count(now.reads + now.writes)}</b> requests/s
@@ -132,7 +132,7 @@ function rowsOf(devices: DeviceStatus[], samples: ReadonlyMap<number, DeviceSamp
 }
 
 const textOf = (row: Row): string =>
-  `${row.device.name} ${row.device.file ?? ''} ${shownState(row.device, row.sample).word} ${nodeOf(row) ?? ''}`.toLowerCase();
+  `${row.device.name} ${row.device.exportName ?? ''} ${row.device.file ?? ''} ${shownState(row.device, row.sample).word} ${nodeOf(row) ?? ''}`.toLowerCase();
 
 const compare = (a: number | string, b: number | string): number =>
   typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b));
@@ -210,7 +210,12 @@ function DeviceRow({ row, at, height }: { row: Row; at: number; height: number }
   const cells: Readonly<Record<string, preact.ComponentChild>> = {
     name: <a href={`#/devices/${device.number}`}>{device.name}</a>,
     state: <StateMark device={device} sample={sample} />,
-    file: <bdi title={device.file ?? ''}>{device.file === null ? '–' : fileName(device.file)}</bdi>,
+    file: (
+      <bdi title={device.file ?? ''}>
+        {device.exportName !== null && <b>{device.exportName} </b>}
+        {device.file === null ? '–' : fileName(device.file)}
+      </bdi>
+    ),
     size: device.size === 0 ? '–' : bytes(device.size),
     rate: quiet(requests(sample), count),
     read: quiet(sample?.readBytes ?? 0, bytesPerSecond),

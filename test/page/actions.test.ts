@@ -1,0 +1,144 @@
+import { truncateSync } from 'node:fs';
+import type { Page } from 'playwright-core';
+import t from 'tap';
+import { closeBrowser, view } from '../helpers/browser.js';
+import { NbdSession } from '../helpers/nbd-session.js';
+import { PagedDaemon } from '../helpers/paged-daemon.js';
+import { makeSparseFile } from '../helpers/temp.js';
+import { skipUnless } from '../helpers/tools.js';
+import { until } from '../helpers/until.js';
+
+t.setTimeout(120_000);
+const skip = skipUnless('chromium');
+t.teardown(closeBrowser);
+
+const dialogOf = (page: Page) => page.getByRole('dialog');
+
+t.test('a file is bound, and the daemon’s own sentence tells why one is not', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(1);
+  const { client } = paged.daemon;
+  await using viewer = await view();
+  const page = await viewer.open(await paged.url());
+  await page.getByRole('button', { name: 'Bind a file' }).click();
+  const dialog = dialogOf(page);
+  await dialog.getByLabel('File').fill(paged.directory.file('missing.img'));
+  await dialog.getByRole('button', { name: 'Bind' }).click();
+  t.match(await dialog.getByRole('alert').textContent(), /missing\.img does not exist.*\(EBADF\)/);
+  t.equal((await client.list()).filter(({ state }) => state === 'bound').length, 1, 'nothing was bound');
+  const file = makeSparseFile(paged.directory.file('new.img'), 3 << 20);
+  await dialog.getByLabel('File').fill(file);
+  await dialog.getByLabel('Offset').fill('1M');
+  await dialog.getByLabel('Read-only').check();
+  await dialog.getByRole('button', { name: 'Bind' }).click();
+  await dialog.getByRole('status').waitFor();
+  t.match(await dialog.getByRole('status').textContent(), /^loop1 serves .*new\.img, 2 MiB/);
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  t.match(await client.device(1), { file, offset: 1 << 20, size: 2 << 20, readOnly: true });
+  await page.locator('.devices .row', { hasText: 'new.img' }).waitFor();
+});
+
+t.test('direct I/O, capacity and letting go, each after it was confirmed', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(2);
+  const { client } = paged.daemon;
+  await using viewer = await view();
+  const page = await viewer.open(await paged.url());
+  await page.getByRole('link', { name: 'loop0' }).click();
+  const dialog = dialogOf(page);
+
+  await page.getByRole('button', { name: 'Direct I/O on' }).click();
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  t.match(await client.device(0), { directIo: false }, 'what is not confirmed is not done');
+  await page.getByRole('button', { name: 'Direct I/O on' }).click();
+  await dialog.getByRole('button', { name: 'Turn on' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  t.match(await client.device(0), { directIo: true });
+
+  truncateSync(paged.directory.file('disk0.img'), 20 << 20);
+  await page.getByRole('button', { name: 'Capacity' }).click();
+  await dialog.getByRole('button', { name: 'Take it' }).click();
+  t.match(await dialog.getByRole('status').textContent(), /has 20 MiB now; it had 16 MiB/);
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  t.match(await client.device(0), { size: 20 << 20 });
+
+  const session = await NbdSession.open(paged.daemon.socket, 'loop0');
+  await page.getByRole('button', { name: 'Let go' }).click();
+  await dialog.getByRole('button', { name: 'Let go' }).click();
+  t.match(
+    await dialog.getByRole('status').textContent(),
+    /is in use, and lets go of its file at the last close/,
+  );
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await page.getByText('lets go at the last close').first().waitFor();
+  session.leave('disc');
+  await page.getByRole('button', { name: 'Bind a file' }).waitFor({ timeout: 30_000 });
+  t.match(await client.device(0), { state: 'unbound' });
+  await page.locator('.events li', { hasText: 'has let go of its file' }).waitFor();
+});
+
+t.test('all of it by keyboard alone', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(2);
+  await using viewer = await view();
+  const page = await viewer.open(await paged.url());
+  await page.locator('.devices .row').first().waitFor();
+  /** Goes on until what has the focus is called so. */
+  const tabTo = async (name: string): Promise<void> => {
+    for (let presses = 0; presses < 60; presses++) {
+      await page.keyboard.press('Tab');
+      const text = await page.evaluate(() => {
+        const element = document.activeElement;
+        return (
+          element?.getAttribute('aria-label') ??
+          element?.closest('label')?.textContent ??
+          element?.textContent ??
+          ''
+        );
+      });
+      if (text.includes(name)) return;
+    }
+    throw new Error(`the keyboard does not come to ${name}`);
+  };
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  t.equal(await page.evaluate(() => document.activeElement?.id), 'main', 'the first is a way to the content');
+  await tabTo('Filter');
+  await page.keyboard.type('loop1');
+  await page.locator('.devices .row', { hasText: 'loop0' }).waitFor({ state: 'detached' });
+  await tabTo('p99');
+  await page.keyboard.press('Enter');
+  await page.locator('[role=columnheader][aria-sort]', { hasText: 'p99' }).waitFor();
+  await tabTo('loop1');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'loop1' }).waitFor();
+  await tabTo('Direct I/O on');
+  await page.keyboard.press('Enter');
+  await dialogOf(page).waitFor();
+  await page.keyboard.press('Escape');
+  await dialogOf(page).waitFor({ state: 'detached' });
+  t.match(
+    await page.evaluate(() => document.activeElement?.textContent),
+    /Direct I\/O on/,
+    'back where it was',
+  );
+  await page.keyboard.press('Enter');
+  await dialogOf(page).waitFor();
+  await tabTo('Turn on');
+  await page.keyboard.press('Enter');
+  await until('it is on', async () => (await paged.daemon.client.device(1)).directIo || undefined);
+  await tabTo('10 minutes');
+  await page.keyboard.press('ArrowRight');
+  t.ok(await page.getByLabel('4 hours').isChecked());
+  for (const [name, sign] of [
+    ['Lock order', 'Edges'],
+    ['Connections', 'Connections'],
+    ['Events', 'Events'],
+    ['Daemon', 'Listens on'],
+  ] as const) {
+    await page.keyboard.press('Control+Home');
+    await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+    await page.locator('nav a', { hasText: name }).focus();
+    await page.keyboard.press('Enter');
+    await page.locator('main', { hasText: sign }).waitFor();
+  }
+});

@@ -1,0 +1,133 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Page } from 'playwright-core';
+import t, { type Test } from 'tap';
+import { closeBrowser, picture, view } from '../helpers/browser.js';
+import { PagedDaemon } from '../helpers/paged-daemon.js';
+import { skipUnless } from '../helpers/tools.js';
+
+t.setTimeout(180_000);
+const skip = skipUnless('chromium');
+t.teardown(closeBrowser);
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Each view, and what is there once it is. */
+const VIEWS = [
+  ['devices', '#/', '.devices .row .spark path'],
+  ['device', '#/devices/0', '.chart.heat canvas'],
+  ['locks', '#/locks', '.graph .box'],
+  ['connections', '#/connections', 'tbody tr'],
+  ['events', '#/events', '.events li'],
+  ['daemon', '#/daemon', '.charts canvas'],
+] as const;
+
+interface AxeResult {
+  readonly violations: { id: string; nodes: { html: string; failureSummary?: string }[] }[];
+}
+
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  const result = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as AxeResult;
+  return result.violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary ?? ''}`),
+  );
+}
+
+async function lookAtAll(t: Test, page: Page, name: string): Promise<void> {
+  for (const [view, hash, sign] of VIEWS) {
+    await page.evaluate((to) => {
+      location.hash = to;
+    }, hash);
+    await page.locator(sign).first().waitFor({ state: 'attached', timeout: 30_000 });
+    t.strictSame(await violations(page), [], `${view} ${name}: axe finds nothing`);
+    const { wide, there } = await page.evaluate(() => ({
+      wide: document.documentElement.scrollWidth,
+      there: document.documentElement.clientWidth,
+    }));
+    t.ok(wide <= there, `${view} ${name}: nothing sticks out (${wide} of ${there})`);
+    await picture(page, `${view}-${name}`);
+  }
+}
+
+t.test('every view of a busy daemon, light and dark, at a desk and on a phone', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(6);
+  for (const device of ['loop0', 'loop1', 'loop4']) await paged.keepBusy(device);
+  await paged.daemon.client.directIo(0, true);
+  await paged.daemon.client.directIo(0, false);
+  await using viewer = await view();
+  const page = await viewer.open(await paged.url());
+  for (const scheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme: scheme });
+    for (const [name, width, height] of [
+      ['desk', 1360, 860],
+      ['phone', 390, 844],
+    ] as const) {
+      await page.setViewportSize({ width, height });
+      await lookAtAll(t, page, `${scheme}-${name}`);
+    }
+  }
+  t.strictSame(viewer.complaints, [], 'the policy of content stops nothing, and nothing throws');
+  const origin = `http://127.0.0.1:${paged.port}`;
+  t.strictSame(
+    [...new Set(viewer.asked.map((url) => new URL(url).origin))],
+    [origin],
+    'nothing else is asked',
+  );
+  t.ok(
+    viewer.asked.every((url) => !url.includes('token')),
+    'the token is in no address that is sent',
+  );
+  t.equal(await page.evaluate(() => location.href.includes('token')), false, 'nor is it left in the address');
+});
+
+t.test('the first paint takes less than a second, and little is fetched for it', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(2);
+  await using viewer = await view();
+  const url = await paged.url();
+  const paints: number[] = [];
+  for (let turn = 0; turn < 3; turn++) {
+    const page = await viewer.open(url);
+    await page.locator('.devices .row').first().waitFor();
+    const { paint, bytes } = await page.evaluate(() => {
+      const [first] = performance.getEntriesByName('first-contentful-paint');
+      const loads = [
+        ...performance.getEntriesByType('navigation'),
+        ...performance.getEntriesByType('resource'),
+      ];
+      const sizes = loads.map((entry) => (entry as PerformanceResourceTiming).transferSize);
+      return {
+        paint: first?.startTime ?? Number.POSITIVE_INFINITY,
+        bytes: sizes.reduce((sum, size) => sum + size, 0),
+      };
+    });
+    t.ok(bytes < 150_000, `${bytes} bytes were sent for it`);
+    paints.push(paint);
+    await page.close();
+  }
+  const best = Math.min(...paints);
+  t.comment(`first contentful paint after ${paints.map((paint) => paint.toFixed(0)).join(', ')} ms`);
+  t.ok(best < 1000, `first paint after ${best.toFixed(0)} ms`);
+});
+
+t.test('the numbers on the page are the daemon’s', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(3);
+  await paged.keepBusy('loop1');
+  await using viewer = await view();
+  const page = await viewer.open(await paged.url());
+  const row = page.locator('.devices .row', { hasText: 'loop1' });
+  await row.locator('.rate', { hasText: /^\d/ }).waitFor({ timeout: 30_000 });
+  t.match(await row.locator('.p99').textContent(), /^< [\d.]+ (µs|ms)$/);
+  t.equal(await row.locator('.openers').textContent(), '1');
+  t.match(await row.locator('.size').textContent(), /16 MiB/);
+  await page.getByRole('link', { name: 'loop1' }).click();
+  const sessions = page.locator('section', { hasText: 'Sessions' }).locator('tbody tr');
+  await sessions.first().waitFor({ timeout: 30_000 });
+  t.match(await sessions.first().textContent(), /unix/);
+  await paged.daemon.client.directIo(1, true);
+  const freeze = page.locator('section', { hasText: 'Freezes' }).locator('tbody tr').first();
+  await freeze.filter({ hasText: /set_dio|dio/i }).waitFor({ timeout: 30_000 });
+  const [told] = await paged.daemon.client.freezes(1);
+  t.match(told, { waited: Number, held: Number });
+  await page.getByText('direct I/O', { exact: true }).waitFor();
+});
