@@ -117,8 +117,8 @@ t.test('all of it by keyboard alone', { skip }, async (t) => {
   await page.keyboard.press('Escape');
   await dialogOf(page).waitFor({ state: 'detached' });
   t.match(
-    await page.evaluate(() => document.activeElement?.textContent),
-    /Direct I\/O on/,
+    await page.evaluate(() => document.activeElement?.outerHTML),
+    /^<button[^>]*>Direct I\/O on/,
     'back where it was',
   );
   await page.keyboard.press('Enter');

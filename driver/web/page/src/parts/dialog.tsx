@@ -22,9 +22,12 @@ export function ActionDialog({ title, children, confirm, isDangerous, act, close
   const [state, change] = useState<{ isBusy: boolean; error?: string; done?: string }>({ isBusy: false });
   useLayoutEffect(() => {
     const opener = document.activeElement;
-    dialog.current?.showModal();
+    const element = dialog.current;
+    element?.showModal();
     return () => {
       isOver.current = true;
+      // What is behind an open dialog cannot have the focus.
+      element?.close();
       if (opener instanceof HTMLElement) opener.focus();
     };
   }, []);
