@@ -103,19 +103,20 @@ t.test('what the environment tells Node has no effect on the programs as they ar
     OPENSSL_CONF: openssl,
   };
   const before = readdirSync(directory.path).sort();
-  for (const program of ['nbdloopd', 'nbdlosetup', 'nbdloop']) {
+  for (const program of ['nbdloopd', 'nbdlosetup', 'nbdloop', 'mount-nbdloop', 'umount-nbdloop']) {
     const file = resolve('dist/bin', `${program}.js`);
     chmodSync(file, 0o755); // as npm does for the programs of a package
-    const plain = await run(file, ['--version']);
+    const ask = program.endsWith('mount-nbdloop') ? ['--help'] : ['--version'];
+    const plain = await run(file, ask);
     for (const [name, value] of Object.entries(doors)) {
-      const ended = await run(file, ['--version'], { env: { [name]: value } });
+      const ended = await run(file, ask, { env: { [name]: value } });
       t.match(
         ended,
         { status: plain.status, stdout: plain.stdout, stderr: plain.stderr },
         `${program}, ${name}`,
       );
     }
-    const inspected = await run(file, ['--version'], { env: { NODE_OPTIONS: '--inspect=127.0.0.1:0' } });
+    const inspected = await run(file, ask, { env: { NODE_OPTIONS: '--inspect=127.0.0.1:0' } });
     t.equal(inspected.stderr, plain.stderr, `${program}: no inspector`);
   }
   t.strictSame(readdirSync(directory.path).sort(), before, 'nothing was written, and no hook ran');
