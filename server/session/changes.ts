@@ -2,31 +2,23 @@ import { constants } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import type { Backend, Errno } from '../backend.js';
 import type { Operation } from './operation.js';
+import { LEAST_PIECE, PieceSize } from './piece-size.js';
 import { admitChange, changeRange, startChange } from './range-change.js';
 
 const { ECANCELED } = constants.errno;
-
-/** Bytes of the first piece of a device, and of every later one at least and at most. */
-const FIRST_PIECE = 1 << 20;
-const LEAST_PIECE = 1 << 20;
-const MOST_PIECE = 32 << 20;
-/** A piece that took less had better been larger, and one that took more smaller, milliseconds. */
-const QUICK_MS = 0.5;
-const SLOW_MS = 2;
 
 /** What is known of a device on this thread. */
 interface Pace {
   /** A piece is under way. */
   isBusy: boolean;
-  /** Bytes of the next one. */
-  piece: number;
+  readonly size: PieceSize;
 }
 
 /**
  * TRIM and WRITE_ZEROES that take long: started, one piece after the other, so that nobody waits for more than a piece.
  *
  * While a piece is under way the file is locked to every other writer, on whatever thread: so a piece is as large as
- * takes about a millisecond, and a device has one under way at a time on each thread. Each piece is a request of its own
+ * takes about a millisecond (`PieceSize`), and a device has one under way at a time on each thread. Each piece is a request of its own
  * to the queue: a freeze waits for no more than that, and what it changes is seen by the next one. A range whose owner is
  * gone is left as it is by then.
  */
@@ -60,7 +52,7 @@ export class Changes {
     const { change } = operation;
     const pace = this.#paceOf(backend);
     pace.isBusy = false;
-    adapt(pace, change.piece, performance.now() - change.since);
+    pace.size.took(change.piece, performance.now() - change.since);
     change.took(change.piece);
     if (this.#waiting.length > 0) this.#isRunnable = true;
     if (errno !== 0 || change.remaining === 0) return false;
@@ -113,7 +105,7 @@ export class Changes {
   #start(operation: Operation, backend: Backend): boolean {
     const { change, token } = operation;
     const pace = this.#paceOf(backend);
-    const wanted = Math.min(change.remaining, pace.piece);
+    const wanted = Math.min(change.remaining, pace.size.bytes);
     change.since = performance.now();
     change.piece = startChange(backend, token, change, wanted);
     pace.isBusy = change.piece > 0;
@@ -136,15 +128,9 @@ export class Changes {
   #paceOf(backend: Backend): Pace {
     let pace = this.#paces.get(backend);
     if (pace === undefined) {
-      pace = { isBusy: false, piece: FIRST_PIECE };
+      pace = { isBusy: false, size: new PieceSize() };
       this.#paces.set(backend, pace);
     }
     return pace;
   }
-}
-
-function adapt(pace: Pace, piece: number, milliseconds: number): void {
-  // A piece that was the rest of a range says nothing of larger ones.
-  if (milliseconds < QUICK_MS && piece >= pace.piece) pace.piece = Math.min(2 * pace.piece, MOST_PIECE);
-  else if (milliseconds > SLOW_MS) pace.piece = Math.max(LEAST_PIECE, Math.min(pace.piece, piece) / 2);
 }
