@@ -24,7 +24,7 @@ interface Binder {
  */
 export async function bindFiles(
   { loops, recovery, log }: Binder,
-  options: Pick<DaemonOptions, 'devices' | 'demonstrate'>,
+  options: Pick<DaemonOptions, 'devices' | 'demonstrate' | 'temporary'>,
 ): Promise<void> {
   const devices = [...options.devices];
   if (devices.length === 0 && options.demonstrate) devices.push({ file: await demonstrationDisk() });
@@ -37,7 +37,8 @@ export async function bindFiles(
     if (waiting !== undefined)
       log.error({ device: waiting.name, file }, 'the file is not bound: its device is down');
     else if (identity === undefined || !present.some((one) => sameFile(one, identity))) {
-      await loops.findAndConfigure({ ...device, file });
+      const overlay = options.temporary === true ? { overlay: { temporary: true } } : {};
+      await loops.findAndConfigure({ ...device, ...overlay, file });
     }
   }
 }

@@ -47,6 +47,8 @@ export interface DaemonOptions extends AccessSettings {
   readonly fileOperations?: number;
   /** Idle processors are kept awake while a lone client is busy. */
   readonly keepAwake?: boolean;
+  /** `devices` stay as they are: what is written goes into deltas without a name, which are gone with the daemon. */
+  readonly temporary?: boolean;
   /** The program's code and C heap stay in memory once they were used. */
   readonly mlock?: boolean;
   /** What a reload reads in place of these options; absent: their files alone are read anew. */

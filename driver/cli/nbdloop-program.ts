@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AttachMethod, AttachRequest, RecoverRequest } from '../control/messages.js';
 import { packageVersion } from '../version.js';
+import { type Common, daemonCommand, printJson } from './daemon-command.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
 import { doctorText } from './doctor-text.js';
 import { CliError } from './fail.js';
@@ -13,6 +14,7 @@ import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { mountFile } from './mount.js';
 import { planMount } from './mount-options.js';
 import { makeMissingNodes } from './node.js';
+import { addDelta } from './overlay-commands.js';
 import { print } from './print.js';
 import {
   isUri,
@@ -28,12 +30,6 @@ import { serve } from './serve.js';
 import { daemonText, devicesText, eventText, hangingText, unrecoveredText } from './status.js';
 import { topText } from './top.js';
 import { openPage } from './web.js';
-
-interface Common {
-  readonly control?: string;
-}
-
-const printJson = (value: unknown): void => print(`${JSON.stringify(value, null, 2)}\n`);
 
 export function nbdloopProgram(): Command {
   const program = new Command('nbdloop')
@@ -57,6 +53,7 @@ export function nbdloopProgram(): Command {
     addTop,
     addLockdep,
     addUri,
+    addDelta,
     addWeb,
     addDoctor,
     addReload,
@@ -65,15 +62,6 @@ export function nbdloopProgram(): Command {
   for (const add of [addFault, addLimit])
     add((name, description) => daemonCommand(program, name, description));
   return program;
-}
-
-/** A command that talks to the daemon. */
-function daemonCommand(program: Command, name: string, description: string): Command {
-  return program
-    .command(name)
-    .description(description)
-    .helpOption('-h, --help', 'print this help')
-    .option('--control <socket>', 'control socket of the daemon');
 }
 
 function addServe(program: Command): void {

@@ -29,6 +29,7 @@ export interface DaemonFlags {
   readonly reactors?: number;
   readonly fileOperations?: number;
   readonly keepAwake?: true;
+  readonly temporary?: true;
   readonly mlock?: true;
   readonly maxConnections?: number;
   readonly maxConnectionsPerPeer?: number;
@@ -120,6 +121,10 @@ export function nbdloopdProgram(): Command {
       '--file-operations <n>',
       'operations on files of one file system at a time, such as binds: so many may hang before more are refused (default: 4)',
       between(1, 32),
+    )
+    .option(
+      '--temporary',
+      'leave the files of --device as they are: what is written is gone when the daemon ends',
     )
     .option('--keep-awake', 'keep idle processors awake while a lone client is busy: faster, and dearer')
     .option('--mlock', 'keep the program in memory once it was used, also where memory is short')

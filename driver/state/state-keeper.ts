@@ -116,7 +116,7 @@ export class StateKeeper implements Ledger {
     return this.#write(({ devices }) => {
       for (const [number, record] of devices) {
         if (isAttached(number)) continue;
-        if (options.forget) devices.delete(number);
+        if (options.forget || record.overlay?.temporary === true) devices.delete(number);
         else if (attached.has(number)) devices.set(number, { ...record, attachAgain: true });
       }
     });

@@ -21,6 +21,8 @@ const CLI_MAY_USE = [
   'driver/control/find-daemon.ts',
   // What makes system calls for `nbdloop doctor`: loaded by that command alone.
   'driver/doctor/',
+  // The same for `nbdloop delta`.
+  'driver/store/delta/',
   'driver/version.ts',
   'driver/processor.ts',
   'driver/process-start.ts',
