@@ -3,7 +3,16 @@ import { readableName } from '../file-name.js';
 import type { Examined, HeldRun } from '../store/delta/examine.js';
 import { humanBytes } from './units.js';
 
-export function deltaText({ header, fileBytes, roomBytes, heldBlocks, chain, faults, notes, path }: Examined): string {
+export function deltaText({
+  header,
+  fileBytes,
+  roomBytes,
+  heldBlocks,
+  chain,
+  faults,
+  notes,
+  path,
+}: Examined): string {
   const lines: [string, string][] = [['file', readableName(path)]];
   if (header !== undefined) {
     const { uuid, virtualSize, blockSize, isClean, isSealed, session } = header;
@@ -11,7 +20,10 @@ export function deltaText({ header, fileBytes, roomBytes, heldBlocks, chain, fau
       ['uuid', uuid],
       ['shows', `${virtualSize} bytes (${humanBytes(virtualSize)})`],
       ['blocks', `${blockSize} bytes each, ${heldBlocks} held (${humanBytes(heldBlocks * blockSize)})`],
-      ['state', `${isClean ? 'clean' : 'not closed in order'}${isSealed ? ', sealed' : ''}, session ${session}`],
+      [
+        'state',
+        `${isClean ? 'clean' : 'not closed in order'}${isSealed ? ', sealed' : ''}, session ${session}`,
+      ],
       ['file size', `${fileBytes} bytes, of which ${roomBytes} take room`],
       ...chain.map((base, index): [string, string] => [index === 0 ? 'over' : '', readableName(base)]),
     );
@@ -25,12 +37,15 @@ export const checkText = ({ path, faults, notes }: Examined): string =>
   [
     ...faults.map((fault) => `${path}: ${fault}\n`),
     ...notes.map((note) => `${path}: note: ${note}\n`),
-    `${path}: ${faults.length === 0 ? 'nothing is wrong' : `${faults.length} ${faults.length === 1 ? "fault" : "faults"}`}\n`,
+    `${path}: ${faults.length === 0 ? 'nothing is wrong' : `${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}`}\n`,
   ]
     .map(readableName)
     .join('');
 
 export const mapText = (runs: readonly HeldRun[]): string =>
   runs
-    .map(({ offset, length, held }) => `${String(offset).padStart(16)} ${String(length).padStart(16)} ${held ? 'delta' : 'base'}\n`)
+    .map(
+      ({ offset, length, held }) =>
+        `${String(offset).padStart(16)} ${String(length).padStart(16)} ${held ? 'delta' : 'base'}\n`,
+    )
     .join('');

@@ -14,7 +14,7 @@ import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { mountFile } from './mount.js';
 import { planMount } from './mount-options.js';
 import { makeMissingNodes } from './node.js';
-import { addDelta } from './overlay-commands.js';
+import { addDelta, addSnapshot } from './overlay-commands.js';
 import { print } from './print.js';
 import {
   isUri,
@@ -54,6 +54,7 @@ export function nbdloopProgram(): Command {
     addLockdep,
     addUri,
     addDelta,
+    addSnapshot,
     addWeb,
     addDoctor,
     addReload,

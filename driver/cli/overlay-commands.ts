@@ -1,7 +1,10 @@
 /** nbdloop's commands about overlays. */
 import type { Command } from 'commander';
-import { printJson } from './daemon-command.js';
+import type { SnapshotAnswer, SnapshotRequest } from '../control/messages.js';
+import { absolutePath, readableName } from '../file-name.js';
+import { type Common, daemonCommand, printJson } from './daemon-command.js';
 import { checkText, deltaText, mapText } from './delta-text.js';
+import { connectDaemon, deviceNumber } from './device-name.js';
 import { CliError, errnoOf, reasonOf } from './fail.js';
 import { print } from './print.js';
 
@@ -30,14 +33,15 @@ export function addDelta(program: Command): void {
       if (examined.header === undefined) process.exitCode = 1;
     },
   );
-  looking('check', 'say what is wrong with it, also with what it lies over; exit 1 where something is').action(
-    async (file: string, { json }: Json) => {
-      const examined = await explained(file, async () => (await reader()).examineDelta(file));
-      if (json === true) printJson(plain(examined));
-      else print(checkText(examined));
-      if (examined.faults.length > 0) process.exitCode = 1;
-    },
-  );
+  looking(
+    'check',
+    'say what is wrong with it, also with what it lies over; exit 1 where something is',
+  ).action(async (file: string, { json }: Json) => {
+    const examined = await explained(file, async () => (await reader()).examineDelta(file));
+    if (json === true) printJson(plain(examined));
+    else print(checkText(examined));
+    if (examined.faults.length > 0) process.exitCode = 1;
+  });
   looking('map', 'print which ranges it holds: offset, length, and delta or base').action(
     async (file: string, { json }: Json) => {
       const runs = await explained(file, async () => (await reader()).mapDelta(file));
@@ -61,3 +65,34 @@ async function explained<T>(file: string, work: () => Promise<T>): Promise<T> {
 /** JSON has no number of 64 bits. */
 const plain = (value: unknown): unknown =>
   JSON.parse(JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one)));
+
+export function addSnapshot(program: Command): void {
+  interface Options extends Common, Json {
+    readonly fsfreeze?: true;
+  }
+  daemonCommand(
+    program,
+    'snapshot',
+    'keep what devices hold at one instant: a clone where the file system has them, else the delta is sealed',
+  )
+    .argument('<device file...>', 'loopN and the file to make of it, as often as there are devices')
+    .option('--fsfreeze', 'freeze the file systems that are mounted here from the devices meanwhile')
+    .option('--json', 'print everything as JSON')
+    .action(async (words: string[], { control, fsfreeze, json }: Options) => {
+      if (words.length % 2 !== 0) throw new CliError('EINVAL', 'a device and a file belong together');
+      const client = connectDaemon(control);
+      const devices: SnapshotRequest['devices'][number][] = [];
+      for (let at = 0; at < words.length; at += 2) {
+        const [word = '', file = ''] = words.slice(at);
+        devices.push({ number: await deviceNumber(word, client), file: absolutePath(file) });
+      }
+      const taken = await client.snapshot({ devices, ...(fsfreeze && { fsfreeze }) });
+      if (json === true) printJson(taken);
+      else print(taken.map(snapshotLine).join(''));
+    });
+}
+
+const snapshotLine = ({ number, file, kind, waitedMs, delta }: SnapshotAnswer): string => {
+  const what = kind === 'clone' ? 'a clone' : `the sealed delta, under ${readableName(delta ?? '')}`;
+  return `loop${number}: ${readableName(file)} is ${what}; requests waited ${waitedMs.toFixed(1)} ms at most\n`;
+};

@@ -27,6 +27,8 @@ import type {
   RemoteAttachRequest,
   RemoteStatus,
   SettingsRequest,
+  SnapshotAnswer,
+  SnapshotRequest,
   UnrecoveredDevice,
 } from './messages.js';
 
@@ -95,6 +97,11 @@ export class ControlClient {
 
   configure(number: number, config: ConfigureRequest): Promise<DeviceStatus> {
     return this.#json('PUT', `/devices/${number}/backing`, config);
+  }
+
+  /** Snapshots of devices at one instant. */
+  snapshot(request: SnapshotRequest): Promise<SnapshotAnswer[]> {
+    return this.#json('POST', '/snapshots', request);
   }
 
   /** The files that a device's bytes are in, from the top to the base. */

@@ -19,6 +19,8 @@ import type {
   PageAddress,
   RemoteAttachRequest,
   RemoteState,
+  SnapshotAnswer,
+  SnapshotRequest,
   UnrecoveredDevice,
 } from './messages.js';
 
@@ -71,6 +73,7 @@ export interface ControlledLoops {
   ctlRemove(number: number): Promise<void>;
   ctlGetFree(): Promise<number>;
   findAndConfigure(config: LoopConfigFields): Promise<LoopStatusFields>;
+  snapshot(targets: SnapshotRequest['devices']): Promise<SnapshotAnswer[]>;
   /** Throws ENODEV. */
   device(number: number): ControlledDevice;
   devices(): readonly ControlledDevice[];

@@ -6,7 +6,7 @@ import type { ControlContext } from './context.js';
 import { configOf } from './device-config.js';
 import { boundDevices, decorate, describe, describeAll, named, numbered } from './device-json.js';
 import { faultRoutes } from './fault-routes.js';
-import { layerRoutes } from './layer-routes.js';
+import { layerRoutes, snapshotRoutes } from './layer-routes.js';
 import type * as messages from './messages.js';
 import { reusable } from './overlap.js';
 import { changing, type Force, type Params, route } from './route-schema.js';
@@ -18,6 +18,7 @@ export function deviceRoutes(app: FastifyInstance, context: ControlContext): voi
   registryRoutes(app, context, finds);
   backingRoutes(app, context, finds);
   layerRoutes(app, context);
+  snapshotRoutes(app, context);
   settingsRoutes(app, context);
   attachRoutes(app, context);
   recoveryRoutes(app, context);

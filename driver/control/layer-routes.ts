@@ -7,6 +7,7 @@ import { named } from './device-json.js';
 import type * as messages from './messages.js';
 import { type Params, route } from './route-schema.js';
 import * as schemas from './schemas.js';
+import { takeSnapshots } from './snapshots.js';
 
 export function layerRoutes(app: FastifyInstance, context: ControlContext): void {
   app.get<Params>(
@@ -23,4 +24,15 @@ function layerAnswer({ identity, blockSize, heldBlocks, ...rest }: LayerFields):
   const heldBytes = blockSize === null || heldBlocks === null ? null : blockSize * heldBlocks;
   const [inode, device] = [toExactNumber(identity.inode), toExactNumber(identity.device)];
   return { ...rest, inode, device, blockSize, heldBlocks, heldBytes };
+}
+
+export function snapshotRoutes(app: FastifyInstance, context: ControlContext): void {
+  app.post<{ Body: messages.SnapshotRequest }>(
+    '/snapshots',
+    route('Snapshots of one device or several, at one instant', {
+      body: schemas.snapshotRequest,
+      response: { 200: schemas.snapshotList },
+    }),
+    async (request) => takeSnapshots(context, request.body),
+  );
 }

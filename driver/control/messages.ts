@@ -218,6 +218,33 @@ export interface LayerAnswer {
   readonly size: number;
 }
 
+/** Body of POST /snapshots: of one device or several, at one instant. */
+export interface SnapshotRequest {
+  readonly devices: readonly {
+    readonly number: number;
+    /** Absolute path, where no file is. */
+    readonly file: string;
+  }[];
+  /** Freezes the file systems that are mounted here from the devices (FIFREEZE) around it. EINVAL where none is. */
+  readonly fsfreeze?: boolean;
+}
+
+/** One snapshot. Answer of POST /snapshots: by number. */
+export interface SnapshotAnswer {
+  readonly number: number;
+  readonly file: string;
+  /**
+   * `clone`: it shares its blocks with the device's file (of an overlay: with its delta, and is a delta itself). `sealed`: what
+   * was the delta has this name now, and a new one over it has taken its own.
+   */
+  readonly kind: 'clone' | 'sealed';
+  /** Of the overlay; null for a plain file. */
+  readonly delta: string | null;
+  /** How long a request waited at most, and of that until those in flight had ended: milliseconds. */
+  readonly waitedMs: number;
+  readonly drainedMs: number;
+}
+
 /** Body of PUT /devices/N/backing. */
 export interface ConfigureRequest extends MeantFile, ExportWords {
   readonly offset?: Bytes;

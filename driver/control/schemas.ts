@@ -341,6 +341,32 @@ export const layerList = {
     size: count,
   }),
 } as const;
+export const snapshotRequest = object(
+  {
+    devices: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 1024,
+      items: object({ number: { type: 'integer', minimum: 0, maximum: 1_048_575 }, file: path }, [
+        'number',
+        'file',
+      ]),
+    },
+    fsfreeze: flag,
+  },
+  ['devices'],
+);
+export const snapshotList = {
+  type: 'array',
+  items: answer({
+    number: count,
+    file: text,
+    kind: { type: 'string', enum: ['clone', 'sealed'] },
+    delta: { type: ['string', 'null'] },
+    waitedMs: { type: 'number' },
+    drainedMs: { type: 'number' },
+  }),
+} as const;
 export const unrecoveredList = {
   type: 'array',
   items: answer({

@@ -66,6 +66,14 @@ export function syncFileSystem(fd: number): Promise<number> {
   });
 }
 
+/** `_IOWR('X', 119, int)` and `_IOWR('X', 120, int)`, linux/fs.h. */
+const FIFREEZE = 0xc0045877;
+const FITHAW = 0xc0045878;
+
+/** Of the mount that `fd` is in. -EBUSY where it is frozen. */
+export const freezeFileSystem = (fd: number): Promise<number> => ioctl(fd, FIFREEZE, null);
+export const thawFileSystem = (fd: number): number => orErrno(ioctlCall(fd, FITHAW, null) as number);
+
 /** Reads the partition table again. -EBUSY while a partition is open or the device is claimed. */
 export const rereadPartitions = (fd: number): Promise<number> => ioctl(fd, BLKRRPART, null);
 

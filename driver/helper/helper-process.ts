@@ -1,13 +1,17 @@
 /** The program of the helper process: does what it is asked, many things at a time, until the daemon is gone. */
 
 import { type ErrnoName, errnoName, LoopError } from '../errno.js';
+import { thawAll } from './freeze-mounts.js';
 import type { Answer, Question } from './messages.js';
 import { TASKS } from './tasks.js';
 
 /** It ends with the daemon, not before. */
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 // An exit would wait for threads that wait in the kernel.
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+process.on('disconnect', () => {
+  thawAll();
+  process.kill(process.pid, 'SIGKILL');
+});
 process.on('message', (question: Question) => void carryOut(question));
 process.send?.('ready' satisfies Answer);
 

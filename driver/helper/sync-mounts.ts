@@ -9,13 +9,7 @@ import { namesOf } from './users.js';
 
 /** As far as this mount namespace shows them. Waits as long as the disk takes. Throws what the file system says. */
 export async function syncMounts({ disk }: Disk): Promise<void> {
-  const names = await namesOf(disk);
-  const targets = textOf('/proc/self/mountinfo')
-    .split('\n')
-    .map((line) => line.split(' '))
-    .filter(([, , number = '']) => names.has(number))
-    .map(([, , , , target = '']) => unescaped(target));
-  for (const target of targets) {
+  for (const target of await mountsOf(disk)) {
     const directory = await open(target, 'r');
     try {
       const errno = -(await syncFileSystem(directory.fd));
@@ -24,6 +18,16 @@ export async function syncMounts({ disk }: Disk): Promise<void> {
       await directory.close();
     }
   }
+}
+
+/** Where file systems of a disk are mounted, as far as this mount namespace shows them. */
+export async function mountsOf(disk: string): Promise<string[]> {
+  const names = await namesOf(disk);
+  return textOf('/proc/self/mountinfo')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , number = '']) => names.has(number))
+    .map(([, , , , target = '']) => unescaped(target));
 }
 
 /** mountinfo has blanks and the like in octal. */

@@ -1,6 +1,7 @@
 /** What the helper process can be asked: each task takes one argument and answers with plain data. */
 
 import { isClaimed, isNodeUsed, touchNode } from './device-node.js';
+import { freezeMounts, thawMounts } from './freeze-mounts.js';
 import { hasLastingUser } from './lasting-user.js';
 import { lockHolder } from './lock-holder.js';
 import { dropPartitions, partitionsOf, readPartitions } from './partitions.js';
@@ -12,6 +13,8 @@ export const TASKS = {
   isNodeUsed,
   isClaimed,
   syncMounts,
+  freezeMounts,
+  thawMounts,
   hasLastingUser,
   partitionsOf,
   readPartitions,

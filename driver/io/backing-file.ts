@@ -79,7 +79,7 @@ export class BackingFile {
   /** What is odd about it: sentences for the user. */
   readonly warnings: readonly string[];
   /** Keeps other daemons from writing it. */
-  readonly #lock: WriteLock | undefined;
+  #lock: WriteLock | undefined;
   readonly #openedAs: string;
   #closed = false;
   /** Where it takes its turn with whatever may wait for its file system. */
@@ -216,6 +216,13 @@ export class BackingFile {
   /** Work on the file that may wait for its file system, in its turn. */
   inTurn<T>(work: (fd: number) => Promise<T>): Promise<T> {
     return this.#lane.run(() => work(this.fd));
+  }
+
+  /** What was written by us alone is written no more: others may read it, too, and keep writers away. */
+  async becomeShared(): Promise<void> {
+    await this.#lane.run(() => lockForReading(this.fd, { path: this.path, ...this.identity }));
+    await this.#lock?.release();
+    this.#lock = undefined;
   }
 
   /** fsync. Throws its errno: data that was written may be lost. */

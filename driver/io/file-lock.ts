@@ -132,6 +132,7 @@ export async function lockForReading(fd: number, file: LockableFile): Promise<vo
   if ((await fcntlPooled(fd, F_OFD_SETLK, lock)) === 0 || fcntlCall(fd, F_OFD_SETLK, lock) === 0) return;
   const errno = koffi.errno();
   if (NO_LOCKS.has(errnoName(errno))) return;
+  // The description that had it for writing has it for reading now: `held` is let go of by its user.
   const isOurs = held.has(`${file.device}:${file.inode}`);
   const holder = isOurs ? 'this daemon' : await lockHolder(file);
   throw new LoopError('EBUSY', `The file ${file.path} is served for writing by ${holder}.`);

@@ -75,6 +75,8 @@ export class HeldLock {
     public scope: Scope,
     /** Where it was acquired. */
     readonly site: Site,
+    /** Of one that is declared to be taken with others of its class, in ascending order. */
+    readonly rank?: number,
   ) {
     scope.own.add(this);
     scope.task.locks.add(this);

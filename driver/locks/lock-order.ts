@@ -98,17 +98,25 @@ export class LockOrder<C extends string = LockClass> {
   /**
    * An acquire begins. Must be called synchronously by the acquiring code, before the wait.
    *
-   * `name` is the lock's instance, e.g. 'loop0'; `below` the function whose caller is the acquisition site.
+   * `name` is the lock's instance, e.g. 'loop0'; `below` the function whose caller is the acquisition site. `rank`: the
+   * task takes several of the class, each of a higher rank than those it has (the kernel's mutex_lock_nested); anything
+   * else of one class twice is a report.
    */
-  acquiring(lockClass: C, name: string, options: { readonly below?: Frame } = {}): Acquisition {
+  acquiring(
+    lockClass: C,
+    name: string,
+    options: { readonly below?: Frame; readonly rank?: number | undefined } = {},
+  ): Acquisition {
     const site = captureSite(options.below ?? this.acquiring);
     const scope = this.#locks.forAcquire();
     const held = scope.held();
-    const lock = new HeldLock(lockClass, name, scope, site);
+    const lock = new HeldLock(lockClass, name, scope, site, options.rank);
     this.#live.add(lock);
     this.#count(lockClass).acquires++;
-    const twin = held.find((other) => other.lockClass === lockClass);
-    if (twin === undefined) this.#recordEdge(lock, held);
+    const twin = held.find((other) => other.lockClass === lockClass && !isBelow(other, lock));
+    const isNested = held.at(-1)?.lockClass === lockClass;
+    if (twin === undefined && !isNested) this.#recordEdge(lock, held);
+    else if (twin === undefined) return this.#acquisition(lock, false);
     else this.#report({ kind: 'recursion', subject: lock, conflict: twin, held });
     const deadlock =
       scope.task.explicit && held.some((other) => other.lockClass === lockClass && other.name === name);
@@ -235,5 +243,9 @@ export class LockOrder<C extends string = LockClass> {
     return result.finally(end) as T;
   }
 }
+
+/** Declared to be taken before the other. */
+const isBelow = ({ rank }: HeldLock, next: HeldLock): boolean =>
+  rank !== undefined && next.rank !== undefined && rank < next.rank;
 
 export type { LockClass, LockReport };

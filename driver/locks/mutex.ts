@@ -10,6 +10,8 @@ export interface Held extends Disposable {
 export interface AcquireOptions {
   readonly signal?: AbortSignal;
   readonly onWait?: () => void;
+  /** The task takes several mutexes of the class, in ascending rank. */
+  readonly rank?: number | undefined;
 }
 
 interface Waiter {
@@ -53,9 +55,9 @@ export class OrderedMutex<C extends string = LockClass> {
    * validator must see the caller's own context.
    */
   acquire(options: AcquireOptions = {}): Promise<Held> {
-    const { signal, onWait } = options;
+    const { signal, onWait, rank } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
-    const acquisition = this.#order.acquiring(this.lockClass, this.name, { below: this.acquire });
+    const acquisition = this.#order.acquiring(this.lockClass, this.name, { below: this.acquire, rank });
     if (acquisition.deadlock) {
       acquisition.cancelled();
       return Promise.reject(

@@ -10,6 +10,7 @@ import { faultsOf } from './faults.js';
 import type { Ledger } from './ledger.js';
 import { LoopCore, type LoopHost } from './loop-core.js';
 import { LoopDevice } from './loop-device.js';
+import { loopSnapshot, type SnapshotResult, type SnapshotTarget } from './snapshot.js';
 import type { FaultHit, Logger, LoopConfig, LoopEvent, LoopEvents, LoopStatus } from './types.js';
 import { openBacking, type WantedBacking } from './validate-file.js';
 
@@ -124,6 +125,20 @@ export class LoopControl {
   /** What overlays know and have not written yet outlives this process there; else nowhere. */
   keepMapsIn(directory: string): void {
     this.#mapDirectory = directory;
+  }
+
+  /**
+   * Snapshots of devices at one instant (`loopSnapshot`). Throws ENODEV, ENXIO, EINVAL, EEXIST, EOPNOTSUPP, EXDEV, EROFS,
+   * ELOOP.
+   */
+  async snapshot(targets: readonly SnapshotTarget[]): Promise<SnapshotResult[]> {
+    const cores = targets.map(({ number, file }) => {
+      const core = this.#entries.get(number)?.core;
+      if (core === undefined) throw this.#noSuchDevice(number);
+      return { core, file };
+    });
+    const names = cores.map(({ core }) => core.name).join(' ');
+    return await this.order.task(`snapshot ${names}`, () => loopSnapshot(cores));
   }
 
   /** Everything of every overlay is on disk. Rejects with the first that failed, when all were tried. */

@@ -92,11 +92,12 @@ export class RequestQueue {
    * Shuts the gate and waits until no request is in flight. Freezes nest: requests enter again after the last thaw.
    *
    * An aborted wait opens the gate again and rejects with the signal's reason. `onWait` is called, at once, when there
-   * are requests to wait for.
+   * are requests to wait for. `rank`: several queues are frozen by one task, in ascending rank.
    */
-  async freeze(options: { signal?: AbortSignal; onWait?: () => void } = {}): Promise<Frozen> {
+  async freeze(options: { signal?: AbortSignal; onWait?: () => void; rank?: number } = {}): Promise<Frozen> {
     options.signal?.throwIfAborted();
-    const acquisition = this.#order.acquiring('freeze', this.#name, { below: this.freeze });
+    const { rank } = options;
+    const acquisition = this.#order.acquiring('freeze', this.#name, { below: this.freeze, rank });
     const since = performance.now();
     const record = this.freezes.begin(acquisition.task);
     Atomics.add(this.#words, Word.FREEZE_DEPTH, 1);

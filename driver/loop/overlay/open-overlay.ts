@@ -46,7 +46,7 @@ export interface WantedOverlayFile extends WantedFile {
 }
 
 /** Deltas that are open, by what they are: one overlay has one for itself. */
-const inUse = new Set<string>();
+export const inUse = new Set<string>();
 
 /**
  * Opens a base and the delta over it, which is made where there is none.
@@ -258,13 +258,18 @@ export async function headerOver(
   };
 }
 
-/** Makes a delta where there is no file, or an empty one. It is there after a power cut, too. */
-export async function makeMissing(path: string, header: () => Promise<DeltaHeader>): Promise<void> {
+/** Makes a delta where there is no file, or an empty one ('wx': none). It is there after a power cut, too. */
+export async function makeMissing(
+  path: string,
+  header: () => Promise<DeltaHeader>,
+  mode: 'missing' | 'wx' = 'missing',
+): Promise<void> {
   const name = nameToBytes(path);
   const present = await stat(name).catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw notMade(path, error);
   });
+  if (present !== undefined && mode === 'wx') throw new LoopError('EEXIST', `${path} exists already.`);
   if (present !== undefined && (!present.isFile() || present.size > 0)) return;
   const wanted = await header();
   let file: FileHandle;
@@ -287,6 +292,14 @@ export async function makeMissing(path: string, header: () => Promise<DeltaHeade
   } finally {
     await file.close();
   }
+}
+
+/** A copy of a delta is another one, and was closed in order. */
+export async function becomeAnother(fd: number, path: string): Promise<void> {
+  const header = await readHeader(fd, path);
+  const own = { uuid: randomUUID(), session: 0, isClean: true, isSealed: false, isCommitting: false };
+  for (const _place of [1, 2])
+    await writeHeader(fd, { ...header, ...own, sequence: header.sequence + _place });
 }
 
 /** What was named, renamed or removed in the directory of a path is so after a power cut, too. */

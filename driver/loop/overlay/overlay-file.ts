@@ -228,6 +228,14 @@ export class OverlayFile implements Backing, OverlayParts {
     await this.pieces.delta.inTurn((fd) => writeFully(fd, bytes, dataOffset + virtualSize));
   }
 
+  /** Its files are another's by now, and no thread looks at its maps. */
+  async leave(): Promise<void> {
+    this.#isClosed = true;
+    for (const maps of [...this.#former, this.#maps]) maps.unmap();
+    this.pieces.onClosed();
+    await this.#maps.forget();
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;

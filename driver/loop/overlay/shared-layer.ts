@@ -16,7 +16,7 @@ export class SharedLayer {
   private constructor(
     readonly file: BackingFile,
     /** Of a delta. */
-    readonly delta: { readonly header: DeltaHeader; readonly bits: SharedArrayBuffer } | undefined,
+    public delta: { readonly header: DeltaHeader; readonly bits: SharedArrayBuffer } | undefined,
   ) {
     this.#key = keyOf(file.identity);
   }
@@ -31,6 +31,25 @@ export class SharedLayer {
   /** The same for a file that another process had open. */
   static async adopt(fd: number, meant: FileIdentity): Promise<SharedLayer> {
     return await SharedLayer.#share(await BackingFile.adopt({ file: fd, lock: undefined }, meant));
+  }
+
+  /** The delta that was written until now; the file is the layer's from here on. Nobody else has it. */
+  static ofSealed(file: BackingFile, header: DeltaHeader, bits: SharedArrayBuffer): SharedLayer {
+    const layer = new SharedLayer(file, { header, bits });
+    layer.#users = 1;
+    SharedLayer.#open.set(layer.#key, Promise.resolve(layer));
+    return layer;
+  }
+
+  /** Its header is another one by now. */
+  become(header: DeltaHeader): void {
+    if (this.delta !== undefined) this.delta = { ...this.delta, header };
+  }
+
+  /** One more use. */
+  share(): SharedLayer {
+    this.#users++;
+    return this;
   }
 
   static async #share(file: BackingFile): Promise<SharedLayer> {
@@ -95,10 +114,11 @@ export class SharedLayer {
     };
   }
 
-  /** Bytes that it shows, and when it was changed last. A block device's clock says nothing: 0. */
+  /** Bytes that it shows, and when it was changed last: 0 for a sealed delta, which is not, and for a disk, which does not tell. */
   async now(): Promise<{ readonly size: number; readonly mtime: bigint }> {
     const size = this.delta?.header.virtualSize ?? Number(await this.file.size());
-    const mtime = this.file.identity.kind === 'block' ? 0n : await this.file.modified();
+    const isTimeless = this.file.identity.kind === 'block' || this.delta?.header.isSealed === true;
+    const mtime = isTimeless ? 0n : await this.file.modified();
     return { size, mtime };
   }
 }
@@ -116,6 +136,8 @@ export function differenceOf(
   if (both(noted.fileSystem, found.fileSystem)) return 'it is on another file system';
   if (options.isCommitting) return undefined;
   if (noted.size !== found.size) return `it has ${found.size} bytes, and had ${noted.size}`;
+  // What was sealed under a delta that was made before that is told by its uuid.
+  if (noted.mtime === 0n && noted.kind === 'delta') return undefined;
   if (noted.mtime !== found.mtime) return 'it was written to since';
   return undefined;
 }

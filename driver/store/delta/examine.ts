@@ -1,8 +1,7 @@
 /** What a delta's file is and what is wrong with it, looked at without a daemon: `nbdloop delta`. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { nameToBytes } from '../../file-name.js';
-import { runFrom } from './blocks.js';
-import { countBits, isSet } from './blocks.js';
+import { countBits, isSet, runFrom } from './blocks.js';
 import { DamagedDelta, fileBytesOf, presentHeader, readFully, readHeaders } from './delta-file.js';
 import {
   BITMAP_OFFSET,
@@ -53,7 +52,14 @@ async function examineOpen(file: FileHandle, path: string): Promise<Examined> {
   const notes: string[] = [];
   const about = { path, fileBytes: stats.size, roomBytes: stats.blocks * 512 };
   if (!stats.isFile()) {
-    return { ...about, header: undefined, heldBlocks: 0, chain: [], faults: ['it is no regular file'], notes };
+    return {
+      ...about,
+      header: undefined,
+      heldBlocks: 0,
+      chain: [],
+      faults: ['it is no regular file'],
+      notes,
+    };
   }
   const headers = await readHeaders(file.fd);
   const header = presentHeader(headers);
@@ -138,12 +144,16 @@ async function examineBase(base: DeltaBase, by: string, faults: string[]): Promi
     const { ino, size, mtimeNs } = await file.stat({ bigint: true });
     const header = base.kind === 'delta' ? presentHeader(await readHeaders(file.fd)) : undefined;
     const isDisk = !(await file.stat()).isFile();
-    if (base.kind === 'delta' && header === undefined) faults.push(`the base ${base.path} of ${by} is no delta`);
+    if (base.kind === 'delta' && header === undefined)
+      faults.push(`the base ${base.path} of ${by} is no delta`);
     else if (header !== undefined && header.uuid !== base.uuid) {
       faults.push(`the base ${base.path} of ${by} is another delta than it was`);
     } else if (BigInt.asUintN(64, ino) !== base.inode) {
       faults.push(`the base ${base.path} of ${by} is another file than it was`);
-    } else if (!isDisk && (mtimeNs !== base.mtime || (header?.virtualSize ?? Number(size)) !== base.size)) {
+    } else if (
+      !isDisk &&
+      ((base.mtime !== 0n && mtimeNs !== base.mtime) || (header?.virtualSize ?? Number(size)) !== base.size)
+    ) {
       faults.push(`the base ${base.path} of ${by} was changed since`);
     }
     return header;

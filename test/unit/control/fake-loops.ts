@@ -240,6 +240,13 @@ export class FakeLoops implements ControlledLoops {
     return this.all.find((device) => device.status.file === null)?.number ?? this.ctlAdd();
   }
 
+  async snapshot(targets: readonly { number: number; file: string }[]) {
+    const times = { waitedMs: 1.5, drainedMs: 0.5 };
+    return targets.map(
+      ({ number, file }) => ({ number, file, kind: 'clone', delta: null, ...times }) as const,
+    );
+  }
+
   async findAndConfigure(config: LoopConfigFields): Promise<LoopStatusFields> {
     const device = this.device(await this.ctlGetFree());
     await device.loopConfigure(config);

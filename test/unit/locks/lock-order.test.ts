@@ -93,6 +93,26 @@ t.test('a class acquired twice by one task is a report, also on two instances', 
   t.equal(order.reports.length, 1);
 });
 
+t.test(
+  'several of a class in ascending rank, declared as such, are no report; in any other order they are',
+  async (t) => {
+    const { order, a, b } = letters();
+    const other = new OrderedMutex(order, 'A', 'another A');
+    await order.task('ascending', async () => {
+      using _a = await a.acquire({ rank: 1 });
+      using _other = await other.acquire({ rank: 2 });
+      using _b = await b.acquire();
+    });
+    t.same(order.reports, []);
+    t.same(edgesOf(order), ['A>B 1'], 'and nothing comes after itself');
+    await order.task('descending', async () => {
+      using _other = await other.acquire({ rank: 2 });
+      using _a = await a.acquire({ rank: 1 });
+    });
+    t.match(order.reports, [{ kind: 'recursion', chain: ['A', 'A'] }]);
+  },
+);
+
 t.test('two tasks on one class are no recursion', async (t) => {
   const { order, a } = letters();
   await Promise.all([1, 2].map((number) => order.task(`task ${number}`, () => a.runExclusive(turn))));
