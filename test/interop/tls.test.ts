@@ -4,6 +4,7 @@ import t from 'tap';
 import { type Pair, selfSigned, signedBy } from '../helpers/certificates.js';
 import { checksum } from '../helpers/checksum.js';
 import { Daemon, freePort } from '../helpers/daemon.js';
+import { FuseMount, skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
 import { describeFailure, run, runOk, start } from '../helpers/process.js';
 import { makeRandomFile, makeSparseFile, TempDir } from '../helpers/temp.js';
 import { skipUnless, tool } from '../helpers/tools.js';
@@ -196,6 +197,39 @@ t.test(
     t.ok(toggles > 4, `${toggles} toggles`);
   },
 );
+
+/** Writes to its argument, an export, and says when it begins and when that was answered. */
+const WRITER = `
+import nbd, sys
+h = nbd.NBD(); h.set_uri_allow_local_file(True); h.connect_uri(sys.argv[1])
+print('writing', flush=True); h.pwrite(bytes(1 << 20), 0); print('written', flush=True)
+`;
+
+const hanging = { skip: skipWithoutFuse() || skipUnless('nbdinfo', 'python3') };
+t.test('a client over TLS whose file system hangs stops nothing else', hanging, async (t) => {
+  using dir = new TempDir();
+  const psk = dir.file('keys.psk');
+  writeFileSync(psk, `${USER}:${'c0ffee'.repeat(10)}\n`);
+  await using mount = await FuseMount.mount();
+  const image = makeSparseFile(dir.file('disk.img'), MIB);
+  makeSparseFile(mount.real('x'), 4 * MIB);
+  await using daemon = await Daemon.start({ devices: [image], args: ['--tls-psk', psk] });
+  const { number } = await daemon.client.find({ file: mount.file('x') });
+  mount.hang();
+  const uri = pskUri(daemon, psk).replace('loop0', `loop${number}`);
+  await using writer = start('/usr/bin/python3', ['-c', WRITER, uri]);
+  await writer.waitForOutput(/writing/, 30_000);
+  for (let round = 0; round < 3; round++) {
+    t.ok((await daemon.client.list()).length > 1, 'the control API answers');
+    for (const other of [pskUri(daemon, psk), daemon.uri('loop0')]) {
+      t.equal((await runOk(tool('nbdinfo'), ['--size', other])).trim(), String(MIB), 'others are served');
+    }
+  }
+  t.notMatch(writer.stdout, 'written', 'while it hangs');
+  mount.goOn();
+  await writer.waitForOutput(/written/, 30_000);
+  t.equal((await writer.wait(30_000)).status, 0);
+});
 
 t.test('a daemon whose TLS cannot work does not start', { skip: skipUnless('openssl') }, async (t) => {
   using dir = new TempDir();
