@@ -5,8 +5,9 @@ import { connect, type TLSSocket } from 'node:tls';
 import { acceptTls } from '../../server/tls/accept-tls.js';
 import { Handshaker } from '../../server/tls/handshaker.js';
 import { TlsContext } from '../../server/tls/tls-context.js';
+import type { TlsStream } from '../../server/tls/tls-stream.js';
 
-const KEY = Buffer.alloc(32, 0x5a);
+export const PSK_KEY = Buffer.alloc(32, 0x5a);
 
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
@@ -14,7 +15,7 @@ export class PskPair implements AsyncDisposable {
   readonly #handshaker = new Handshaker((error) => {
     throw error;
   });
-  readonly #context = new TlsContext({ psk: new Map([['alice', KEY]]) });
+  readonly #context = new TlsContext({ psk: new Map([['alice', PSK_KEY]]) });
 
   constructor(readonly version: TlsVersion) {}
 
@@ -26,16 +27,14 @@ export class PskPair implements AsyncDisposable {
   ): Promise<{ stream: TLSSocket; ssl: number; leftover: Buffer }> {
     const stream = connect({
       socket: near,
-      pskCallback: () => ({ identity: 'alice', psk: KEY }),
+      pskCallback: () => ({ identity: 'alice', psk: PSK_KEY }),
       ciphers: 'TLS_AES_128_GCM_SHA256:PSK',
       checkServerIdentity: () => undefined,
       minVersion: this.version,
       maxVersion: this.version,
     });
     stream.on('error', () => {});
-    const never = new AbortController().signal;
-    const acceptor = { handshaker: this.#handshaker, context: this.#context };
-    const [secure] = await Promise.all([acceptTls(far, acceptor, never), once(stream, 'secureConnect')]);
+    const [secure] = await Promise.all([this.accept(far), once(stream, 'secureConnect')]);
     if (early.length > 0) {
       stream.write(early);
       await once(far, 'readable');
@@ -43,6 +42,12 @@ export class PskPair implements AsyncDisposable {
     const handed = secure.handOver();
     if (handed === undefined) throw new Error('the client is gone');
     return { stream, ...handed };
+  }
+
+  /** The server's side alone. */
+  accept(far: Socket): Promise<TlsStream> {
+    const acceptor = { handshaker: this.#handshaker, context: this.#context };
+    return acceptTls(far, acceptor, new AbortController().signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
