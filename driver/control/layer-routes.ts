@@ -20,7 +20,7 @@ export function layerRoutes(app: FastifyInstance, context: ControlContext): void
   );
 }
 
-function layerAnswer({ identity, blockSize, heldBlocks, ...rest }: LayerFields): messages.LayerAnswer {
+export function layerAnswer({ identity, blockSize, heldBlocks, ...rest }: LayerFields): messages.LayerAnswer {
   const heldBytes = blockSize === null || heldBlocks === null ? null : blockSize * heldBlocks;
   const [inode, device] = [toExactNumber(identity.inode), toExactNumber(identity.device)];
   return { ...rest, inode, device, blockSize, heldBlocks, heldBytes };

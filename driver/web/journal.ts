@@ -26,6 +26,7 @@ export class Journal {
     loops.events.on('change', (event) =>
       this.#add({ type: 'device', at: Date.now(), event: { ...event, status: statusJson(event.status) } }),
     );
+    loops.events.on('fault', (event) => this.#add({ type: 'fault', at: Date.now(), event }));
   }
 
   lockReport(message: string): void {

@@ -1,10 +1,11 @@
 /** What the page's server tells besides the control API: types only, shared with the page. */
 
-import type { DaemonInfo, DeviceEvent } from '../control/messages.js';
+import type { DaemonInfo, DeviceEvent, FaultEvent, LayerAnswer } from '../control/messages.js';
 
-/** `event: device` and `event: lock-report`, with ids: a change of a device, or a mistake in the order of locks. */
+/** With ids: a change of a device, a request that met a fault, or a mistake in the order of locks. */
 export type JournalEvent =
   | { readonly type: 'device'; readonly at: number; readonly event: DeviceEvent }
+  | { readonly type: 'fault'; readonly at: number; readonly event: FaultEvent }
   | { readonly type: 'lock-report'; readonly at: number; readonly message: string };
 
 /** What a device did between two looks, a second; times in microseconds, as the upper end of the histogram's bucket. */
@@ -87,3 +88,10 @@ export interface SparkLines {
   readonly end: number;
   readonly devices: Readonly<Record<string, readonly number[]>>;
 }
+
+/** GET /api/overlays: the layers of each device that has more than one, from the top to the base. */
+export type Overlays = readonly {
+  readonly number: number;
+  readonly name: string;
+  readonly layers: readonly LayerAnswer[];
+}[];

@@ -5,10 +5,12 @@ import { controlApp } from '../control/app.js';
 import type { ControlContext } from '../control/context.js';
 import { deviceRoutes } from '../control/device-routes.js';
 import { refuse } from '../control/errors.js';
+import { layerAnswer } from '../control/layer-routes.js';
 import { metricsRoute, observerRoutes } from '../control/observer-routes.js';
 import { deviceParams } from '../control/schemas.js';
 import { assetRoutes, PAGE_HEADERS } from './assets.js';
 import { type HostNames, otherSitesRequest, type Refused, strangersRequest, tokenRefusal } from './guard.js';
+import type { Overlays } from './live-messages.js';
 import type { Sampler, Tier } from './sampler.js';
 import type { Streams } from './streams.js';
 
@@ -39,7 +41,7 @@ export async function createWebApp(context: ControlContext, parts: WebParts): Pr
       async (api) => {
         deviceRoutes(api, context);
         observerRoutes(api, context);
-        liveRoutes(api, parts);
+        liveRoutes(api, context, parts);
       },
       { prefix: '/api' },
     );
@@ -61,7 +63,7 @@ async function answerIf(
   return reply.status(refused.status).send(refused.body);
 }
 
-function liveRoutes(app: FastifyInstance, { sampler, streams }: WebParts): void {
+function liveRoutes(app: FastifyInstance, { loops }: ControlContext, { sampler, streams }: WebParts): void {
   app.get('/events', { exposeHeadRoute: false }, (request, reply) => {
     if (streams.isFull) {
       const { body } = refuse('EBUSY', 'too many pages are open');
@@ -73,6 +75,16 @@ function liveRoutes(app: FastifyInstance, { sampler, streams }: WebParts): void 
     streams.add(reply.raw, typeof id === 'string' ? id : undefined);
     return reply;
   });
+  app.get(
+    '/overlays',
+    async (): Promise<Overlays> =>
+      loops.devices().flatMap((device) => {
+        const layers = device.layers();
+        return layers.length > 1
+          ? [{ number: device.number, name: device.name, layers: layers.map(layerAnswer) }]
+          : [];
+      }),
+  );
   app.get('/history', async () => sampler.sparkLines());
   app.get<{ Params: { number: string }; Querystring: { tier?: Tier; last?: string } }>(
     '/devices/:number/history',

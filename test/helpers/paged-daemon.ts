@@ -36,6 +36,16 @@ export class PagedDaemon implements AsyncDisposable {
     return (await this.daemon.client.page()).url.replace(`:${this.port}/`, `:${port}/`);
   }
 
+  /** Asks the control API as the page does. Throws what is refused. */
+  async ask(method: string, path: string, body: object): Promise<unknown> {
+    const { origin, token } = await this.daemon.client.page();
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const response = await fetch(`${origin}/api${path}`, { method, headers, body: JSON.stringify(body) });
+    const text = await response.text();
+    if (!response.ok) throw new Error(text);
+    return JSON.parse(text);
+  }
+
   /** A client reads and writes this device from now on, some hundred times a second. */
   async keepBusy(device: string): Promise<void> {
     const session = await NbdSession.open(this.daemon.socket, device);

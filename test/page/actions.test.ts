@@ -77,6 +77,52 @@ t.test('direct I/O, capacity and letting go, each after it was confirmed', { ski
   await page.locator('.events li', { hasText: 'has let go of its file' }).waitFor();
 });
 
+t.test('faults, limits and snapshots', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(1);
+  await using viewer = await view();
+  const page = await viewer.open(await paged.url());
+  await page.getByRole('link', { name: 'loop0' }).click();
+  const dialog = dialogOf(page);
+
+  await page.getByRole('button', { name: 'Fault…' }).click();
+  await dialog.getByRole('textbox', { name: 'Errno' }).fill('ENOTHING');
+  await dialog.getByRole('button', { name: 'Add' }).click();
+  t.match(await dialog.getByRole('alert').textContent(), /ENOTHING.*\(EINVAL\)/, 'the API’s own sentence');
+  await dialog.getByRole('textbox', { name: 'Errno' }).fill('EIO');
+  await dialog.getByRole('button', { name: 'Add' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  const rules = page.locator('section', { hasText: 'Faults and limits' }).locator('tbody tr');
+  await rules.first().waitFor();
+  const session = await NbdSession.open(paged.daemon.socket, 'loop0');
+  t.equal((await session.read(0, 4096)).error, 5, 'the next read meets it');
+  await page.locator('.events li.fault', { hasText: 'met a fault: read of 4 KiB at 0' }).waitFor();
+  await page.getByRole('button', { name: 'No faults…' }).click();
+  await dialog.getByRole('button', { name: 'Take away' }).click();
+  await rules.first().waitFor({ state: 'detached' });
+  t.equal((await session.read(0, 4096)).error, 0);
+
+  await page.getByRole('button', { name: 'Limits…' }).click();
+  await dialog.getByLabel('Requests').fill('500');
+  await dialog.getByLabel('Bytes written').fill('2M');
+  await dialog.getByRole('button', { name: 'Set' }).click();
+  await page.getByText('At most 500 requests/s, 2 MiB written a second.').waitFor();
+  t.match(await paged.daemon.client.device(0), {
+    limits: { iops: 500, bytesWrite: 2 << 20, iopsRead: null },
+  });
+
+  await page.getByRole('button', { name: 'Snapshot…' }).click();
+  await dialog.getByLabel('File').fill(paged.directory.file('disk0.img'));
+  await dialog.getByRole('button', { name: 'Take it' }).click();
+  await dialog.getByRole('alert').waitFor();
+  t.match(
+    await dialog.getByRole('alert').textContent(),
+    /\((EEXIST|EOPNOTSUPP|ENOENT)\)/,
+    'there is a file already',
+  );
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  session.leave('disc');
+});
+
 t.test('all of it by keyboard alone', { skip }, async (t) => {
   await using paged = await PagedDaemon.start(2);
   await using viewer = await view();

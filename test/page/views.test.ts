@@ -4,6 +4,7 @@ import type { Page } from 'playwright-core';
 import t, { type Test } from 'tap';
 import { closeBrowser, picture, view } from '../helpers/browser.js';
 import { PagedDaemon } from '../helpers/paged-daemon.js';
+import { makeSparseFile } from '../helpers/temp.js';
 import { skipUnless } from '../helpers/tools.js';
 
 t.setTimeout(180_000);
@@ -16,6 +17,8 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const VIEWS = [
   ['devices', '#/', '.devices .row .spark path'],
   ['device', '#/devices/0', '.chart.heat canvas'],
+  ['overlay', '#/devices/6', '.layers li'],
+  ['overlays', '#/overlays', '.tree .tree .tag'],
   ['locks', '#/locks', '.graph .box'],
   ['connections', '#/connections', 'tbody tr'],
   ['events', '#/events', '.events li'],
@@ -53,8 +56,20 @@ async function lookAtAll(t: Test, page: Page, name: string): Promise<void> {
 t.test('every view of a busy daemon, light and dark, at a desk and on a phone', { skip }, async (t) => {
   await using paged = await PagedDaemon.start(6);
   for (const device of ['loop0', 'loop1', 'loop4']) await paged.keepBusy(device);
-  await paged.daemon.client.directIo(0, true);
-  await paged.daemon.client.directIo(0, false);
+  const { client } = paged.daemon;
+  await client.directIo(0, true);
+  await client.directIo(0, false);
+  const base = makeSparseFile(paged.directory.file('golden.img'), 64 << 20);
+  for (const delta of ['first.delta', 'second.delta']) {
+    await client.find({ file: base, overlay: { delta: paged.directory.file(delta) } });
+  }
+  await paged.keepBusy('loop6');
+  await paged.ask('POST', '/devices/4/faults', {
+    rules: [
+      { kind: 'delay', delay: { distribution: 'fixed', ms: 150 }, operations: ['read'], probability: 0.2 },
+    ],
+  });
+  await paged.ask('PATCH', '/devices/6/limits', { iops: 400 });
   await using viewer = await view();
   const page = await viewer.open(await paged.url());
   for (const scheme of ['light', 'dark'] as const) {

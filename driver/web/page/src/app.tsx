@@ -8,10 +8,12 @@ import { DaemonView } from './views/daemon.js';
 import { DeviceView } from './views/device.js';
 import { Events } from './views/events.js';
 import { Locks } from './views/locks.js';
+import { Overlays } from './views/overlays.js';
 import { Overview } from './views/overview.js';
 
 const PLACES = [
   { view: 'overview', href: '#/', name: 'Devices' },
+  { view: 'overlays', href: '#/overlays', name: 'Overlays' },
   { view: 'locks', href: '#/locks', name: 'Lock order' },
   { view: 'connections', href: '#/connections', name: 'Connections' },
   { view: 'events', href: '#/events', name: 'Events' },
@@ -79,6 +81,8 @@ function View({ route }: { route: Route }): ComponentChildren {
   switch (route.view) {
     case 'device':
       return <DeviceView key={route.number} number={route.number} />;
+    case 'overlays':
+      return <Overlays />;
     case 'locks':
       return <Locks />;
     case 'connections':

@@ -106,7 +106,8 @@ class Store {
       for (const device of devices) this.devices.set(device.number, device);
       for (const number of this.samples.keys()) if (!this.devices.has(number)) this.samples.delete(number);
       this.sparks.clear();
-      for (const [number, line] of Object.entries(lines.devices)) this.sparks.set(Number(number), [...line]);
+      for (const [number, line] of Object.entries(lines.devices))
+        this.sparks.set(Number(number), padded(line));
       this.unrecovered = unrecovered;
     } catch (error) {
       // The stream tells of a daemon that is gone, and its next hello brings us here again.
@@ -191,6 +192,12 @@ class Store {
     }, 16);
   }
 }
+
+/** A line that has not been there for long begins with nothing. */
+const padded = (line: readonly number[]): number[] => [
+  ...new Array<number>(Math.max(SPARK - line.length, 0)).fill(0),
+  ...line,
+];
 
 export const store = new Store();
 

@@ -5,36 +5,25 @@ import type { ClearAnswer, ConfigureRequest, DeviceStatus } from '../../../../co
 import { call } from '../api.js';
 import { bytes, fileName } from '../format.js';
 import { store } from '../store.js';
+import { AddFault, ChangeLimits, NoFaults, Snapshot } from './bench-actions.js';
 import { ActionDialog, Check, Field } from './dialog.js';
+import { sizeField } from './size-field.js';
 
 export type Action =
   | { readonly kind: 'bind'; readonly number?: number }
-  | { readonly kind: 'let-go' | 'direct-io' | 'capacity'; readonly device: DeviceStatus };
+  | { readonly kind: DeviceAction; readonly device: DeviceStatus };
+
+type DeviceAction = 'let-go' | 'direct-io' | 'capacity' | 'snapshot' | 'fault' | 'no-faults' | 'limits';
 
 export function ActionFor({ action, close }: { action: Action; close: () => void }) {
-  switch (action.kind) {
-    case 'bind':
-      return <Bind number={action.number} close={close} />;
-    case 'let-go':
-      return <LetGo device={action.device} close={close} />;
-    case 'direct-io':
-      return <DirectIo device={action.device} close={close} />;
-    default:
-      return <Capacity device={action.device} close={close} />;
-  }
+  if (action.kind === 'bind') return <Bind number={action.number} close={close} />;
+  const Dialog = DIALOGS[action.kind];
+  return <Dialog device={action.device} close={close} />;
 }
 
 interface Props {
   readonly device: DeviceStatus;
   readonly close: () => void;
-}
-
-/** Bytes with a suffix, as on the command line; what is none goes as it is, and the daemon says so. */
-function sizeField(text: string): string | number {
-  const [, digits, suffix] = /^\s*(\d+)\s*([kmgt]?)(?:ib?)?\s*$/i.exec(text) ?? [];
-  if (digits === undefined) return text;
-  const power = 'kmgt'.indexOf(suffix?.toLowerCase() || '-') + 1;
-  return (BigInt(digits) * 1024n ** BigInt(power)).toString();
 }
 
 function Bind({ number, close }: { number: number | undefined; close: () => void }) {
@@ -159,3 +148,13 @@ function Capacity({ device, close }: Props) {
     </ActionDialog>
   );
 }
+
+const DIALOGS: Readonly<Record<DeviceAction, (props: Props) => preact.JSX.Element>> = {
+  'let-go': LetGo,
+  'direct-io': DirectIo,
+  capacity: Capacity,
+  snapshot: Snapshot,
+  fault: AddFault,
+  'no-faults': NoFaults,
+  limits: ChangeLimits,
+};

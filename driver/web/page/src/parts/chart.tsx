@@ -104,8 +104,8 @@ function optionsOf(
     axes: [
       {
         ...axis,
-        size: 22,
-        gap: 4,
+        size: 26,
+        gap: 8,
         space: 80,
         values: (_plot, ticks) => ticks.map((tick) => timeOf(tick, ticks)),
       },

@@ -1,6 +1,6 @@
 /** What happened, the latest first. */
 
-import type { DeviceEvent } from '../../../../control/messages.js';
+import type { DeviceEvent, FaultEvent } from '../../../../control/messages.js';
 import { bytes, clock, fileName } from '../format.js';
 import { type PageEvent, useStore } from '../store.js';
 
@@ -42,12 +42,19 @@ export function EventList({
 }
 
 const isAbout = ({ event }: PageEvent, device: number | undefined): boolean =>
-  device === undefined || (event.type === 'device' && event.event.device === device);
+  device === undefined ||
+  ((event.type === 'device' || event.type === 'fault') && event.event.device === device);
 
 export function textOf({ event }: PageEvent): string {
+  if (event.type === 'fault') return `loop${event.event.device} ${faultText(event.event)}`;
   if (event.type !== 'device') return event.message;
   const { kind, status } = event.event;
   return `${status.name} ${WORDS[kind]} ${detailOf(event.event)}`;
+}
+
+function faultText({ fault, rule, operation, offset, length, missed }: FaultEvent): string {
+  const where = length === 0 ? '' : ` of ${bytes(length)} at ${offset}`;
+  return `met a fault: ${operation}${where}, ${fault} by rule ${rule}${missed > 0 ? `; ${missed} more before` : ''}`;
 }
 
 function detailOf({ kind, status }: DeviceEvent): string {
@@ -68,6 +75,14 @@ function Sentence({ event: { event }, isNamed }: { event: PageEvent; isNamed: bo
     return (
       <span>
         <a href="#/locks">Lock order</a> {event.message}
+      </span>
+    );
+  }
+  if (event.type === 'fault') {
+    const { device } = event.event;
+    return (
+      <span>
+        {isNamed && <a href={`#/devices/${device}`}>loop{device}</a>} {faultText(event.event)}
       </span>
     );
   }

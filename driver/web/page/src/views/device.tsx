@@ -5,6 +5,7 @@ import type { ConnectionInfo, DeviceFreeze, DeviceStatus } from '../../../../con
 import type { DeviceHistory } from '../../../live-messages.js';
 import { bytes, bytesPerSecond, clock, count, duration, fileName, span } from '../format.js';
 import { type Action, ActionFor } from '../parts/actions.js';
+import { Bench, Layers } from '../parts/bench.js';
 import { Chart } from '../parts/chart.js';
 import { EventList } from '../parts/event-list.js';
 import { Heat } from '../parts/heat.js';
@@ -79,6 +80,8 @@ export function DeviceView({ number }: { number: number }) {
         <Freezes number={number} />
         <Sessions device={device} />
       </div>
+      {device.state === 'bound' && <Bench device={device} act={act} />}
+      <Layers device={device} />
       <section>
         <h2>Events</h2>
         <EventList device={number} limit={30} />
@@ -123,6 +126,9 @@ function Tools({ device, act }: { device: DeviceStatus; act: (action: Action) =>
       </button>
       <button type="button" onClick={() => act({ kind: 'capacity', device })}>
         Capacity…
+      </button>
+      <button type="button" onClick={() => act({ kind: 'snapshot', device })}>
+        Snapshot…
       </button>
       <button type="button" class="danger" onClick={() => act({ kind: 'let-go', device })}>
         Let go…

@@ -1,0 +1,7 @@
+/** Bytes with a suffix, as on the command line; what is none goes as it is, and the daemon says so. */
+export function sizeField(text: string): string {
+  const [, digits, suffix] = /^\s*(\d+)\s*([kmgt]?)(?:ib?)?\s*$/i.exec(text) ?? [];
+  if (digits === undefined) return text;
+  const power = 'kmgt'.indexOf(suffix?.toLowerCase() || '-') + 1;
+  return (BigInt(digits) * 1024n ** BigInt(power)).toString();
+}
