@@ -2,8 +2,8 @@ import { constants } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import type { Backend, Errno } from '../backend.js';
 import type { Operation } from './operation.js';
-import { LEAST_PIECE, PieceSize } from './piece-size.js';
-import { admitChange, changeRange, startChange } from './range-change.js';
+import { PieceSize } from './piece-size.js';
+import { admitChange, CHANGE_BYTES, changeRange, startChange } from './range-change.js';
 
 const { ECANCELED } = constants.errno;
 
@@ -114,7 +114,7 @@ export class Changes {
 
   /** What can't be started any more: the device stands on something else by now. Caller is counted in. */
   #inPlace({ change, fua }: Operation, backend: Backend): Errno {
-    const piece = Math.min(change.remaining, LEAST_PIECE);
+    const piece = Math.min(change.remaining, CHANGE_BYTES);
     const errno = changeRange(backend, change, piece);
     change.took(piece);
     return errno === 0 && fua && change.remaining === 0 ? backend.flush() : errno;

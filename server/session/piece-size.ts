@@ -1,6 +1,7 @@
 /** Bytes of the smallest and the largest piece. */
-export const LEAST_PIECE = 1 << 20;
-export const MOST_PIECE = 32 << 20;
+const LEAST_PIECE = 64 << 10;
+const MOST_PIECE = 32 << 20;
+const FIRST_PIECE = 1 << 20;
 /** A piece that took less had better been larger, and one that took more smaller, milliseconds. */
 const QUICK_MS = 0.5;
 const SLOW_MS = 2;
@@ -14,8 +15,8 @@ const SAME = 1.5;
  */
 export class PieceSize {
   /** Of the next piece. */
-  bytes = LEAST_PIECE;
-  #lastBytes = LEAST_PIECE;
+  bytes = FIRST_PIECE;
+  #lastBytes = FIRST_PIECE;
   #lastMs = 0;
   /** Larger ones take longer; undefined where that is not known. */
   #isByLength: boolean | undefined;

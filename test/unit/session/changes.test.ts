@@ -6,11 +6,13 @@ import { SessionBench } from '../../helpers/session-bench.js';
 
 const { EIO, EINVAL } = constants.errno;
 const MIB = 1 << 20;
+/** The least that is started at a time, so that it does not matter how long one takes. */
+const PIECE = 64 << 10;
 const SIZE = 8 * MIB;
 
 function bench(): SessionBench {
   const made = new SessionBench({ size: SIZE, operations: 16 });
-  made.memory.changePiece = MIB;
+  made.memory.changePiece = PIECE;
   made.memory.content.fill(7);
   return made;
 }
@@ -24,7 +26,7 @@ for (const [type, call] of [
     `${call}: piece by piece, with others served in between, durable once where FUA asks for it`,
     async (t) => {
       const made = bench();
-      const length = 2 * MIB + 4096;
+      const length = 2 * PIECE + 4096;
       t.strictSame(made.ask({ type, flags: CmdFlag.FUA, cookie: 1n, offset: 512, length }), [], 'started');
       t.match(made.ask({ type: Cmd.READ, cookie: 2n, offset: 0, length: 512 }), [{ cookie: 2n, error: 0 }]);
       calls(made);
@@ -37,7 +39,12 @@ for (const [type, call] of [
       t.match(made.end(), [{ cookie: 1n, error: 0 }]);
       t.strictSame(
         calls(made).filter((one) => one.startsWith(call) || one === 'flush'),
-        [`${call} 512 ${MIB}`, `${call} ${512 + MIB} ${MIB}`, `${call} ${512 + 2 * MIB} 4096`, 'flush'],
+        [
+          `${call} 512 ${PIECE}`,
+          `${call} ${512 + PIECE} ${PIECE}`,
+          `${call} ${512 + 2 * PIECE} 4096`,
+          'flush',
+        ],
       );
       t.ok(made.memory.content.subarray(512, 512 + length).every((byte) => byte === 0));
       t.equal(made.memory.content[512 + length], 7);
@@ -54,8 +61,8 @@ t.test('a short one, and one that is refused, are answered at once', async (t) =
 
 t.test('a device has one piece under way at a time, and its ranges take turns', async (t) => {
   const made = bench();
-  const range = { type: Cmd.TRIM, length: 2 * MIB };
-  made.ask({ ...range, cookie: 1n, offset: 0 }, { ...range, cookie: 2n, offset: 4 * MIB });
+  const range = { type: Cmd.TRIM, length: 2 * PIECE };
+  made.ask({ ...range, cookie: 1n, offset: 0 }, { ...range, cookie: 2n, offset: 4 * PIECE });
   const ended = [];
   for (let piece = 0; piece < 4; piece++) {
     t.equal(made.memory.started, 1);
@@ -65,13 +72,13 @@ t.test('a device has one piece under way at a time, and its ranges take turns', 
   t.match(ended, [{ cookie: 1n }, { cookie: 2n }]);
   t.strictSame(
     calls(made).filter((one) => one.startsWith('trim')),
-    [0, 4, 1, 5].map((at) => `trim ${at * MIB} ${MIB}`),
+    [0, 4, 1, 5].map((at) => `trim ${at * PIECE} ${PIECE}`),
   );
 });
 
 t.test('a freeze waits for a piece, and the next one comes after the thaw', async (t) => {
   const made = bench();
-  made.ask({ type: Cmd.TRIM, offset: 0, length: 2 * MIB });
+  made.ask({ type: Cmd.TRIM, offset: 0, length: 2 * PIECE });
   made.memory.isFrozen = true;
   made.end();
   made.goOn();
@@ -86,7 +93,7 @@ t.test('a freeze waits for a piece, and the next one comes after the thaw', asyn
 
 t.test('what the device does not have any more is told', async (t) => {
   const made = bench();
-  made.ask({ type: Cmd.TRIM, offset: 0, length: 2 * MIB });
+  made.ask({ type: Cmd.TRIM, offset: 0, length: 2 * PIECE });
   made.end();
   made.memory.isBound = false;
   t.match(made.goOn(), [{ error: EIO }]);
@@ -94,13 +101,13 @@ t.test('what the device does not have any more is told', async (t) => {
 
 t.test('what can be started no longer is done in place, a piece a turn', async (t) => {
   const made = bench();
-  made.ask({ type: Cmd.WRITE_ZEROES, flags: CmdFlag.FUA, offset: 0, length: 3 * MIB });
+  made.ask({ type: Cmd.WRITE_ZEROES, flags: CmdFlag.FUA, offset: 0, length: PIECE + 2 * MIB });
   made.end();
   made.memory.changePiece = 0;
   t.strictSame(made.goOn(), []);
   t.match(made.goOn(), [{ error: 0 }]);
   t.equal(made.memory.flushes, 1);
-  t.ok(made.memory.content.subarray(0, 3 * MIB).every((byte) => byte === 0));
+  t.ok(made.memory.content.subarray(0, PIECE + 2 * MIB).every((byte) => byte === 0));
 });
 
 t.test('nobody is left to hear of it: no further piece is begun', async (t) => {

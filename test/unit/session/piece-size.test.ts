@@ -28,20 +28,32 @@ t.test('about a millisecond is right', async (t) => {
 });
 
 t.test(
-  'what takes long by its length gets the smallest, also where the file is another one further on',
+  'what takes long by its length gets smaller ones, also where the file is another one further on',
   async (t) => {
     t.strictSame(
-      pieces(5, (mib) => mib * 4),
-      [1, 2, 1, 1, 1],
+      pieces(4, (mib) => mib * 4),
+      [1, 1 / 2, 1 / 2, 1 / 2],
     );
-    t.strictSame(pieces(12, (mib, index) => (index < 5 ? 0.1 : mib * 4)).slice(5), [32, 16, 8, 4, 2, 1, 1]);
+    t.strictSame(
+      pieces(6, (mib) => mib * 400),
+      [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 16],
+    );
+    t.strictSame(pieces(12, (mib, index) => (index < 5 ? 0.1 : mib * 4)).slice(5), [
+      32,
+      16,
+      8,
+      4,
+      2,
+      1,
+      1 / 2,
+    ]);
   },
 );
 
 t.test('what takes long whatever its length gets the largest', async (t) => {
   t.strictSame(
     pieces(8, () => 5000),
-    [1, 2, 4, 8, 16, 32, 32, 32],
+    [1, 1 / 2, 1, 2, 4, 8, 16, 32],
   );
   t.strictSame(pieces(9, (_, index) => (index < 4 ? 0.1 : 50)).slice(4), [16, 8, 16, 32, 32]);
 });
