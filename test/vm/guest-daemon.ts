@@ -75,6 +75,15 @@ wait_until() {
   say "waited in vain until: $*"
   return 1
 }
+# Each of its threads is an I/O flusher: PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE.
+all_flushers() {
+  local stat line
+  for stat in /proc/$daemon/task/*/stat; do
+    read -r line <$stat
+    set -- \${line##*) }
+    [ $(($7 & 0x180000)) = $((0x180000)) ] || return 1
+  done
+}
 is_attached() { [ -e "/sys/block/$1/pid" ]; }
 is_free() { [ ! -e "/sys/block/$1/pid" ]; }
 all_free() { for pid in /sys/block/nbd*/pid; do [ ! -e "$pid" ] || return 1; done; }

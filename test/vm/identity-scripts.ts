@@ -98,6 +98,54 @@ leave_daemon
   provoked: WITHOUT_DAEMON,
 };
 
+export const LEFT_DOWN: GuestTest = {
+  title: 'a device that is down and open in the kernel is not detached, and given up at its last close',
+  script: `
+start_daemon
+truncate -s 16M /run/a.img
+cp /run/a.img /run/b.img
+bind_and_lose() {
+  nbdlosetup --no-attach -f /run/a.img
+  [ "$(nbdloop attach loop0 --dead-timeout 600)" = /dev/nbd0 ]
+  exec 8</dev/nbd0
+  mv /run/a.img /run/elsewhere.img
+  crash_daemon
+  start_daemon
+}
+bind_and_lose
+if nbdloop detach loop0 2>/run/error; then say 'a device that is open was detached'; exit 1; fi
+cat /run/error
+grep '/dev/nbd0 is in use (.*EBUSY' /run/error
+nbdlosetup -d loop0
+nbdloop status | grep 'loop0 was not brought back (the kernel still has /dev/nbd0)'
+exec 8<&-
+wait_until is_free nbd0
+is_given_up() { ! nbdloop status | grep -q 'not brought back'; }
+wait_until is_given_up
+say 'by force it leaves the kernel, and stays down; then it can be given up'
+mv /run/elsewhere.img /run/a.img
+bind_and_lose
+nbdloop detach loop0 --force
+nbdloop status | grep 'loop0 was not brought back: '
+exec 8<&-
+nbdlosetup -d loop0
+is_given_up
+say 'a file of another size comes under a device that the kernel has kept'
+mv /run/elsewhere.img /run/a.img
+nbdlosetup --no-attach -f /run/a.img
+nbdloop attach loop0
+nbdlosetup -d loop0 --force
+truncate -s 32M /run/a.img
+curl -sS --fail-with-body --unix-socket $NBDLOOP_CONTROL -X PUT -H 'content-type: application/json' \\
+  -d '{"file": "/run/a.img"}' http://localhost/devices/0/backing
+[ "$(sectors nbd0)" = 65536 ]
+nbdlosetup -d loop0
+wait_until all_free
+stop_daemon
+rm /run/*.img
+`,
+};
+
 export const FULL: GuestTest = {
   title: 'with no room for the state, no device is served with another file after a crash',
   script: `

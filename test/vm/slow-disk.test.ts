@@ -26,6 +26,8 @@ before=$(written)
 say 'written at once, and made durable behind it: longer than any timeout there was'
 dd if=/dev/zero of=/dev/nbd0 bs=1M count=40 oflag=direct conv=fsync status=none
 say "the disk took $(($(written) - before)) MiB"
+say 'what may have to be written where memory is short is written by threads that never wait for it'
+all_flushers
 [ $(($(written) - before)) -lt 48 ]
 mkfs.ext4 -q -F -E lazy_itable_init=0 /dev/nbd0 24M
 mount /dev/nbd0 /run/mnt
@@ -35,6 +37,48 @@ e2fsck -fn /dev/nbd0
 nbdlosetup -d /dev/nbd0
 `,
   unheardOf: /nbd0: (Connection timed out|Receive control failed)|I\/O error/i,
+};
+
+/** Milliseconds, of the longest. */
+const LONGEST = /longest answer: (\d+) ms/;
+
+const OTHERS: GuestTest = {
+  title:
+    'beside a disk that is busy for long another device and the control API answer, whatever is asked of it',
+  script: `
+ask() { curl -sS --fail-with-body --unix-socket $NBDLOOP_CONTROL "$@" >/dev/null; }
+truncate -s 16M /run/good.img
+[ "$(nbdlosetup -f --show /dev/vda)" = /dev/nbd0 ]
+[ "$(nbdlosetup -f --show /run/good.img)" = /dev/nbd1 ]
+dd if=/dev/zero of=/dev/nbd0 bs=1M count=16 oflag=direct conv=fsync status=none &
+writer=$!
+dd if=/dev/nbd0 of=/dev/null bs=64k count=4 skip=800 iflag=direct status=none &
+blkdiscard -o 64M -l 4M /dev/nbd0 &
+ask -X POST http://localhost/devices/0/capacity &
+ask -X PUT -H 'content-type: application/json' -d '{"on":true}' http://localhost/devices/0/direct-io &
+longest=0
+answers=0
+while kill -0 $writer 2>/dev/null; do
+  began=\${EPOCHREALTIME/./}
+  dd if=/dev/nbd1 of=/dev/null bs=4k count=1 iflag=direct status=none
+  dd if=/dev/zero of=/dev/nbd1 bs=4k count=1 oflag=direct conv=fsync status=none
+  ask http://localhost/devices
+  ask http://localhost/devices/0
+  took=$(((\${EPOCHREALTIME/./} - began) / 1000))
+  [ $took -le $longest ] || longest=$took
+  answers=$((answers + 1))
+  pause
+done
+wait
+say "longest answer: $longest ms of $answers"
+[ $answers -gt 5 ]
+nbdlosetup -d /dev/nbd0 /dev/nbd1
+wait_until all_free
+rm /run/good.img
+`,
+  unheardOf: /nbd\d: (Connection timed out|Receive control failed)|I\/O error/i,
+  // Four programs are started for each answer, in an emulated machine.
+  check: (t, output) => t.ok(Number(LONGEST.exec(output)?.[1]) < 15_000, output),
 };
 
 const GIVEN_UP: GuestTest = {
@@ -58,7 +102,7 @@ t.test('a disk of 1 MB a second', { skip }, async (t) => {
   const disk = files.file('disk');
   writeFileSync(disk, '');
   truncateSync(disk, 192 << 20);
-  await guestTests(t, [DEFAULTS, GIVEN_UP], {
+  await guestTests(t, [DEFAULTS, OTHERS, GIVEN_UP], {
     before: `${DISK}\nstart_daemon`,
     after: 'kill -TERM $daemon; wait $daemon',
     modules: ['virtio_blk'],
