@@ -16,8 +16,11 @@ import { type Counts, exitStatus, total } from './runner/tap-report.js';
 import { runFile, type TestRun } from './runner/test-file.js';
 import { KERNEL_VARIABLE, KERNELS, kernelImage, runKernel } from './vm/kernel-image.js';
 
-/** A hang limit for everything, milliseconds from the start; what still runs then has failed. */
-const LIMIT = 30 * 60_000;
+/**
+ * A hang limit for everything, milliseconds from the start; what still runs then has failed. Twice what it takes: beside two
+ * busy loops it has half of the machine.
+ */
+const LIMIT = 45 * 60_000;
 
 const say = (text: string): void => console.log(`# ${text}`);
 

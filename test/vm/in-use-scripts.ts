@@ -93,7 +93,7 @@ is_cleared_within 2 nbd$number /run/waits.img
 export const PROBED = `
 truncate -s 8M /run/probed.img
 mkfs.ext4 -q -F /run/probed.img
-for round in 1 2 3 4 5 6; do
+for round in 1 2 3; do
   attached /run/probed.img
   ( while :; do blkid -p $node >/dev/null 2>&1 || true; done ) &
   prober=$!
