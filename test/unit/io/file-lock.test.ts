@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { constants, readFileSync, statSync } from 'node:fs';
 import t from 'tap';
 import { BackingFile } from '../../../driver/io/backing-file.js';
 import { lockForWriting } from '../../../driver/io/file-lock.js';
@@ -58,7 +58,7 @@ t.test('direct I/O of one device that shares a file is not the other one\u2019s'
       /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '',
       8,
     ) &
-      0o40000) !==
+      constants.O_DIRECT) !==
     0;
   await one.setDirect(true);
   t.strictSame([isDirect(one), isDirect(other)], [true, false]);
