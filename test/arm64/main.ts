@@ -19,7 +19,7 @@ import { armRoot, DISK } from './root.js';
 
 /** Structures, system calls, memory that is shared with the kernel or between threads, and the order of bytes. */
 const STANDS_ON_PROCESSOR =
-  /\/unit\/(helper|io|kernel|reactor|store|stream|system|wire)\/|\/unit\/system-calls|\/unit\/queue\/dirty-map/;
+  /\/unit\/(helper|io|kernel|store|system|wire)\/|\/reactor-(io|domains|order)\.|\/system-calls|\/dirty-map|\/piece-sender/;
 
 const INTEROP = ['lifecycle', 'fio', 'tls'].map((name) => `dist/test/interop/${name}.test.js`);
 
