@@ -1,14 +1,33 @@
 /** Prometheus text of the devices' counters and of the process. */
 
 import type { Registry } from 'prom-client';
-import type { DeviceCounters, DeviceStatus } from './messages.js';
+import type { DaemonInfo, DeviceCounters, DeviceStatus } from './messages.js';
 
 /** What a scrape looks at: every device's state, and the daemon's sessions. */
 export interface MetricsSource {
   devices(): Promise<readonly DeviceStatus[]>;
   connections(): number;
   lockReports(): number;
+  freezes(): readonly DeviceFreezes[];
+  /** Devices of an earlier daemon that could not be brought back. */
+  down(): number;
+  daemon(): Pick<DaemonInfo, 'version' | 'settings'>;
 }
+
+export interface DeviceFreezes {
+  /** `loopN`. */
+  readonly name: string;
+  readonly count: number;
+  readonly seconds: number;
+  readonly isFrozen: boolean;
+}
+
+/** prom-client calls gauges so, and sums are not what they are: Prometheus keeps `_total` for counters. */
+const MISNAMED = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+];
 
 /** Operation label of each counter of requests. */
 const OPERATIONS = {
@@ -34,6 +53,7 @@ export async function createMetrics(source: MetricsSource): Promise<() => Promis
   const { Registry, collectDefaultMetrics } = await import('prom-client');
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
   let devices: readonly DeviceStatus[] = [];
   const add = (kind: Kind, name: string, help: string, read: Reader): void =>
     register(registry, kind, `nbdloop_${name}`, help, () => read(devices));
@@ -42,6 +62,16 @@ export async function createMetrics(source: MetricsSource): Promise<() => Promis
   add('counter', 'lock_reports_total', 'Lock-order mistakes reported.', () => [
     { labels: {}, value: source.lockReports() },
   ]);
+  add('gauge', 'build_info', 'Version of the daemon; always 1.', () => [
+    { labels: { version: source.daemon().version }, value: 1 },
+  ]);
+  add('gauge', 'settings_rejected', '1 while newer settings cannot be used.', () => [
+    { labels: {}, value: source.daemon().settings.error === null ? 0 : 1 },
+  ]);
+  add('gauge', 'devices_down', 'Devices that could not be brought back after a restart.', () => [
+    { labels: {}, value: source.down() },
+  ]);
+  freezeMetrics(add, source);
   deviceMetrics(add);
   return async () => {
     devices = await source.devices();
@@ -49,7 +79,34 @@ export async function createMetrics(source: MetricsSource): Promise<() => Promis
   };
 }
 
-function deviceMetrics(add: (kind: Kind, name: string, help: string, read: Reader) => void): void {
+type Add = (kind: Kind, name: string, help: string, read: Reader) => void;
+
+function freezeMetrics(add: Add, { freezes }: MetricsSource): void {
+  const each =
+    (value: (device: DeviceFreezes) => number): Reader =>
+    () =>
+      freezes().map((device) => ({ labels: { device: device.name }, value: value(device) }));
+  add(
+    'gauge',
+    'device_frozen',
+    '1 while the queue is frozen, and requests wait.',
+    each(({ isFrozen }) => (isFrozen ? 1 : 0)),
+  );
+  add(
+    'counter',
+    'freezes_total',
+    'Freezes of the queue.',
+    each(({ count }) => count),
+  );
+  add(
+    'counter',
+    'frozen_seconds_total',
+    'Time in which the queue was frozen.',
+    each(({ seconds }) => seconds),
+  );
+}
+
+function deviceMetrics(add: Add): void {
   const each =
     (value: (device: DeviceStatus) => number): Reader =>
     (devices) =>
@@ -60,6 +117,12 @@ function deviceMetrics(add: (kind: Kind, name: string, help: string, read: Reade
     'device_bound',
     '1 while a file is bound.',
     each((device) => (device.state === 'bound' ? 1 : 0)),
+  );
+  add(
+    'gauge',
+    'device_attached',
+    '1 while the device is in a kernel.',
+    each((device) => (device.node === null ? 0 : 1)),
   );
   add(
     'gauge',

@@ -39,6 +39,12 @@ export function metricsRoute(app: FastifyInstance, context: ControlContext): voi
           devices: () => describeAll(context),
           connections: () => context.daemon().connections,
           lockReports: () => context.lockdep().reports.length,
+          freezes: () =>
+            context.loops.devices().map(({ name, queue: { freezes } }) => ({
+              ...{ name, count: freezes.count, seconds: freezes.seconds, isFrozen: freezes.isFrozen },
+            })),
+          down: () => context.recovery.list().length,
+          daemon: () => context.daemon(),
         });
         registries.set(context.loops, metrics);
       }
