@@ -70,9 +70,13 @@ async function letGo({ number, uuid }: DeviceStatus): Promise<void> {
   const deadline = Date.now() + LET_GO_MS;
   while (Date.now() < deadline && !mounts().some(({ source }) => node.test(source))) {
     const device = await client.device(number).catch(() => undefined);
-    if (device === undefined || device.uuid !== uuid) return;
+    if (device === undefined || hasLetGo(device, uuid)) return;
     await sleep(LOOK_MS);
   }
 }
+
+/** The kernel's side ends a moment after the daemon's. */
+const hasLetGo = (device: DeviceStatus, uuid: string | null): boolean =>
+  device.uuid !== uuid && (device.uuid !== null || device.node === null);
 
 runMain(PROGRAM, () => main(commandLine()));

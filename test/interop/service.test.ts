@@ -2,6 +2,7 @@ import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import t from 'tap';
 import { ControlClient } from '../../driver/control/client.js';
+import { Daemon } from '../helpers/daemon.js';
 import { run, start } from '../helpers/process.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
 import { skipUnless, tool } from '../helpers/tools.js';
@@ -135,3 +136,31 @@ t.test('what is installed is where a system looks for it', async (t) => {
   t.match(mount, { status: 0, stdout: /mount -t nbdloop/ });
   t.match(await run(resolve('packaging/install'), ['--what']), { status: 1, stderr: /--destdir/ });
 });
+
+/** OpenRC's word for it: systemd is asked where it runs, which is hidden here. */
+const ON_A_MACHINE_THAT = (level: string): string[] => [
+  ...[tool('unshare'), '-m', 'sh', '-c'],
+  `mount -t tmpfs run /run && mkdir /run/openrc && echo ${level} >/run/openrc/softlevel && exec "$@"`,
+  'sh',
+];
+
+t.test(
+  'a daemon that is to leave everything to the next one leaves nothing where the machine goes down',
+  { skip: process.getuid?.() === 0 ? skipUnless('unshare', 'setpriv') : 'only root makes name spaces' },
+  async (t) => {
+    using files = new TempDir();
+    for (const [level, handover] of [
+      ['default', true],
+      ['shutdown', false],
+    ] as const) {
+      await using daemon = await Daemon.start({
+        under: ON_A_MACHINE_THAT(level),
+        // What the first leaves keeps its file for a while.
+        devices: [makeSparseFile(files.file(level), 1 << 20)],
+        args: ['--handover'],
+      });
+      t.match(await daemon.stop(), { status: 0 });
+      t.match(daemon.process.stderr, `"handover":${handover},"machineEnds":${!handover}`, level);
+    }
+  },
+);

@@ -18,7 +18,8 @@ const SKIPPED = ['*.map', '*.ts', '*.md', '*.cc', '*.hh', '*.h', 'vendor', 'doc'
 const NATIVE = ['koffi', '@koromix'];
 
 /** Modules of dist/bin that are started or loaded by their names; the others are theirs. */
-const isEntry = (name: string): boolean => /^(nbd[a-z]+|.*-(thread|process|worker|rq))\.js$/.test(name);
+const isEntry = (name: string): boolean =>
+  /^(nbd[a-z]+|u?mount-nbdloop|.*-(thread|process|worker|rq))\.js$/.test(name);
 
 /** What packages of the older kind call. */
 const REQUIRE =
