@@ -16,6 +16,7 @@ const PARTS = [
   'driver/helper/helper-process.js',
   'driver/remote/tls-carrier.js',
   'driver/queue/queue-rq.js',
+  'driver/store/copier.js',
   'server/reactor/reactor-worker.js',
   'server/tls/handshake-worker.js',
 ];

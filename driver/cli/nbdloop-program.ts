@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AttachMethod, AttachRequest, RecoverRequest } from '../control/messages.js';
 import { packageVersion } from '../version.js';
+import { addCopies } from './copy-commands.js';
 import { type Common, daemonCommand, printJson } from './daemon-command.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
 import { doctorText } from './doctor-text.js';
@@ -55,6 +56,7 @@ export function nbdloopProgram(): Command {
     addUri,
     addDelta,
     addSnapshot,
+    addCopies,
     addWeb,
     addDoctor,
     addReload,

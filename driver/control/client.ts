@@ -8,6 +8,8 @@ import type {
   ConfigureRequest,
   ConnectionInfo,
   ControlEvent,
+  CopyAnswer,
+  CopyRequest,
   DaemonInfo,
   DeviceFreeze,
   DeviceNumber,
@@ -97,6 +99,27 @@ export class ControlClient {
 
   configure(number: number, config: ConfigureRequest): Promise<DeviceStatus> {
     return this.#json('PUT', `/devices/${number}/backing`, config);
+  }
+
+  move(number: number, file: string, rate = 0): Promise<CopyAnswer> {
+    return this.#json('POST', `/devices/${number}/move`, { file, rate });
+  }
+
+  flatten(number: number, request: CopyRequest = {}): Promise<CopyAnswer> {
+    return this.#json('POST', `/devices/${number}/flatten`, request);
+  }
+
+  commit(number: number, rate = 0): Promise<CopyAnswer> {
+    return this.#json('POST', `/devices/${number}/commit`, { rate });
+  }
+
+  /** How the copy that runs, or ran last, goes. */
+  copyStatus(number: number): Promise<CopyAnswer> {
+    return this.#json('GET', `/devices/${number}/copy`);
+  }
+
+  cancelCopy(number: number): Promise<CopyAnswer> {
+    return this.#json('DELETE', `/devices/${number}/copy`);
   }
 
   /** Snapshots of devices at one instant. */

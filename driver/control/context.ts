@@ -5,6 +5,7 @@ import type { FileIdentity } from '../io/file-identity.js';
 import type {
   AttachRequest,
   ConnectionInfo,
+  CopyAnswer,
   DaemonInfo,
   DeviceEvent,
   DeviceFreeze,
@@ -45,6 +46,11 @@ export interface ControlledDevice {
   loopSetBlockSize(bytes: number): Promise<void>;
   /** ENXIO. */
   layers(): readonly LayerFields[];
+  move(file: string, wish: { rate: number }): Promise<void>;
+  flatten(file: string | undefined, wish: { rate: number }): Promise<void>;
+  commit(wish: { rate: number }): Promise<void>;
+  copyStatus(): CopyAnswer | null;
+  cancelCopy(): Promise<void>;
   loopFaults(): FaultState[];
   loopSetFaults(rules: readonly FaultRule[]): Promise<void>;
   loopAddFaults(rules: readonly FaultRule[]): Promise<void>;

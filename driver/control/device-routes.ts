@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import { backingRoutes, settingsRoutes } from './binding-routes.js';
 import type { ControlContext } from './context.js';
+import { copyRoutes } from './copy-routes.js';
 import { configOf } from './device-config.js';
 import { boundDevices, decorate, describe, describeAll, named, numbered } from './device-json.js';
 import { faultRoutes } from './fault-routes.js';
@@ -19,6 +20,7 @@ export function deviceRoutes(app: FastifyInstance, context: ControlContext): voi
   backingRoutes(app, context, finds);
   layerRoutes(app, context);
   snapshotRoutes(app, context);
+  copyRoutes(app, context);
   settingsRoutes(app, context);
   attachRoutes(app, context);
   recoveryRoutes(app, context);

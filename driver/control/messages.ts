@@ -218,6 +218,30 @@ export interface LayerAnswer {
   readonly size: number;
 }
 
+/** Body of POST /devices/N/move, flatten (where `file` may be absent: in place of the delta) and commit (without `file`). */
+export interface CopyRequest {
+  /** Absolute path, where no file is. */
+  readonly file?: string;
+  /** Bytes a second at most; 0: no limit (default). */
+  readonly rate?: number;
+}
+
+/** The copy of a device that runs, or ran last. Answer of these, and of GET and DELETE /devices/N/copy. */
+export interface CopyAnswer {
+  readonly kind: 'move' | 'flatten' | 'commit';
+  readonly file: string;
+  readonly state: 'running' | 'done' | 'failed' | 'cancelled';
+  /** Of `totalBytes`, so many were looked at. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly rate: number;
+  /** Of one that failed. */
+  readonly errno: string | null;
+  readonly message: string | null;
+  /** How long requests waited when the device got the file, milliseconds. */
+  readonly waitedMs: number | null;
+}
+
 /** Body of POST /snapshots: of one device or several, at one instant. */
 export interface SnapshotRequest {
   readonly devices: readonly {

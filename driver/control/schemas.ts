@@ -341,6 +341,25 @@ export const layerList = {
     size: count,
   }),
 } as const;
+const copyRate = {
+  type: 'integer',
+  minimum: 0,
+  description: 'Bytes a second at most; 0: no limit.',
+} as const;
+export const moveRequest = object({ file: path, rate: copyRate }, ['file']);
+export const flattenRequest = { ...object({ file: path, rate: copyRate }), nullable: true } as const;
+export const commitRequest = { ...object({ rate: copyRate }), nullable: true } as const;
+export const copyStatus = answer({
+  kind: { type: 'string', enum: ['move', 'flatten', 'commit'] },
+  file: text,
+  state: { type: 'string', enum: ['running', 'done', 'failed', 'cancelled'] },
+  doneBytes: count,
+  totalBytes: count,
+  rate: { type: 'number' },
+  errno: { type: ['string', 'null'] },
+  message: { type: ['string', 'null'] },
+  waitedMs: { type: ['number', 'null'] },
+});
 export const snapshotRequest = object(
   {
     devices: {

@@ -14,7 +14,7 @@ import {
   sameFile,
 } from './file-identity.js';
 import { FileLane } from './file-lanes.js';
-import { lockForReading, lockForWriting, type WriteLock } from './file-lock.js';
+import { lockForReading, lockForWriting, unlockReading, type WriteLock } from './file-lock.js';
 import { imageLocks } from './image-locks.js';
 import { codeOf, guarded, nameMeant, nameOf, openNamed } from './named-file.js';
 import { blockDeviceSize, isWritable, setDirect } from './syscalls.js';
@@ -216,6 +216,13 @@ export class BackingFile {
   /** Work on the file that may wait for its file system, in its turn. */
   inTurn<T>(work: (fd: number) => Promise<T>): Promise<T> {
     return this.#lane.run(() => work(this.fd));
+  }
+
+  /** Others may write what `keptFromWriters` kept from them; and may not again. EBUSY where somebody does. */
+  letWriters(isAllowed: boolean): Promise<void> {
+    return this.#lane.run(() =>
+      isAllowed ? unlockReading(this.fd) : lockForReading(this.fd, { path: this.path, ...this.identity }),
+    );
   }
 
   /** What was written by us alone is written no more: others may read it, too, and keep writers away. */

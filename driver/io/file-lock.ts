@@ -25,6 +25,7 @@ const { EACCES, EAGAIN } = constants.errno;
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
 const F_WRLCK = 1;
+const F_UNLCK = 2;
 const SEEK_SET = 0;
 /** struct flock, 64 bit: short type, short whence, long start, long length, int pid. */
 const FLOCK = { BYTES: 32, WHENCE: 2, START: 8, LENGTH: 16 } as const;
@@ -137,6 +138,11 @@ export async function lockForReading(fd: number, file: LockableFile): Promise<vo
   const holder = isOurs ? 'this daemon' : await lockHolder(file);
   throw new LoopError('EBUSY', `The file ${file.path} is served for writing by ${holder}.`);
 }
+
+/** What `lockForReading` took of this description is given back. */
+export const unlockReading = async (fd: number): Promise<void> => {
+  await fcntlPooled(fd, F_OFD_SETLK, lockOf(F_UNLCK, 0));
+};
 
 async function takeLock(fd: number, file: LockableFile, handed: number | undefined): Promise<number> {
   const own = handed ?? duplicate(fd);

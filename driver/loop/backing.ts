@@ -55,9 +55,11 @@ export interface Backing {
   readonly tellsHoles: boolean;
   readonly warnings: readonly string[];
   /** Absent: a plain file. */
-  readonly overlay?: OverlayParts;
+  readonly overlay?: OverlayParts | undefined;
   /** What threads open; absent: the file itself. */
-  describe?(): InnerDescription;
+  describe?(directIo: boolean): InnerDescription;
+  /** It is being copied: what can't be done meanwhile. */
+  readonly isCopied?: boolean;
   readonly handed: HandedFile;
   /** Present size in bytes. */
   size(): Promise<bigint>;

@@ -20,13 +20,15 @@ export interface Binding extends Parameters, ExportText {
   readonly size: number;
   /** The delta that is about to take the place of the present one. */
   readonly nextDelta?: FileIdentity;
+  /** Where the file is about to be, or is already. */
+  readonly alsoAt?: string;
   /** Between the gate and the file, from the inside to the outside. */
   readonly wrappers: readonly WrapperDescription[];
 }
 
 /** What threads open of a binding; undefined in the plain case, which the device's words tell. */
 export function storeOf({ file, directIo, wrappers }: Binding): StoreDescription | undefined {
-  const inner = file.describe?.();
+  const inner = file.describe?.(directIo);
   if (inner !== undefined) return { inner, wrappers };
   if (wrappers.length === 0) return undefined;
   const { fd, dioAlignment, tellsHoles } = file;

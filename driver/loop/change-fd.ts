@@ -38,6 +38,7 @@ async function changeUnder(core: LoopCore, opened: Backing | LoopError, swap: Sw
   if (!present.readOnly) {
     throw new LoopError('EINVAL', `${core.name} is not read-only, so that its file can't be changed.`);
   }
+  if (present.file.isCopied === true) throw new LoopError('EBUSY', `${core.name} is being copied.`);
   if (present.file.overlay !== undefined) {
     throw new LoopError('EINVAL', `${core.name} has an overlay, so that its file can't be changed.`);
   }

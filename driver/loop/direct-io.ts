@@ -56,6 +56,7 @@ export const loopSetDio = (core: LoopCore, on: boolean): Promise<void> =>
   core.exclusive(async () => {
     const binding = core.bound();
     if (binding.directIo === on) return undefined;
+    if (binding.file.isCopied === true) throw new LoopError('EBUSY', `${core.name} is being copied.`);
     const reason = on ? obstacle(binding.file, binding) : undefined;
     if (reason !== undefined) {
       throw new LoopError('EINVAL', `${core.name} can't use direct I/O on ${binding.file.path}: ${reason}.`);

@@ -141,8 +141,15 @@ export class LoopControl {
     return await this.order.task(`snapshot ${names}`, () => loopSnapshot(cores));
   }
 
+  /** Every device has its old file alone. */
+  async cancelCopies(): Promise<void> {
+    const running = this.devices().filter((device) => device.copyStatus()?.state === 'running');
+    await Promise.allSettled(running.map((device) => device.cancelCopy()));
+  }
+
   /** Everything of every overlay is on disk. Rejects with the first that failed, when all were tried. */
   async settle(): Promise<void> {
+    await this.cancelCopies();
     const results = await Promise.allSettled(this.devices().map((device) => device.settle()));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }

@@ -6,6 +6,7 @@ import { type Frozen, RequestQueue } from '../queue/request-queue.js';
 import { DeviceState, LoFlag } from '../queue/slots.js';
 import { isWatched } from '../store/description.js';
 import { type Binding, storeOf } from './binding.js';
+import type { CopyJob } from './copy/copy-job.js';
 import type { ExportNames } from './export-names.js';
 import type { Ledger } from './ledger.js';
 import { Openers } from './openers.js';
@@ -69,6 +70,8 @@ export class LoopCore {
   readonly transitions = new Transitions();
   /** A clear by force waits for what does not answer. */
   isHanging = false;
+  /** The copy that runs, or ran last. */
+  copy: CopyJob | undefined;
   /** The binding that an opener let go of while others still had the device open. */
   released: Binding['id'] | undefined;
   readonly #operations = new Set<Promise<unknown>>();

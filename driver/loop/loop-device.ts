@@ -8,6 +8,8 @@ import type { Layer } from './backing.js';
 import { loopChangeFd } from './change-fd.js';
 import { type ForcedOutcome, loopClrFd, loRelease } from './clear.js';
 import { loopConfigure } from './configure.js';
+import { type CopyWish, loopCancelCopy, loopCommit, loopFlatten, loopMove } from './copy/copy.js';
+import type { CopyStatus } from './copy/copy-job.js';
 import { loopSetDio } from './direct-io.js';
 import { faultsOf } from './faults.js';
 import { clearByForce } from './forced-clear.js';
@@ -132,6 +134,36 @@ export class LoopDevice {
   /** The open file's descriptors, for a daemon that goes on with them; undefined when there is none. They stay ours. */
   get handed(): HandedFile | undefined {
     return this.#core.state === 'bound' ? this.#core.binding?.file.handed : undefined;
+  }
+
+  /** Copies the device to a new file, which it has from then on (`loopMove`). Resolves when the copy runs. */
+  move(file: string, wish: CopyWish = {}): Promise<void> {
+    return this.#core.task('move', () => loopMove(this.#core, file, wish));
+  }
+
+  /** Makes one file of an overlay: this one, or in place of its delta. As `move`. */
+  flatten(file?: string, wish: CopyWish = {}): Promise<void> {
+    return this.#core.task('flatten', () => loopFlatten(this.#core, file, wish));
+  }
+
+  /** Writes the delta into its base, which the device has from then on. As `move`. */
+  commit(wish: CopyWish = {}): Promise<void> {
+    return this.#core.task('commit', () => loopCommit(this.#core, wish));
+  }
+
+  /** The copy that runs, or ran last; null: none did. */
+  copyStatus(): CopyStatus | null {
+    return this.#core.copy?.status() ?? null;
+  }
+
+  /** Resolves when the copy has come to its end, however. */
+  async copyEnds(): Promise<void> {
+    await this.#core.copy?.settled;
+  }
+
+  /** Ends the copy that runs; the device has its old file, and the new one is gone. ENOENT. */
+  cancelCopy(): Promise<void> {
+    return this.#core.task('cancel', () => loopCancelCopy(this.#core));
   }
 
   /** What its bytes are in, from the top to the bottom. ENXIO. */

@@ -1,3 +1,4 @@
+import { LoopError } from '../errno.js';
 import type { Binding } from './binding.js';
 import { lostDirectIo } from './direct-io.js';
 import { checkedText } from './export-names.js';
@@ -34,6 +35,7 @@ async function rename(core: LoopCore, present: Binding, wanted: Binding): Promis
 export const loopSetCapacity = (core: LoopCore): Promise<void> =>
   core.exclusive(async () => {
     const present = core.bound();
+    if (present.file.isCopied === true) throw new LoopError('EBUSY', `${core.name} is being copied.`);
     const growth = await present.file.overlay?.growth();
     const fileSize = growth === undefined ? await present.file.size() : BigInt(growth.size);
     const size = loopSize(fileSize, present);

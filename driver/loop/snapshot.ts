@@ -129,6 +129,7 @@ async function snapshotUnder(
 async function prepare(core: LoopCore, path: string): Promise<Taking> {
   const present = core.bound();
   const { file } = present;
+  if (file.isCopied === true) throw new LoopError('EBUSY', `${core.name} is being copied.`);
   if (file.identity.kind === 'block' && file.overlay === undefined) {
     throw new LoopError(
       'EOPNOTSUPP',

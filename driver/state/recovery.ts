@@ -288,6 +288,11 @@ export class Recovery {
   }
 
   async #openByName(record: DeviceRecord, meant: FileIdentity | undefined): Promise<Backing> {
+    const { alsoAt, ...rest } = record;
+    if (alsoAt !== undefined && alsoAt !== record.file) {
+      const found = await this.#openByName({ ...rest, file: alsoAt }, meant).catch(() => undefined);
+      if (found !== undefined) return found;
+    }
     const { file, readOnly, overlay } = record;
     const named = { file, readOnly, ...(meant && { identity: meant }) };
     for (let attempt = 1; ; attempt++) {

@@ -124,6 +124,7 @@ export class StateKeeper implements Ledger {
 
   /** Stops as well, with every device's open file and with the sockets of those that the kernel has. */
   async handOver(): Promise<void> {
+    await this.parts.loops.cancelCopies();
     this.#isStopped = true;
     const { state, attachments, log } = this.parts;
     const parted = [...(await attachments.part()), ...this.parts.partRemotes()];

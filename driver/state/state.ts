@@ -25,6 +25,8 @@ export interface DeviceRecord extends Parameters, ExportText {
   readonly reference: string;
   /** Of the device, bytes: those who use it count on it. */
   readonly size: number;
+  /** Where the file is, if it is not at `file`: it was about to be renamed. */
+  readonly alsoAt?: string;
   /** The file is the base of an overlay; null: it is served itself. */
   readonly overlay: OverlayRecord | null;
   /** Null while the device is not in the kernel. */
@@ -81,6 +83,7 @@ export function recordOf(number: number, binding: Binding, before: DeviceRecord 
     ...{ offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo },
     ...{ reference, exportName, description },
     overlay: overlayOf(binding),
+    ...(binding.alsoAt === undefined ? {} : { alsoAt: binding.alsoAt }),
     attach: isKept ? before.attach : null,
     attachAgain: isKept && before.attachAgain,
   };

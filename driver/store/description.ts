@@ -55,8 +55,17 @@ export interface OverlayDescription {
   readonly base: { readonly fd: number; readonly tellsHoles: boolean };
 }
 
+/** A store whose bytes are being copied to a file. */
+export interface MirrorDescription {
+  readonly kind: 'mirror';
+  readonly from: FileDescription | OverlayDescription;
+  readonly to: FileDescription;
+  /** `MirrorShared`. */
+  readonly shared: SharedArrayBuffer;
+}
+
 /** The innermost store: where the bytes are in the end. */
-export type InnerDescription = FileDescription | OverlayDescription;
+export type InnerDescription = FileDescription | OverlayDescription | MirrorDescription;
 
 /**
  * Wrappers by kind: what stands between the gate and the innermost store. A kind is one entry here, and one in

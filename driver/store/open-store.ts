@@ -6,9 +6,10 @@ import type {
   WrapperKind,
 } from './description.js';
 import { FileStore, type ZeroedCount } from './file-store.js';
+import { MirrorShared, MirrorStore } from './mirror-store.js';
 import { OverlayStore } from './overlay-store.js';
 import type { Store } from './store.js';
-import type { ThreadTools } from './thread-tools.js';
+import { NO_TOOLS, type ThreadTools } from './thread-tools.js';
 
 /** What a store may use of the thread that opens it. */
 export interface StoreContext {
@@ -35,12 +36,18 @@ export function openStore({ inner, wrappers }: StoreDescription, context: StoreC
   return store;
 }
 
-function openInner(description: InnerDescription, { tools, zeroed }: StoreContext): Store {
+/** Opens an innermost store. */
+export function openInner(description: InnerDescription, context: StoreContext): Store {
+  const { tools, zeroed } = context;
   switch (description.kind) {
     case 'file':
       return new FileStore(description, tools, zeroed);
     case 'overlay':
       return new OverlayStore(description, tools, zeroed);
+    case 'mirror': {
+      const to = new FileStore(description.to, NO_TOOLS, zeroed);
+      return new MirrorStore(openInner(description.from, context), to, new MirrorShared(description.shared));
+    }
   }
 }
 

@@ -104,6 +104,11 @@ class Opening {
       const base = await (below[0] as SharedLayer).asBase();
       header = await delta.inTurn((fd) => writeHeader(fd, { ...header, base }));
     }
+    if (header.isCommitting && delta.writable) {
+      // It was cut short: whatever of the base was written is what the delta holds.
+      const base = await (below[0] as SharedLayer).asBase();
+      header = await delta.inTurn((fd) => writeHeader(fd, { ...header, base, isCommitting: false }));
+    }
     const onDisk = await delta.inTurn((fd) => readBits(fd, header, delta.path));
     const left = await leftBits(host.mapDirectory, header);
     if (delta.writable && left === undefined) {

@@ -159,6 +159,14 @@ export class FakeDevice implements ControlledDevice {
     this.#bound();
   }
 
+  async move(): Promise<void> {}
+  async flatten(): Promise<void> {}
+  async commit(): Promise<void> {}
+  async cancelCopy(): Promise<void> {}
+  copyStatus(): null {
+    return null;
+  }
+
   layers() {
     const { file: path, size } = this.status;
     if (path === null) throw new LoopError('ENXIO', `${this.name} has no backing file.`);

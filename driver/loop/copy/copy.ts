@@ -1,0 +1,299 @@
+/** Moving, flattening and committing a bound device while it is used. No counterpart in loop.c. */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, rename, rm, stat } from 'node:fs/promises';
+import { type ErrnoName, LoopError } from '../../errno.js';
+import { nameToBytes } from '../../file-name.js';
+import { BackingFile } from '../../io/backing-file.js';
+import { codeOf } from '../../io/named-file.js';
+import type { FileDescription, MirrorDescription, OverlayDescription } from '../../store/description.js';
+import { MirrorShared } from '../../store/mirror-store.js';
+import type { Backing } from '../backing.js';
+import { type Binding, storeOf } from '../binding.js';
+import { startDirectIo } from '../direct-io.js';
+import type { LoopCore } from '../loop-core.js';
+import { syncDirectory } from '../overlay/open-overlay.js';
+import { OverlayFile } from '../overlay/overlay-file.js';
+import type { SharedLayer } from '../overlay/shared-layer.js';
+import { CopyJob, type CopyStatus } from './copy-job.js';
+import { MirrorFile } from './mirror-file.js';
+
+export interface CopyWish {
+  /** Bytes a second at most. Default: no limit. */
+  readonly rate?: number;
+}
+
+/** What a copy goes to, and what becomes of things when it has, or has not. */
+interface Target {
+  readonly to: BackingFile;
+  /** The name that the file has in the end, where it has another one meanwhile. */
+  readonly finalPath?: string;
+  /** The device has it: the old files are let go of. */
+  done(old: Backing): Promise<void>;
+  /** It does not come to be. */
+  undo(): Promise<void>;
+}
+
+/**
+ * Copies the device to a new file, which it has from then on: of an overlay a raw image. The old file stays as it is. Resolves
+ * when the copy runs. Throws ENXIO, EEXIST, EBUSY while another copy runs, and what making a file throws.
+ */
+export const loopMove = (core: LoopCore, file: string, wish: CopyWish): Promise<void> =>
+  start(core, 'move', wish, (present) => newFile(present.file, file));
+
+/** The same of an overlay, without a name in place of its delta. EINVAL for a plain file. */
+export const loopFlatten = (core: LoopCore, file: string | undefined, wish: CopyWish): Promise<void> =>
+  start(core, 'flatten', wish, async (present) => {
+    const { overlay } = present.file;
+    if (overlay === undefined)
+      throw new LoopError('EINVAL', `${core.name} has no overlay that could be flattened.`);
+    if (file !== undefined) return newFile(present.file, file);
+    if (overlay.isTemporary) {
+      throw new LoopError(
+        'EINVAL',
+        `The delta of ${core.name} has no name that a file could take: name one.`,
+      );
+    }
+    return inPlaceOf(present.file, overlay.delta);
+  });
+
+/**
+ * Writes what the delta holds into its base, which the device has from then on; the delta is gone. EINVAL for a plain
+ * file, EOPNOTSUPP where there are deltas below, EBUSY while others have the base, EBADF where it can't be written.
+ */
+export const loopCommit = (core: LoopCore, wish: CopyWish): Promise<void> =>
+  start(core, 'commit', wish, async (present) => {
+    if (!(present.file instanceof OverlayFile)) {
+      throw new LoopError('EINVAL', `${core.name} has no overlay that could be committed.`);
+    }
+    return intoBase(core, present.file);
+  });
+
+/** Cancels the copy that runs. ENOENT where none does. */
+export async function loopCancelCopy(core: LoopCore): Promise<void> {
+  const { copy } = core;
+  if (copy === undefined || !copy.isRunning)
+    throw new LoopError('ENOENT', `Nothing of ${core.name} is being copied.`);
+  copy.cancel();
+  await copy.settled;
+}
+
+async function start(
+  core: LoopCore,
+  kind: CopyStatus['kind'],
+  { rate = 0 }: CopyWish,
+  choose: (present: Binding) => Promise<Target>,
+): Promise<void> {
+  if (!Number.isFinite(rate) || rate < 0)
+    throw new LoopError('EINVAL', 'A rate is a number of bytes a second.');
+  await core.exclusive(async () => {
+    const present = core.bound();
+    if (core.copy?.isRunning === true || present.file.isCopied === true) {
+      throw new LoopError(
+        'EBUSY',
+        `${core.name} is being copied to ${core.copy?.file() ?? 'a file'} already.`,
+      );
+    }
+    const target = await choose(present);
+    const { to, finalPath } = target;
+    const size = Number(await present.file.size());
+    const mirror: MirrorDescription = {
+      kind: 'mirror',
+      from: fromOf(present),
+      to: { kind: 'file', fd: to.fd, alignment: 1, tellsHoles: to.tellsHoles },
+      shared: MirrorShared.make(size),
+    };
+    const job = new CopyJob(kind, mirror, size, () => finalPath ?? to.path, rate);
+    const abandon = async (): Promise<void> => {
+      await job.stopped();
+      await target.undo();
+      if (job.isRunning) job.end({ state: 'cancelled' });
+    };
+    const file = new MirrorFile(present.file, to, mirror, abandon);
+    try {
+      await using frozen = await core.queue.freeze();
+      core.publish(frozen, { ...present, file });
+    } catch (error) {
+      await target.undo();
+      throw error;
+    }
+    core.copy = job;
+    void core.detached(kind, () => carryOut(core, job, file, target));
+    return 'change';
+  });
+}
+
+/** The store that the device has without the mirror. */
+function fromOf(present: Binding): FileDescription | OverlayDescription {
+  const inner = present.file.describe?.(present.directIo) ?? storeOf({ ...present, wrappers: [] })?.inner;
+  if (inner !== undefined && inner.kind !== 'mirror') return inner;
+  const { fd, dioAlignment, tellsHoles } = present.file;
+  return { kind: 'file', fd, alignment: present.directIo ? dioAlignment : 1, tellsHoles };
+}
+
+/** Until the device has the new file, or the old one alone again. Never rejects. */
+async function carryOut(core: LoopCore, job: CopyJob, file: MirrorFile, target: Target): Promise<void> {
+  let failure: unknown;
+  let isSwapped = false;
+  try {
+    if ((await job.run()) === 'copied') {
+      await file.to.sync();
+      isSwapped = await swap(core, job, file, target);
+    }
+  } catch (error) {
+    failure = error;
+  }
+  if (isSwapped) {
+    await target.done(file.from).catch((error: unknown) => core.host.report(core, error));
+    job.end({ state: 'done' });
+    return;
+  }
+  await putBack(core, file).catch((error: unknown) => core.host.report(core, error));
+  await target.undo().catch((error: unknown) => core.host.report(core, error));
+  if (failure === undefined) job.end({ state: 'cancelled' });
+  else {
+    const errno: ErrnoName = failure instanceof LoopError ? failure.errno : 'EIO';
+    job.end({
+      state: 'failed',
+      errno,
+      message: failure instanceof Error ? failure.message : String(failure),
+    });
+  }
+}
+
+/** The device has the copy from here on. False where it was let go of meanwhile. */
+async function swap(core: LoopCore, job: CopyJob, file: MirrorFile, target: Target): Promise<boolean> {
+  let isSwapped = false;
+  await core.exclusive(async () => {
+    const present = core.binding;
+    if (core.state !== 'bound' || present?.file !== file || job.isCancelled) return undefined;
+    const direct = await startDirectIo(file.to, present);
+    const { alsoAt: _, ...rest } = present;
+    const wanted: Binding = {
+      ...rest,
+      file: file.to,
+      ...direct,
+      ...(target.finalPath === undefined ? {} : { alsoAt: target.finalPath }),
+    };
+    const began = performance.now();
+    await using frozen = await core.queue.freeze();
+    await file.to.sync();
+    job.expectGood();
+    if ((await file.to.size()) < BigInt(job.size))
+      throw new LoopError('EIO', `${job.file()} became shorter.`);
+    await core.note(wanted);
+    core.publish(frozen, wanted);
+    frozen.thaw();
+    job.end({ state: 'running', waitedMs: performance.now() - began });
+    isSwapped = true;
+    if (target.finalPath !== undefined) {
+      await rename(nameToBytes(file.to.path), nameToBytes(target.finalPath));
+      await syncDirectory(target.finalPath);
+      await core.note(wanted);
+    }
+    return 'change';
+  });
+  return isSwapped;
+}
+
+/** The old file alone, as before. */
+const putBack = (core: LoopCore, file: MirrorFile): Promise<void> =>
+  core.exclusive(async () => {
+    const present = core.binding;
+    if (core.state !== 'bound' || present?.file !== file) return undefined;
+    await using frozen = await core.queue.freeze();
+    core.publish(frozen, { ...present, file: file.from });
+    return 'change';
+  });
+
+async function newFile(from: Backing, path: string): Promise<Target> {
+  await make(from, path);
+  let to: BackingFile;
+  try {
+    to = await BackingFile.open(path, { readOnly: false });
+  } catch (error) {
+    await rm(nameToBytes(path), { force: true });
+    throw error;
+  }
+  return {
+    to,
+    done: async (old) => old.close(),
+    undo: async () => {
+      const present = to.path;
+      await to.close();
+      await rm(nameToBytes(present), { force: true });
+    },
+  };
+}
+
+async function inPlaceOf(from: Backing, delta: string): Promise<Target> {
+  const target = await newFile(from, `${delta}.${randomBytes(4).toString('hex')}`);
+  return { ...target, finalPath: delta };
+}
+
+async function make(from: Backing, path: string): Promise<void> {
+  try {
+    const { mode } = await stat(nameToBytes(from.path)).catch(() => ({ mode: 0o600 }));
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
+    const file = await open(nameToBytes(path), flags, mode & 0o777);
+    try {
+      await file.truncate(Number(await from.size()));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await syncDirectory(path);
+  } catch (error) {
+    if (error instanceof LoopError) throw error;
+    const errno = codeOf(error);
+    if (errno !== 'EEXIST') await rm(nameToBytes(path), { force: true }).catch(() => undefined);
+    throw new LoopError(
+      errno,
+      errno === 'EEXIST' ? `${path} exists already.` : `${path} can't be made (${errno}).`,
+    );
+  }
+}
+
+async function intoBase(core: LoopCore, overlay: OverlayFile): Promise<Target> {
+  const { delta, below } = overlay.pieces;
+  const base = below[0] as SharedLayer;
+  if (base.delta !== undefined) {
+    throw new LoopError(
+      'EOPNOTSUPP',
+      `${core.name} has ${below.length} layers below its delta: flatten makes one file of them.`,
+    );
+  }
+  if (!delta.writable) throw new LoopError('EROFS', `${delta.path} is read-only: it can't be committed.`);
+  if (base.users > 1) {
+    throw new LoopError('EBUSY', `${base.file.path} is the base of ${base.users - 1} other devices, too.`);
+  }
+  await overlay.sync();
+  await base.file.letWriters(true);
+  let to: BackingFile;
+  try {
+    to = await BackingFile.open(base.file.path, { readOnly: false, identity: base.file.identity });
+    if (!to.writable) {
+      await to.close();
+      throw new LoopError('EBADF', `${base.file.path} can't be written.`);
+    }
+    await overlay.changeHeader({ isCommitting: true });
+  } catch (error) {
+    await base.file.letWriters(false);
+    throw error;
+  }
+  return {
+    to,
+    done: async () => {
+      const path = overlay.isTemporary ? undefined : delta.path;
+      if (path !== undefined) await rm(nameToBytes(path), { force: true });
+      await overlay.close();
+      if (path !== undefined) await syncDirectory(path);
+    },
+    undo: async () => {
+      await to.sync();
+      await to.close();
+      await base.file.letWriters(false);
+      await overlay.changeHeader({ isCommitting: false, base: await base.asBase() });
+    },
+  };
+}

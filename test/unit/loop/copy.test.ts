@@ -1,0 +1,104 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import t from 'tap';
+import { errnoOf, MIB } from '../../helpers/loop-bench.js';
+import { OverlayBench } from '../../helpers/overlays.js';
+
+t.setTimeout(120_000);
+
+/** Random requests until the copy has ended; where the device is frozen the next turn tries again. */
+async function busyUntilEnd(bench: OverlayBench): Promise<void> {
+  let isOver = false;
+  const ended = bench.device.copyEnds().then(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    if (bench.device.queue.freezeDepth === 0) bench.step();
+    await turn();
+  }
+  await ended;
+}
+
+t.test('commit: the base has everything, the delta is gone, and nobody noticed', async (t) => {
+  await using bench = await OverlayBench.start({ bytes: 8 * MIB + 1536 });
+  bench.steps(100);
+  await bench.device.commit();
+  t.equal(await errnoOf(bench.device.commit()), 'EBUSY');
+  t.equal(await errnoOf(bench.device.loopSetCapacity()), 'EBUSY');
+  await busyUntilEnd(bench);
+  t.match(bench.device.copyStatus(), { kind: 'commit', state: 'done', file: bench.base, waitedMs: Number });
+  t.match(bench.device.snapshot(), { delta: null, layers: 1, file: bench.base });
+  t.notOk(existsSync(bench.delta));
+  bench.steps(50);
+  bench.check();
+  t.ok(bench.baseContent().equals(bench.model));
+});
+
+t.test('flatten: one raw file in place of the delta; the base stays as it is', async (t) => {
+  await using bench = await OverlayBench.start({ bytes: 4 * MIB });
+  const before = bench.baseContent();
+  bench.steps(100);
+  await bench.device.flatten();
+  await busyUntilEnd(bench);
+  t.match(bench.device.snapshot(), { delta: null, layers: 1, file: bench.delta });
+  bench.check();
+  t.ok(readFileSync(bench.delta).equals(bench.model));
+  t.ok(bench.baseContent().equals(before));
+  t.equal(await errnoOf(bench.device.flatten()), 'EINVAL', 'it is plain by now');
+});
+
+t.test('move: to another file and back; the old one is as it was at the end', async (t) => {
+  await using bench = await OverlayBench.start({ bytes: 4 * MIB });
+  await bench.rebind({ file: bench.base });
+  bench.steps(50);
+  const first = bench.dir.file('moved');
+  t.equal(await errnoOf(bench.device.move(bench.base)), 'EEXIST');
+  await bench.device.move(first);
+  await busyUntilEnd(bench);
+  t.equal(bench.device.snapshot().file, first);
+  bench.steps(50);
+  bench.check();
+  await bench.device.move(bench.dir.file('again'));
+  await busyUntilEnd(bench);
+  bench.check();
+  t.ok(readFileSync(bench.dir.file('again')).equals(bench.model));
+  t.strictSame(bench.loops.control.order.reports, []);
+});
+
+t.test('a copy that is cancelled, or whose device is cleared, leaves all as it was', async (t) => {
+  await using bench = await OverlayBench.start({ bytes: 8 * MIB });
+  bench.steps(50);
+  const config = { file: bench.base, overlay: { delta: bench.delta } };
+  for (const begin of [
+    () => bench.device.move(bench.dir.file('new'), { rate: MIB }),
+    () => bench.device.flatten(undefined, { rate: MIB }),
+    () => bench.device.commit({ rate: MIB }),
+  ]) {
+    await begin();
+    for (let i = 0; i < 20; i++) {
+      bench.step();
+      await turn();
+    }
+    await bench.device.cancelCopy();
+    t.equal(bench.device.copyStatus()?.state, 'cancelled');
+    bench.check();
+    t.notOk(existsSync(bench.dir.file('new')));
+    await bench.rebind(config);
+    bench.check();
+  }
+  t.equal(await errnoOf(bench.device.cancelCopy()), 'ENOENT');
+  await bench.device.move(bench.dir.file('new'), { rate: MIB });
+  await bench.rebind(config);
+  t.notOk(existsSync(bench.dir.file('new')));
+  bench.check();
+});
+
+t.test('what can not be committed is refused', async (t) => {
+  await using bench = await OverlayBench.start({ bytes: MIB });
+  const { control, dir } = bench.loops;
+  const other = await control.findAndConfigure({ file: bench.base, overlay: { delta: dir.file('other') } });
+  t.equal(await errnoOf(bench.device.commit()), 'EBUSY', 'others have the base');
+  await control.device(other.number).loopClrFd({ force: true });
+  await control.snapshot([{ number: 0, file: dir.file('snapshot') }]);
+  t.match(await errnoOf(bench.device.commit({ rate: 1 })), /EOPNOTSUPP|none/, 'deltas below');
+});
