@@ -3,7 +3,7 @@ import type { Latency } from './clients/fio.js';
 import type { Sample } from './measure.js';
 import type { Server } from './servers/server.js';
 import { median, medianOf, spread, WIDE_SPREAD } from './statistics.js';
-import { CPU_WHEN_CLIENT_BOUND, type Target } from './targets.js';
+import { CPU_WHEN_CLIENT_BOUND, FLOOR, type Target } from './targets.js';
 import type { Workload } from './workloads.js';
 
 /** One server's samples of one workload, or why there are none. */
@@ -123,6 +123,28 @@ export const compare = (summaries: readonly Summary[]): Comparison | undefined =
   };
 };
 
+/** How nbdloop stands against the floor that serves the file, and that against the peers. */
+export interface FloorShare {
+  /** nbdloop's throughput, and its server CPU a request, divided by the floor's. */
+  readonly rate: number;
+  readonly cpu: number | undefined;
+  /** The floor's throughput divided by the fastest peer's; undefined without a peer. */
+  readonly reach: number | undefined;
+}
+
+/** Undefined without nbdloop, or where the floor was not measured. */
+export const floorShare = (summaries: readonly Summary[]): FloorShare | undefined => {
+  const ours = summaries.find(({ role }) => role === 'ours');
+  const floor = summaries.find(({ server }) => server === 'floor-file');
+  if (ours === undefined || floor === undefined) return undefined;
+  const fastest = Math.max(...summaries.filter(({ role }) => role === 'peer').map((peer) => peer.throughput));
+  return {
+    rate: ours.throughput / floor.throughput,
+    cpu: ours.cost === undefined || floor.cost === undefined ? undefined : ours.cost / floor.cost,
+    reach: Number.isFinite(fastest) ? floor.throughput / fastest : undefined,
+  };
+};
+
 export interface Verdict {
   readonly reached: boolean;
   /** One line: what was asked, what was found, and by which rule. */
@@ -130,32 +152,49 @@ export interface Verdict {
 }
 
 /**
- * Judges nbdloop's row by its target. Where the client is the bound, CPU a request decides in place of the rate: with
- * more clients (`driven`) where that was measured.
+ * Judges nbdloop's row by its target, and by its share of the floor where that was measured. Where the client is the
+ * bound, CPU a request decides in place of the rate: with more clients (`driven`) where that was measured. Where the floor itself
+ * is not ahead of the peers by the target, to be ahead of them is enough.
  */
 export const judge = (
   target: Target,
   comparison: Comparison,
   ours: Summary,
-  driven?: Comparison,
+  { driven, floor }: { readonly driven?: Comparison; readonly floor?: FloorShare } = {},
 ): Verdict => {
   const bound = ours.clientBusy > CLIENT_BOUND;
   const parts: Verdict[] = [];
   if (target.rate !== undefined) {
-    const reached = comparison.rate >= target.rate;
-    const says = `rate ${comparison.rate.toFixed(2)} of ${target.rate.toFixed(2)}`;
-    parts.push(bound && !reached ? judgeBound(says, comparison, driven) : { reached, says });
+    const isBeyond = floor?.reach !== undefined && floor.reach < target.rate;
+    const wanted = isBeyond ? Math.min(1, target.rate) : target.rate;
+    const reached = comparison.rate >= wanted;
+    const why = isBeyond
+      ? ` (the floor itself has ${floor.reach?.toFixed(2)} of ${target.rate.toFixed(2)})`
+      : '';
+    const says = `rate ${comparison.rate.toFixed(2)} of ${wanted.toFixed(2)}${why}`;
+    parts.push(bound && !reached ? judgeBound(target, says, comparison, driven) : { reached, says });
   }
   if (target.cpu !== undefined) parts.push(judgeCpu(target.cpu, comparison, ''));
+  if (floor !== undefined) parts.push(judgeFloor(floor));
   const reached = parts.every((part) => part.reached);
   return { reached, says: `${reached ? 'reached' : 'SHORT'} (${parts.map(({ says }) => says).join('; ')})` };
 };
 
-const judgeBound = (says: string, comparison: Comparison, driven: Comparison | undefined): Verdict =>
+const judgeFloor = ({ rate, cpu }: FloorShare): Verdict => ({
+  reached: rate >= FLOOR.rate || (cpu !== undefined && cpu <= FLOOR.cpu),
+  says: `floor: rate ${rate.toFixed(2)} of ${FLOOR.rate.toFixed(2)} or CPU ${cpu?.toFixed(2) ?? 'unknown'} of ${FLOOR.cpu.toFixed(2)}`,
+});
+
+const judgeBound = (
+  { cpuWhenClientBound: limit = CPU_WHEN_CLIENT_BOUND }: Target,
+  says: string,
+  comparison: Comparison,
+  driven: Comparison | undefined,
+): Verdict =>
   driven === undefined
-    ? judgeCpu(CPU_WHEN_CLIENT_BOUND, comparison, `${says}, client-bound: `)
+    ? judgeCpu(limit, comparison, `${says}, client-bound: `)
     : judgeCpu(
-        CPU_WHEN_CLIENT_BOUND,
+        limit,
         driven,
         `${says}, client-bound: CPU ${cpuText(comparison)}; with more clients rate ${driven.rate.toFixed(2)}, `,
       );

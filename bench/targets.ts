@@ -5,7 +5,12 @@ export interface Target {
   readonly rate?: number;
   /** At most this share of the server CPU a request that the peer with the least needs. */
   readonly cpu?: number;
+  /** In place of `CPU_WHEN_CLIENT_BOUND`. */
+  readonly cpuWhenClientBound?: number;
 }
+
+/** Shares of the floor that serves the file (`bench/floor`): at least so much of its rate, or at most so much of its CPU. */
+export const FLOOR = { rate: 0.9, cpu: 1.25 };
 
 /** Where the client is the bound, the rate says nothing of the server: then its CPU a request decides the row. */
 export const CPU_WHEN_CLIENT_BOUND = 0.6;
@@ -24,6 +29,9 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'read-4k-qd16-c4': { rate: 2.0, cpu: 0.35 },
   'cold-read-4k-qd32': { rate: 1.1 },
   'tcp-read-4k-qd16': { rate: 1.3 },
+  'tls-read-4k-qd16': { rate: 1.5, cpu: 1, cpuWhenClientBound: 0.7 },
+  'tls-read-128k-qd8': { rate: 1.3, cpuWhenClientBound: 0.7 },
+  'tls-write-128k-qd8': { rate: 1.3, cpuWhenClientBound: 0.7 },
   'copy-out': { rate: 1.2 },
   'copy-in': { rate: 1.2 },
   'vm-read-4k-qd16': { rate: 1.2 },

@@ -4,6 +4,8 @@ import {
   CLIENT_BOUND,
   type Comparison,
   compare,
+  type FloorShare,
+  floorShare,
   judge,
   MACHINE_BOUND,
   type ServerResult,
@@ -57,7 +59,9 @@ export const toSection = (
   const ours = summaries.find(({ role }) => role === 'ours');
   const target = TARGETS[workload.id];
   const more = driven && compare(summariesOf(driven.results, cores));
-  const verdict = target && comparison && ours ? judge(target, comparison, ours, more) : undefined;
+  const floor = floorShare(summaries);
+  const beside = { ...(more !== undefined && { driven: more }), ...(floor !== undefined && { floor }) };
+  const verdict = target && comparison && ours ? judge(target, comparison, ours, beside) : undefined;
   return {
     workload,
     heading: `${workload.id}: ${workload.title} (${circumstances(workload)})`,
@@ -70,6 +74,7 @@ export const toSection = (
       ),
       ...remarksOn(summaries, ours),
       ...(comparison === undefined ? [] : [describe(comparison)]),
+      ...(floor === undefined ? [] : [describeFloor(floor)]),
       ...(verdict === undefined ? [] : [`target: ${verdict.says}`]),
     ],
     verdict,
@@ -138,6 +143,11 @@ const remarksOn = (summaries: readonly Summary[], ours: Summary | undefined): st
       : [`${ours.toggleRate.toFixed(1)} toggles a second, no request failed`]),
   ];
 };
+
+const describeFloor = ({ rate, cpu, reach }: FloorShare): string =>
+  `nbdloop: ${rate.toFixed(2)} of the rate of the floor` +
+  (cpu === undefined ? '' : ` at ${cpu.toFixed(2)} of its CPU`) +
+  (reach === undefined ? '' : `; the floor: ${reach.toFixed(2)} times the fastest peer's rate`);
 
 const describe = ({ fastest, rate, leanest, cpu }: Comparison): string =>
   `nbdloop: ${rate.toFixed(2)} times the fastest peer's rate (${fastest})` +

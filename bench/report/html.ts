@@ -15,7 +15,7 @@ interface Plot {
   readonly colours: readonly string[];
 }
 
-const COLOURS = { ours: '#2563eb', peer: '#94a3b8', ceiling: '#e2e8f0' } as const;
+const COLOURS = { ours: '#2563eb', peer: '#94a3b8', floor: '#cbd5e1', ceiling: '#e2e8f0' } as const;
 
 const plotsOf = (section: Section): Plot[] => {
   const { summaries, workload } = section;

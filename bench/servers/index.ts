@@ -1,4 +1,5 @@
 import { kernelLoop, plainFile } from './ceilings.js';
+import { floorFile, floorNull } from './floor.js';
 import { nbdServer, nbdServerSplice } from './nbd-server.js';
 import { nbdkit } from './nbdkit.js';
 import { nbdloop, nbdloopAwake } from './nbdloop.js';
@@ -12,6 +13,8 @@ const OTHERS: readonly Server[] = [
   nbdServerSplice,
   qemuNbdUring,
   qemuNbdThreads,
+  floorFile,
+  floorNull,
   plainFile,
   kernelLoop,
 ];

@@ -36,8 +36,8 @@ export interface RunningServer {
 
 export interface Server {
   readonly name: string;
-  /** `ceiling`: no NBD at all, for comparison; takes no part in ratios. */
-  readonly role: 'ours' | 'peer' | 'ceiling';
+  /** `floor`: what a row can gain. `ceiling`: no NBD at all, for comparison. Neither takes part in ratios to peers. */
+  readonly role: 'ours' | 'peer' | 'floor' | 'ceiling';
   /** One line; undefined where it is not installed. */
   version(): Promise<string | undefined>;
   supports(setup: Setup): boolean;

@@ -1,6 +1,6 @@
 import { test } from 'tap';
 import type { Sample } from '../../../bench/measure.js';
-import { compare, judge, type ServerResult, summarize } from '../../../bench/results.js';
+import { compare, floorShare, judge, type ServerResult, summarize } from '../../../bench/results.js';
 
 /** One second of 4 KiB requests; CPU in microseconds. */
 const sample = (requests: number, serverCpu: number, clientCpu = 500_000): Sample => ({
@@ -82,9 +82,35 @@ test('where the client is the bound, CPU a request decides in place of a rate th
   t.ok(verdict.reached);
   t.match(verdict.says, /client-bound: CPU 0.55, at most 0.60/);
   t.notOk(judge({ rate: 2 }, { ...comparison, cpu: 0.65 }, bound).reached);
-  const driven = judge({ rate: 2 }, { ...comparison, cpu: 0.65 }, bound, { ...comparison, cpu: 0.3 });
+  const driven = judge({ rate: 2 }, { ...comparison, cpu: 0.65 }, bound, {
+    driven: { ...comparison, cpu: 0.3 },
+  });
   t.ok(driven.reached, 'with more clients, where that was measured');
   t.match(driven.says, /client-bound: CPU 0.65; with more clients rate 1.50, CPU 0.30, at most 0.60/);
-  t.notOk(judge({ rate: 2 }, comparison, bound, { ...comparison, cpu: 0.7 }).reached);
+  t.notOk(judge({ rate: 2 }, comparison, bound, { driven: { ...comparison, cpu: 0.7 } }).reached);
   t.notOk(judge({ rate: 2 }, comparison, ours).reached, 'a client with time to spare is no excuse');
+});
+
+test('a share of the floor is asked for besides, and what the floor cannot reach is not', async (t) => {
+  const comparison = compare([ours, fast, lean]);
+  if (comparison === undefined) throw new Error('nothing to compare');
+  const floorOf = (requests: number, serverCpu: number) =>
+    floorShare([ours, fast, summaryOf(result('floor-file', 'floor', [sample(requests, serverCpu)]))]);
+  t.equal(floorShare([ours, fast]), undefined);
+  t.equal(floorShare([fast, ceiling]), undefined);
+
+  const near = floorOf(210_000, 400_000);
+  t.match(near, { rate: 200 / 210, reach: 2.1 });
+  t.ok(near && judge({ rate: 2 }, comparison, ours, { floor: near }).reached, 'nearly as fast');
+
+  const lean2 = floorOf(400_000, 1_400_000);
+  t.ok(lean2 && judge({ rate: 2 }, comparison, ours, { floor: lean2 }).reached, 'or nearly as lean');
+
+  const far = floorOf(400_000, 400_000);
+  t.notOk(far && judge({ rate: 2 }, comparison, ours, { floor: far }).reached, 'neither');
+
+  const low = floorOf(190_000, 700_000);
+  const verdict = low && judge({ rate: 3 }, comparison, ours, { floor: low });
+  t.ok(verdict?.reached, 'ahead of the peers is enough where the floor has no more');
+  t.match(verdict?.says, /the floor itself has 1\.90 of 3\.00/);
 });
