@@ -6,7 +6,7 @@ import { skipUnlessQemu } from '../vm/guest-available.js';
 import { type GuestTest, guestTests } from '../vm/guest-tests.js';
 import { KILLED_AND_REPLACED, UNDER_FIO } from '../vm/restart-scripts.js';
 
-t.setTimeout(1_000_000);
+t.setTimeout(1_600_000);
 
 /** The functions of `GUEST_DAEMON` start what NODE names. */
 const useNode = ({ program, version }: NodeRelease): string => `

@@ -5,7 +5,7 @@ import { type GuestTest, guestTests } from './guest-tests.js';
 import * as inUse from './in-use-scripts.js';
 import * as mounts from './mount-scripts.js';
 
-t.setTimeout(1_000_000);
+t.setTimeout(1_600_000);
 
 const TESTS: readonly GuestTest[] = [
   { title: 'as root with the nbd module, nbdlosetup works as losetup does', script: scripts.LIKE_LOSETUP },

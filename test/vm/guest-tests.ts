@@ -74,7 +74,7 @@ export async function runTests(
 ): Promise<GuestTestsResult> {
   const { before = '', after = '', ...machine } = options;
   const guest = await runGuest(shared, {
-    timeoutMs: 900_000,
+    timeoutMs: 1_500_000,
     ...machine,
     script: [RUN_TEST, before, ...tests.map(testShell), after].join('\n'),
   });

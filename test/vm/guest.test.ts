@@ -6,7 +6,7 @@ import { moduleList } from './initrd.js';
 import { KERNELS } from './kernel-image.js';
 import { kernelComplaints } from './kernel-log.js';
 
-t.setTimeout(1_000_000);
+t.setTimeout(1_600_000);
 
 /** Says what the guest is made of; each line is looked at. */
 const SCRIPT = `

@@ -8,7 +8,7 @@ import { skipUnlessGuest } from './guest-available.js';
 import { type GuestTest, guestTests } from './guest-tests.js';
 import { KERNELS, runKernel } from './kernel-image.js';
 
-t.setTimeout(1_000_000);
+t.setTimeout(1_600_000);
 
 const TESTS: readonly GuestTest[] = [
   { title: 'attached by netlink over four sockets, and verified', script: devices.OVER_FOUR_SOCKETS },

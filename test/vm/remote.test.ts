@@ -3,7 +3,7 @@ import { skipUnlessQemu } from './guest-available.js';
 import { guestTests } from './guest-tests.js';
 import * as scripts from './remote-scripts.js';
 
-t.setTimeout(1_000_000);
+t.setTimeout(1_600_000);
 const skip = await skipUnlessQemu('nbdkit', 'fio', 'mkfs.ext4', 'e2fsck', 'ip', 'curl');
 /** 200 in full: `NBDLOOP_ROUNDS=200 node dist/test/vm/remote.test.js`. */
 const rounds = Number(process.env.NBDLOOP_ROUNDS ?? 20);

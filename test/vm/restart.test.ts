@@ -8,7 +8,7 @@ import { crashes, handovers, UNDER_FIO } from './restart-scripts.js';
 const ROUNDS = Number(process.env.NBDLOOP_ROUNDS ?? 1);
 /** What takes long in an emulated machine is for the long run. */
 const SELDOM = ROUNDS > 1 ? [LEFT_DOWN] : [];
-const TIMEOUT_MS = 900_000 + ROUNDS * 90_000;
+const TIMEOUT_MS = 1_400_000 + ROUNDS * 90_000;
 
 t.setTimeout(TIMEOUT_MS + 60_000);
 

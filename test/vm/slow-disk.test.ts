@@ -5,7 +5,7 @@ import { TempDir } from '../helpers/temp.js';
 import { skipUnlessQemu } from './guest-available.js';
 import { type GuestTest, guestTests } from './guest-tests.js';
 
-t.setTimeout(1_000_000);
+t.setTimeout(1_600_000);
 const MB = 1_000_000;
 
 /** `written` prints what the disk took so far, in MiB. */

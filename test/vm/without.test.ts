@@ -2,7 +2,7 @@ import t from 'tap';
 import { skipUnlessQemu } from './guest-available.js';
 import { type GuestTest, guestTests } from './guest-tests.js';
 
-t.setTimeout(1_000_000);
+t.setTimeout(1_600_000);
 
 const NOT_ROOT: GuestTest = {
   title: 'without root everything but the kernel works',
