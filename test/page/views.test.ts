@@ -72,15 +72,27 @@ t.test('every view of a busy daemon, light and dark, at a desk and on a phone', 
   await paged.ask('PATCH', '/devices/6/limits', { iops: 400 });
   await using viewer = await view();
   const page = await viewer.open(await paged.url());
-  for (const scheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme: scheme });
-    for (const [name, width, height] of [
-      ['desk', 1360, 860],
-      ['phone', 390, 844],
-    ] as const) {
-      await page.setViewportSize({ width, height });
-      await lookAtAll(t, page, `${scheme}-${name}`);
-    }
+  for (const [name, colorScheme, width, height] of [
+    ['light-desk', 'light', 1360, 860],
+    ['dark-desk', 'dark', 1360, 860],
+    ['light-phone', 'light', 390, 844],
+  ] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height });
+    await lookAtAll(t, page, name);
+  }
+  await page.evaluate(() => {
+    location.hash = '#/';
+  });
+  await page.locator('.devices .row').first().waitFor();
+  for (const width of [1360, 1290, 1200, 1010, 900, 841, 840, 500, 360]) {
+    await page.setViewportSize({ width, height: 800 });
+    const cut = await page.evaluate(() => {
+      const frame = document.querySelector('.devices')?.getBoundingClientRect();
+      const cells = [...document.querySelectorAll('.devices [role=cell], .devices [role=columnheader]')];
+      return cells.filter((cell) => cell.getBoundingClientRect().right > (frame?.right ?? 0)).length;
+    });
+    t.equal(cut, 0, `no column is cut at ${width} pixels`);
   }
   t.strictSame(viewer.complaints, [], 'the policy of content stops nothing, and nothing throws');
   const origin = `http://127.0.0.1:${paged.port}`;

@@ -50,7 +50,7 @@ const nodeOf = ({ device, sample }: Row): string | null => (sample === undefined
 
 /** Pixels; the same in the style sheet. */
 const ROW = { wide: 34, narrow: 58 } as const;
-const NARROW = '(max-width: 760px)';
+const NARROW = '(max-width: 840px)';
 /** Rows beyond what is seen, so that the keyboard finds a next one. */
 const MORE = 12;
 
