@@ -62,5 +62,8 @@ t.test('on a processor whose system calls it does not know the daemon says so an
   await using daemon = start(process.execPath, ['--import', other, 'dist/bin/nbdloopd.js', ...options]);
   const ended = await daemon.wait(30_000);
   t.equal(ended.status, 1, 'exit status', { ended });
-  t.equal(ended.stderr, 'nbdloopd: nbdloop runs on x64 and arm64 processors; this one is riscv64 (ENOSYS)\n');
+  t.equal(
+    ended.stderr,
+    'nbdloopd: nbdloop runs on x64 and arm64 processors; this one is riscv64 (see "processor" in nbdloop doctor) (ENOSYS)\n',
+  );
 });

@@ -20,7 +20,7 @@ t.test('a unit test runs on every Node unless it is known to stand on the langua
   for (const room of [
     'reactor',
     'server',
-    'stream',
+    'tls',
     'system',
     'io',
     'queue',
