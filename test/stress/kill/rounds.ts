@@ -72,6 +72,8 @@ class Administrator {
   #tokens = 0;
   #writes = 0;
   #isHandedOver = false;
+  /** Devices that are down in the daemon that runs: it has no open file of theirs to hand over. */
+  #down = new Set<number>();
 
   constructor(
     private readonly directory: TempDir,
@@ -151,7 +153,8 @@ class Administrator {
       const isDown = down.some((one) => one.number === number && one.uuid === uuid);
       const isAsked = this.#open?.kind !== 'bind' && this.#open?.number === number;
       if (device === undefined && !isDown && !isAsked) this.#fault(`loop${number} is forgotten`);
-      const isThere = this.#isHandedOver || this.#images.named(path) === image;
+      const isHandedOver = this.#isHandedOver && !this.#down.has(number);
+      const isThere = isHandedOver || this.#images.named(path) === image;
       if (device === undefined && isThere && !isAsked) {
         const why = down.find((one) => one.number === number)?.message;
         this.#fault(`loop${number} is down, and its file is there (${path}): ${why}`);
@@ -165,6 +168,7 @@ class Administrator {
       if (!this.#holdings.has(device.number)) this.#adopt(device);
     }
     this.#open = undefined;
+    this.#down = new Set(down.map(({ number }) => number));
   }
 
   #sameDevice(holding: Holding, device: DeviceStatus): void {
@@ -274,6 +278,7 @@ class Administrator {
       holding.client.answered.clear();
     }
     this.#open = undefined;
+    this.#down.delete(number);
     holding.path = device.file ?? '';
     this.#count(force ? 'recovered by force' : 'recovered');
   }
