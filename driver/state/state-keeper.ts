@@ -15,7 +15,7 @@ import type { StateDirectory, StateDraft, StateEdit } from './state-directory.js
 /** What could not be forgotten is tried again so often, milliseconds. */
 const RETRY_MS = 1000;
 /** Files of devices that no kernel has wait at least so long for the next daemon, seconds. */
-const LEAST_HANDOVER = 60;
+const LEAST_HANDOVER = 10;
 
 export interface KeeperLog {
   info(fields: object, message: string): void;
