@@ -41,6 +41,15 @@ export interface DaemonOptions extends AccessSettings {
   readonly handover?: boolean;
   /** At the end exports are forgotten, and their numbers free, but for those of devices that the kernel has. */
   readonly forget?: boolean;
+  /** EBUSY where another program has an image lock on a file of `devices`. */
+  readonly exclusive?: boolean;
+  /** Another daemon's lock on one of `devices` is waited for so long at the start, seconds. */
+  readonly waitForLock?: number;
+  /**
+   * Other hosts may serve the files of `devices`: exclusive, direct I/O, an identity that is the same on every host, and down
+   * at any doubt. Each must have a name of its own (EINVAL).
+   */
+  readonly cluster?: boolean;
   /** Threads that serve connections. */
   readonly reactors?: number;
   /** Operations on the files of one file system at a time, 1 to 32; default 4. */

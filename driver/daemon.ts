@@ -15,6 +15,7 @@ import { type Addresses, exportUris } from './control/uris.js';
 import { openableCpuLatency } from './cpu-latency.js';
 import type { Daemon, DaemonOptions } from './daemon-options.js';
 import { drain } from './drain.js';
+import { Fencing } from './fencing.js';
 import { A_LANE, FileLane } from './io/file-lanes.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
@@ -26,6 +27,7 @@ import { LockOrder } from './locks/lock-order.js';
 import { LoopExports } from './loop/exports.js';
 import { LoopControl } from './loop/loop-control.js';
 import { lockMemory, OomShield } from './memory.js';
+import { probe } from './probe.js';
 import { isIoFlusher } from './process-start.js';
 import { DATA_PATH } from './queue/data-path.js';
 import { storeBoard } from './queue/store-board.js';
@@ -106,6 +108,13 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
           endpoint,
         });
   undo.push(() => kernel?.close());
+  const fencing = new Fencing({
+    loops,
+    dropSessions: (device, why) => server.dropDevice(device, why),
+    onBack: (device) => kernel?.revive(device),
+    log,
+  });
+  undo.push(() => fencing.close());
   const claims: Claim[] = [];
   for (const path of paths.ours) {
     const claim = await claimSocket(path);
@@ -147,6 +156,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     attachments: kernel.attachments,
     recovery: kernel.recovery,
     remotes: kernel.remotes,
+    probe: (number) => probe({ loops, exports, server }, number),
     log,
     uris,
     lockdep: () => order.snapshot(),

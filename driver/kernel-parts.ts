@@ -116,6 +116,11 @@ export class KernelParts {
     await this.keeper.leave(attached, options);
   }
 
+  /** What this host's kernel has of a device goes on: it is served again. */
+  revive(device: number): void {
+    this.link.events.emit('linkDead', device);
+  }
+
   /** In place of it: every device stays, and its sockets wait for the next daemon. */
   async handOver(): Promise<void> {
     await this.keeper.handOver();

@@ -120,8 +120,8 @@ export interface Backend {
 
   /** Requests that were just answered: each was about so long in the server, from being received. */
   observe(requests: number, microseconds: number): void;
-  /** Counts out a started operation that ended with this errno. */
-  finished(errno: Errno): void;
+  /** Counts out a started operation that ended with this errno. Returns the one to answer with. */
+  finished(errno: Errno): Errno;
   /** This thread has no connection to the device any more, and nothing of it is under way. */
   close?(): void;
 }

@@ -227,6 +227,11 @@ export class NbdServer {
     };
   }
 
+  /** Ends every session of a device, the kernel's too. */
+  dropDevice(device: number, reason: string): void {
+    this.#reactors.dropDevice(device, reason);
+  }
+
   /** True once newcomers are turned away. */
   get isDraining(): boolean {
     return this.#isDraining;

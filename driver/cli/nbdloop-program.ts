@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AttachMethod, AttachRequest, RecoverRequest } from '../control/messages.js';
 import { packageVersion } from '../version.js';
+import { installAgent } from './cluster-install.js';
 import { addCopies } from './copy-commands.js';
 import { type Common, daemonCommand, printJson } from './daemon-command.js';
 import { connectDaemon, deviceNumber, shownName } from './device-name.js';
@@ -48,6 +49,8 @@ export function nbdloopProgram(): Command {
     addAttach,
     addDetach,
     addRecover,
+    addProbe,
+    addCluster,
     addMount,
     addStatus,
     addEvents,
@@ -180,6 +183,19 @@ function addRecover(program: Command): void {
       };
       const client = connectDaemon(control);
       print(`${shownName(await client.recover(await deviceNumber(device, client), request))}\n`);
+    });
+}
+
+function addProbe(program: Command): void {
+  daemonCommand(
+    program,
+    'probe',
+    'read a block through the export of a device, and ask for the lock of its file; exit 1 where either fails',
+  )
+    .argument('<device>', 'loopN, /dev/nbdN or the name of its export')
+    .action(async (device: string, { control }: Common) => {
+      const client = connectDaemon(control);
+      await client.probe(await deviceNumber(device, client));
     });
 }
 
@@ -331,6 +347,21 @@ function addReload(program: Command): void {
   ).action(async ({ control }: Common) => {
     await connectDaemon(control).reload();
   });
+}
+
+function addCluster(program: Command): void {
+  const cluster = program
+    .command('cluster')
+    .description('what a Pacemaker cluster needs')
+    .helpOption('-h, --help', 'print this help');
+  cluster
+    .command('install')
+    .description(
+      'install the resource agent ocf:nbdloop:device, and print its path; examples: docs/cluster.md',
+    )
+    .helpOption('-h, --help', 'print this help')
+    .option('--root <dir>', 'where the directory of resource agents is', '/usr/lib/ocf')
+    .action(({ root }: { root: string }) => print(`${installAgent(root)}\n`));
 }
 
 function addDoctor(program: Command): void {

@@ -26,6 +26,8 @@ export interface DaemonFlags {
   /** Where the page is served. */
   readonly web?: ListenAddress;
   readonly forget?: true;
+  readonly exclusive?: ExclusiveFlag;
+  readonly cluster?: true;
   readonly reactors?: number;
   readonly fileOperations?: number;
   readonly keepAwake?: true;
@@ -53,6 +55,11 @@ export interface DaemonFlags {
   /** More options, in a file. */
   readonly config?: string;
   readonly logLevel: string;
+}
+
+/** `wait`: seconds. */
+export interface ExclusiveFlag {
+  readonly wait: number;
 }
 
 export interface ListenAddress {
@@ -112,6 +119,15 @@ export function nbdloopdProgram(): Command {
     )
     .option('--handover', 'when ended, leave every device attached for the next daemon')
     .option('--forget', 'when ended, forget all devices but those that the kernel has')
+    .option(
+      '--exclusive [wait=seconds]',
+      'refuse a --device that another program has, and note on it who has it; with wait, another daemon may take so long to let go',
+      exclusive,
+    )
+    .option(
+      '--cluster',
+      'other hosts may serve these files: --exclusive, direct I/O, the same identity everywhere, and down at any doubt; each --device needs a --name',
+    )
     .option(
       '--reactors <n>',
       'threads that serve the connections of one file system (default: one for two processors, at least two of several)',
@@ -236,6 +252,12 @@ function configWords(file: string): string[] {
     if (name === 'config') throw new CliError('EINVAL', `${file} names another file`);
     return value === undefined ? [`--${name}`] : [`--${name}=${value}`];
   });
+}
+
+function exclusive(text: string | undefined): ExclusiveFlag {
+  const [, seconds] = /^wait=(\d{1,5})$/.exec(text ?? 'wait=0') ?? [];
+  if (seconds === undefined) throw new InvalidArgumentError('It is wait=SECONDS.');
+  return { wait: Number(seconds) };
 }
 
 type Listen = readonly ListenAddress[] | 'none';

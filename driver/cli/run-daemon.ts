@@ -109,7 +109,7 @@ async function loadDaemon(): Promise<DaemonLibrary> {
 
 function optionsOf(flags: DaemonFlags): DaemonOptions {
   const { device, name, description, config: _config, ...others } = flags;
-  const { tlsCert, tlsKey, tlsCa, tlsCrl, tlsPsk, tlsRequire, ...rest } = others;
+  const { tlsCert, tlsKey, tlsCa, tlsCrl, tlsPsk, tlsRequire, exclusive, ...rest } = others;
   const tls = {
     cert: tlsCert,
     key: tlsKey,
@@ -124,7 +124,8 @@ function optionsOf(flags: DaemonFlags): DaemonOptions {
     exportName: name[at] ?? '',
     description: description[at] ?? '',
   }));
-  return { ...rest, devices, tls, demonstrate };
+  const lock = exclusive === undefined ? {} : { exclusive: true, waitForLock: exclusive.wait };
+  return { ...rest, ...lock, devices, tls, demonstrate };
 }
 
 const boundDevices = (daemon: Daemon) =>

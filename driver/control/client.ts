@@ -191,6 +191,11 @@ export class ControlClient {
     return this.#json('POST', '/web/token');
   }
 
+  /** Reads through the export of a device, and asks for the lock of its file; rejects with why that fails. */
+  async probe(number: number): Promise<void> {
+    await this.#text('POST', `/devices/${number}/probe`);
+  }
+
   /** Devices of other hosts. */
   remotes(): Promise<RemoteStatus[]> {
     return this.#json('GET', '/remotes');

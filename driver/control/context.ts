@@ -220,6 +220,8 @@ export interface ControlContext {
   readonly attachments: ControlledAttachments;
   readonly recovery: ControlledRecovery;
   readonly remotes: ControlledRemotes;
+  /** Reads through a device's export, and asks for its lock. Throws why that fails. */
+  probe(number: number): Promise<void>;
   readonly log: ControlLog;
   /** How a client reaches an export, best first. */
   uris(name: string): readonly string[];

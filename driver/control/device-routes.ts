@@ -23,6 +23,7 @@ export function deviceRoutes(app: FastifyInstance, context: ControlContext): voi
   copyRoutes(app, context);
   settingsRoutes(app, context);
   attachRoutes(app, context);
+  probeRoute(app, context);
   recoveryRoutes(app, context);
   faultRoutes(app, context);
 }
@@ -89,6 +90,20 @@ function registryRoutes(app: FastifyInstance, context: ControlContext, finds: Tu
     route('ctlRemove', { params: schemas.deviceParams }),
     async (request, reply) => {
       await loops.ctlRemove(Number(request.params.number));
+      return reply.status(204).send();
+    },
+  );
+}
+
+/** For whoever watches over a device (packaging/cluster). */
+function probeRoute(app: FastifyInstance, context: ControlContext): void {
+  app.post<Params>(
+    '/devices/:number/probe',
+    route('Reads a block through the export, and asks for the lock of its file', {
+      params: schemas.deviceParams,
+    }),
+    async (request, reply) => {
+      await context.probe(named(context, request).number);
       return reply.status(204).send();
     },
   );

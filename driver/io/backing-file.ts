@@ -15,6 +15,7 @@ import {
 } from './file-identity.js';
 import { FileLane } from './file-lanes.js';
 import { lockForReading, lockForWriting, unlockReading, type WriteLock } from './file-lock.js';
+import { noteHolder } from './holder-note.js';
 import { imageLocks } from './image-locks.js';
 import { codeOf, guarded, nameMeant, nameOf, openNamed } from './named-file.js';
 import { blockDeviceSize, isWritable, setDirect } from './syscalls.js';
@@ -134,6 +135,7 @@ export class BackingFile {
         };
         const lock = writable ? await lockForWriting(fd, { path: name, ...identity }) : undefined;
         if (options.keptFromWriters === true) await lockForReading(fd, { path: name, ...identity });
+        if (lock !== undefined && options.exclusive === true) await noteHolder(fd);
         return new BackingFile(facts, lock);
       } catch (error) {
         await closeFile(fd);
@@ -255,6 +257,13 @@ export class BackingFile {
   }
 
   /** Closes the descriptor, which may write back data and take long: call it with no lock held. Idempotent. */
+  /** What keeps others from writing it still holds; true for a file that is not written. */
+  hasLock(): Promise<boolean> {
+    const lock = this.#lock;
+    if (lock === undefined || this.#closed) return Promise.resolve(true);
+    return this.#lane.run(() => lock.isHeld());
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -14,6 +14,7 @@ import { promisify } from 'node:util';
 import koffi from 'koffi';
 import { errnoName, LoopError } from '../errno.js';
 import { askHelper } from '../helper/helper.js';
+import { notedHolder } from './holder-note.js';
 import { duplicate } from './syscalls.js';
 
 const fcntl = koffi.load('libc.so.6').func('int fcntl(int fd, int command, void *lock)');
@@ -74,6 +75,11 @@ const held = new Map<string, HeldLock>();
 
 export interface WriteLock {
   readonly fd: number;
+  /**
+   * Asks for it again: whoever has it gets it. False where a server of the file system has given it to another, or the
+   * descriptor up.
+   */
+  isHeld(): Promise<boolean>;
   /** Idempotent. */
   release(): Promise<void>;
 }
@@ -117,7 +123,11 @@ export async function lockForWriting(fd: number, file: LockableFile, handed?: nu
   try {
     const lockFd = await taken.fd;
     await lockDescription(fd);
-    return { fd: lockFd, release };
+    const isHeld = async (): Promise<boolean> => {
+      const error = await lockInPool(lockFd, 0);
+      return error === 0 || NO_LOCKS.has(errnoName(error));
+    };
+    return { fd: lockFd, isHeld, release };
   } catch (error) {
     await release();
     throw error;
@@ -149,8 +159,9 @@ async function takeLock(fd: number, file: LockableFile, handed: number | undefin
   if (own < 0) throw new LoopError(errnoName(-own), `The file ${file.path} can't be locked.`);
   const error = await lockInPool(own, 0);
   if (error === 0 || NO_LOCKS.has(errnoName(error))) return own;
+  const elsewhere = await notedHolder(own);
   await closeFile(own);
-  const holder = await lockHolder(file);
+  const holder = elsewhere ?? (await lockHolder(file));
   throw new LoopError('EBUSY', `The file ${file.path} is served for writing by ${holder}.`);
 }
 

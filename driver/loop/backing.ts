@@ -61,6 +61,8 @@ export interface Backing {
   /** It is being copied: what can't be done meanwhile. */
   readonly isCopied?: boolean;
   readonly handed: HandedFile;
+  /** What keeps others from writing it still holds; absent: it is not known. */
+  hasLock?(): Promise<boolean>;
   /** Present size in bytes. */
   size(): Promise<bigint>;
   sync(): Promise<void>;

@@ -24,6 +24,8 @@ export interface Binding extends Parameters, ExportText {
   readonly alsoAt?: string;
   /** Between the gate and the file, from the inside to the outside. */
   readonly wrappers: readonly WrapperDescription[];
+  /** Another host may have the file: any doubt takes the device down. */
+  readonly isFenced: boolean;
 }
 
 /** What threads open of a binding; undefined in the plain case, which the device's words tell. */

@@ -73,11 +73,12 @@ async function bindUnder(
   const binding: Binding = {
     ...wanted,
     ...text,
-    id: restored?.id ?? kept ?? randomUUID(),
+    id: restored?.id ?? kept ?? config.id ?? randomUUID(),
     readOnly: wanted.readOnly || !file.writable,
     reference: referenceOf(core.name, config.reference, file.path),
     file,
     wrappers: wrappersOf(core, config),
+    isFenced: config.fenced ?? false,
     size: restored?.size ?? loopSize(await file.size(), wanted),
     ...direct,
     notes: [...sectorNotes(config, wanted), ...direct.notes],

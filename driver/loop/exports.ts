@@ -1,4 +1,5 @@
 import type { Export, ExportInfo, ExportTable, OpenedExport } from '../../server/export.js';
+import { LoopError } from '../errno.js';
 import { LockOrder } from '../locks/lock-order.js';
 import { RequestQueue } from '../queue/request-queue.js';
 import { MAX_DESCRIPTION_BYTES } from './export-names.js';
@@ -74,6 +75,7 @@ export class LoopExports implements ExportTable {
   }
 
   async #open(device: LoopDevice): Promise<OpenedExport> {
+    if (device.lost !== undefined) throw new LoopError('ENXIO', `The file of ${device.name} is lost.`);
     await device.loOpen();
     let released: Promise<void> | undefined;
     return {

@@ -1,4 +1,4 @@
-import { LoopError } from '../errno.js';
+import { errnoName, LoopError } from '../errno.js';
 import type { LockOrder } from '../locks/lock-order.js';
 import { type Held, OrderedMutex } from '../locks/mutex.js';
 import { DirtyMap } from '../queue/dirty-map.js';
@@ -72,6 +72,8 @@ export class LoopCore {
   isHanging = false;
   /** The copy that runs, or ran last. */
   copy: CopyJob | undefined;
+  /** Its file is lost, by this errno, and is to be had back: nothing is served. */
+  lost: number | undefined;
   /** The binding that an opener let go of while others still had the device open. */
   released: Binding['id'] | undefined;
   readonly #operations = new Set<Promise<unknown>>();
@@ -158,15 +160,16 @@ export class LoopCore {
     if (binding === undefined) this.host.names.settle(this.number, null);
     this.#generation++;
     frozen.publish({
-      state: binding === undefined ? DeviceState.UNBOUND : DeviceState.BOUND,
-      fd: binding?.file.fd ?? -1,
+      state: binding === undefined || this.lost !== undefined ? DeviceState.UNBOUND : DeviceState.BOUND,
+      fd: this.lost === undefined ? (binding?.file.fd ?? -1) : -1,
+      lost: this.lost,
       flags: flagsOf(binding),
       blockSize: binding?.blockSize ?? SECTOR,
       dioAlignment: binding?.file.dioAlignment ?? SECTOR,
       offset: Number(binding?.offset ?? 0n),
       size: binding?.size ?? 0,
       generation: this.#generation,
-      store: binding && storeOf(binding),
+      store: binding && this.lost === undefined ? storeOf(binding) : undefined,
     });
   }
 
@@ -246,6 +249,11 @@ export class LoopCore {
     return this.isHanging ? [HANGING] : [];
   }
 
+  get #isLost(): string[] {
+    if (this.lost === undefined) return [];
+    return [`its file is lost (${errnoName(this.lost)}): nothing is served until it can be had again`];
+  }
+
   /** The device at this moment. */
   snapshot(): LoopStatus {
     const binding = this.#binding;
@@ -273,7 +281,10 @@ export class LoopCore {
       delta: binding?.file.overlay?.delta ?? null,
       layers: binding === undefined ? 0 : (binding.file.overlay?.depth ?? 1),
       generation: this.#generation,
-      warnings: binding === undefined ? [] : [...this.#hanging, ...binding.file.warnings, ...binding.notes],
+      warnings:
+        binding === undefined
+          ? []
+          : [...this.#hanging, ...this.#isLost, ...binding.file.warnings, ...binding.notes],
     };
   }
 }
@@ -284,11 +295,12 @@ const HANGING =
 /** The `LoFlag` bits that matter to a request. */
 function flagsOf(binding: Binding | undefined): number {
   if (binding === undefined) return 0;
-  const { readOnly, directIo, file } = binding;
+  const { readOnly, directIo, file, isFenced } = binding;
   return (
     (readOnly ? LoFlag.READ_ONLY : 0) |
     (directIo ? LoFlag.DIRECT_IO : 0) |
     (file.tellsHoles ? LoFlag.TELLS_HOLES : 0) |
-    (isWatched(binding.wrappers) ? LoFlag.WATCHED : 0)
+    (isWatched(binding.wrappers) ? LoFlag.WATCHED : 0) |
+    (isFenced ? LoFlag.FENCED : 0)
   );
 }

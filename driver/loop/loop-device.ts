@@ -16,6 +16,7 @@ import { clearByForce } from './forced-clear.js';
 import { plainLayer } from './layers.js';
 import { limitsOf, setLimits } from './limits.js';
 import type { LoopCore } from './loop-core.js';
+import { haveFileBack, loseFile } from './lost-file.js';
 import { loOpen } from './open-release.js';
 import { loopResetDirty } from './reset-dirty.js';
 import { loopSetBlockSize, loopSetCapacity, loopSetStatus } from './set-status.js';
@@ -95,6 +96,33 @@ export class LoopDevice {
   loopClrFd(options: { readonly force?: boolean } = {}): Promise<ForcedOutcome> {
     if (options.force === true) return clearByForce(this.#core);
     return this.#core.task('clr_fd', () => loopClrFd(this.#core, { force: false }));
+  }
+
+  /** Its file is lost: nothing is served until `haveFileBack`. ENXIO. */
+  loseFile(errno: number): Promise<void> {
+    return this.#core.task('lose_file', () => loseFile(this.#core, errno));
+  }
+
+  /** Opens the file that was lost anew, with its lock. EBUSY, ESTALE, EBADF, ENXIO. */
+  haveFileBack(): Promise<void> {
+    return this.#core.task('have_file_back', () => haveFileBack(this.#core));
+  }
+
+  /** The errno by which its file is lost; undefined while it has it. */
+  get lost(): number | undefined {
+    return this.#core.lost;
+  }
+
+  /** Another host may take its file. */
+  get isFenced(): boolean {
+    return this.#core.binding?.isFenced ?? false;
+  }
+
+  /** The description that writes its file has its lock, or needs none; also while it is lost, and when nothing is bound. */
+  async hasLock(): Promise<boolean> {
+    const { lost, binding } = this.#core;
+    if (lost !== undefined || binding?.file.hasLock === undefined) return true;
+    return binding.file.hasLock();
   }
 
   /** ENXIO, EINVAL, EOVERFLOW. */

@@ -50,6 +50,8 @@ const CONFIG_KEYS: Keys<LoopConfig> = {
   description: true,
   faults: true,
   limits: true,
+  id: true,
+  fenced: true,
 };
 const SETTINGS_KEYS: Keys<LoopSettings> = {
   offset: true,

@@ -48,6 +48,10 @@ export interface LoopConfig extends WantedFile {
    * other export's; not `loop` and a number, not `*`, not ending in `:ro`. Empty: none.
    */
   readonly exportName?: string;
+  /** A uuid for the binding, the same wherever the file is bound under its name; a new one unless told. */
+  readonly id?: string;
+  /** Another host may take the file: any doubt that it is ours takes the device down. */
+  readonly fenced?: boolean;
   /** What clients are told of the export: at most 4053 bytes of UTF-8 on one line. Empty, and by default: the file's name. */
   readonly description?: string;
   /** The file is the base of an overlay, and is not written. */

@@ -26,7 +26,14 @@ import { type Published, StorePort, storeBoard } from './store-board.js';
 import { decisionOf, Watch } from './watch.js';
 import { carryOut } from './whole-requests.js';
 
-const { EAGAIN, EINVAL, EIO, ENOSPC, ENOTSUP, EPERM } = constants.errno;
+const { EAGAIN, EINVAL, EIO, ENOSPC, ENOTCONN, ENOTSUP, EPERM, ESTALE } = constants.errno;
+/** Not among Node's. Linux: asm-generic/errno.h. */
+const EBADFD = 77;
+const ESHUTDOWN = 108;
+
+/** What a descriptor answers that is no good any more; EIO may be the disk's. */
+const isLoss = (errno: Errno): boolean =>
+  errno === EIO || errno === EBADFD || errno === ESTALE || errno === ENOTCONN;
 
 /** Opens the data path of one thread; `port` is its way to the board, without which it is the board's own thread. */
 export function openDataPath(lane: number, port?: MessagePort): DataPath {
@@ -146,6 +153,7 @@ export class LoopBackend implements Backend {
   }
 
   #refusal(access: Access, offset: number, length: number): Errno {
+    if (this.#isLost()) return ESHUTDOWN;
     if (!this.#isBound()) return EIO;
     const isWrite = access === 'write';
     if (isWrite && (this.#flags() & LoFlag.READ_ONLY) !== 0) return EPERM;
@@ -160,14 +168,14 @@ export class LoopBackend implements Backend {
   }
 
   look(address: number, offset: number, length: number): Errno {
-    return this.#counters.failed(this.#store.read(address, this.#position(offset), length));
+    return this.#failed(this.#store.read(address, this.#position(offset), length));
   }
 
   readNow(address: number, offset: number, length: number): Errno {
     const errno = this.#store.readNow(address, this.#position(offset), length);
     if (errno === EAGAIN) return errno;
     this.#counters.read(errno === 0 ? length : 0);
-    return this.#counters.failed(errno);
+    return this.#failed(errno);
   }
 
   batchRead(address: number, offset: number, length: number): boolean {
@@ -196,13 +204,13 @@ export class LoopBackend implements Backend {
     const length = this.#batch.part(index);
     if (length < 0) this.#counters.write(errno === 0 ? -length : 0);
     else this.#counters.read(errno === 0 ? length : 0);
-    return this.#counters.failed(errno);
+    return this.#failed(errno);
   }
 
   fillPipe(pipe: number, offset: number, length: number): number {
     const moved = this.#store.fillPipe(pipe, this.#position(offset), length);
     if (moved >= 0) this.#counters.read(length);
-    else if (moved !== -ENOTSUP) this.#counters.failed(-moved);
+    else if (moved !== -ENOTSUP) this.#failed(-moved);
     return moved;
   }
 
@@ -210,7 +218,7 @@ export class LoopBackend implements Backend {
     this.#dirty.mark(offset, length);
     const errno = this.#store.write(address, this.#position(offset), length);
     this.#counters.write(errno === 0 ? length : 0);
-    return this.#counters.failed(errno);
+    return this.#failed(errno);
   }
 
   canWriteFromPipe(): boolean {
@@ -222,24 +230,25 @@ export class LoopBackend implements Backend {
     const errno = this.#store.writeFromPipe(pipe, this.#position(offset), length);
     if (errno === ENOTSUP) return errno;
     this.#counters.write(errno === 0 ? length : 0);
-    return this.#counters.failed(errno);
+    return this.#failed(errno);
   }
 
   flush(): Errno {
     this.#counters.add(LaneNum.FLUSHES, 1);
-    return this.#counters.failed(this.#isBound() ? this.#store.flush() : EIO);
+    if (this.#isLost()) return this.#failed(ESHUTDOWN);
+    return this.#failed(this.#isBound() ? this.#store.flush() : EIO);
   }
 
   trim(offset: number, length: number): Errno {
     this.#counters.add(LaneNum.TRIMS, 1);
     this.#dirty.mark(offset, length);
-    return this.#counters.failed(this.#store.trim(this.#position(offset), length));
+    return this.#failed(this.#store.trim(this.#position(offset), length));
   }
 
   writeZeroes(offset: number, length: number, how: ZeroMode): Errno {
     this.#counters.add(LaneNum.WRITE_ZEROES, 1);
     this.#dirty.mark(offset, length);
-    return this.#counters.failed(this.#store.zero(this.#position(offset), length, how));
+    return this.#failed(this.#store.zero(this.#position(offset), length, how));
   }
 
   cache(offset: number, length: number): Errno {
@@ -286,7 +295,7 @@ export class LoopBackend implements Backend {
   }
 
   startFlush(token: number): boolean {
-    if (!this.#isBound() || !this.#store.startFlush(token)) return false;
+    if (this.#isLost() || !this.#isBound() || !this.#store.startFlush(token)) return false;
     this.#counters.add(LaneNum.FLUSHES, 1);
     return true;
   }
@@ -310,9 +319,10 @@ export class LoopBackend implements Backend {
     return started;
   }
 
-  finished(errno: Errno): void {
-    this.#counters.failed(errno);
+  finished(errno: Errno): Errno {
+    const told = this.#failed(errno);
     this.exit();
+    return told;
   }
 
   wantsWhole(): boolean {
@@ -352,6 +362,24 @@ export class LoopBackend implements Backend {
 
   #position(offset: number): number {
     return (this.#nums[Num.OFFSET] ?? 0) + offset;
+  }
+
+  /** Counts an error; one by which the file proves to be lost is ESHUTDOWN from then on, for every thread. */
+  #failed(errno: Errno): Errno {
+    if (errno === 0) return 0;
+    if (isLoss(errno)) {
+      const before = Atomics.load(this.#words, Word.LOST);
+      if (before === 0 || (before === EIO && errno !== EIO)) {
+        Atomics.store(this.#words, Word.LOST, errno);
+        Atomics.notify(this.#words, Word.LOST);
+      }
+    }
+    return this.#counters.failed(this.#isLost() ? ESHUTDOWN : errno);
+  }
+
+  #isLost(): boolean {
+    const errno = Atomics.load(this.#words, Word.LOST);
+    return errno !== 0 && (errno !== EIO || (this.#flags() & LoFlag.FENCED) !== 0);
   }
 
   #isBound(): boolean {

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import type { LockOrder } from '../locks/lock-order.js';
 import type { StoreDescription } from '../store/description.js';
 import { FreezeLog } from './freeze-log.js';
@@ -27,6 +28,8 @@ export interface QueueState {
   readonly offset: number;
   readonly size: number;
   readonly generation: number;
+  /** Errno by which the file is lost; absent: it is not. */
+  readonly lost?: number | undefined;
   /** Absent in the plain case: the file of `fd`. */
   readonly store?: StoreDescription | undefined;
 }
@@ -81,6 +84,27 @@ export class RequestQueue {
     let sum = 0;
     for (let lane = 0; lane < MAX_LANES; lane++) sum += Atomics.load(this.#words, inFlightOf(lane));
     return sum;
+  }
+
+  /** Resolves with the errno by which a thread finds the file lost, or (EIO) doubts it. A wait keeps no process alive. */
+  async lost(): Promise<number> {
+    for (;;) {
+      const errno = Atomics.load(this.#words, Word.LOST);
+      if (errno !== 0) return errno;
+      const wait = Atomics.waitAsync(this.#words, Word.LOST, 0);
+      if (wait.async) await wait.value;
+    }
+  }
+
+  /** The file was looked at, and is not lost. */
+  dispelDoubt(): void {
+    Atomics.compareExchange(this.#words, Word.LOST, constants.errno.EIO, 0);
+  }
+
+  /** It is, whatever the threads think. */
+  condemn(errno: number): void {
+    Atomics.store(this.#words, Word.LOST, errno);
+    Atomics.notify(this.#words, Word.LOST);
   }
 
   /** Freezes that have not been thawed. */
@@ -204,6 +228,7 @@ export class RequestQueue {
     const before = this.#words[Word.STORE] ?? 0;
     Atomics.store(this.#words, Word.STORE, state.store === undefined ? 0 : storeBoard.put(state.store));
     storeBoard.takeDown(before);
+    Atomics.store(this.#words, Word.LOST, state.lost ?? 0);
     Atomics.store(this.#words, Word.FILE_GENERATION, state.generation);
     Atomics.store(this.#words, Word.STATE, state.state);
   }

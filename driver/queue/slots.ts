@@ -27,6 +27,11 @@ export const Word = {
   ZEROED: 7,
   /** Number of the stores on the board (`store-board.ts`); 0: the file of `FD` is the plain case. */
   STORE: 8,
+  /**
+   * Errno by which the file proved to be lost, or (EIO) may be; 0: none. Any thread sets it and wakes who waits for it;
+   * with it nothing is served any more, but for EIO without `LoFlag.FENCED`. Cleared by a publication.
+   */
+  LOST: 9,
 } as const;
 
 /** Float64 numbers, in bytes. Exact up to 2^53. */
@@ -52,6 +57,8 @@ export const LoFlag = {
   TELLS_HOLES: 1 << 16,
   /** Requests are handed over whole (`queue/watch.ts`). */
   WATCHED: 1 << 17,
+  /** Another host may have the file: a plain EIO is a doubt that counts (`--cluster`). */
+  FENCED: 1 << 18,
 } as const;
 
 /** Threads of the data path a device can have: reactors, and one for the main thread (TLS). */

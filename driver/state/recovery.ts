@@ -331,7 +331,11 @@ export class Recovery {
     const { number, id, size, offset, sizeLimit, blockSize } = record;
     const { readOnly, autoclear, partscan, directIo, reference, exportName, description } = record;
     const config = { offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo, reference };
-    const text = { exportName: exportName ?? '', description: description ?? '' };
+    const text = {
+      exportName: exportName ?? '',
+      description: description ?? '',
+      fenced: record.fenced === true,
+    };
     await this.parts.loops.restore(number, file, { file: file.path, ...config, ...text }, { id, size });
     this.parts.log.info({ device: `loop${number}`, file: file.path }, 'brought back');
   }

@@ -33,6 +33,8 @@ export interface DeviceRecord extends Parameters, ExportText {
   readonly attach: AttachRecord | null;
   /** The daemon took it out of the kernel when it ended: the next one attaches it again. */
   readonly attachAgain: boolean;
+  /** Another host may take the file; absent: none does. */
+  readonly fenced?: boolean;
 }
 
 /** Which delta an overlay has. */
@@ -86,6 +88,7 @@ export function recordOf(number: number, binding: Binding, before: DeviceRecord 
     ...(binding.alsoAt === undefined ? {} : { alsoAt: binding.alsoAt }),
     attach: isKept ? before.attach : null,
     attachAgain: isKept && before.attachAgain,
+    ...(binding.isFenced && { fenced: true }),
   };
 }
 

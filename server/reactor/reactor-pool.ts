@@ -129,6 +129,11 @@ export class ReactorPool {
     open.thread.tell({ kind: 'drop', id, reason });
   }
 
+  /** Ends every connection to a device. */
+  dropDevice(device: number, reason: string): void {
+    for (const [id, { adopted }] of this.#open) if (adopted.opened.device === device) this.drop(id, reason);
+  }
+
   /** Lets connections that wait for a thaw look again; those whose device stands on something else now change threads. */
   wake(): void {
     for (const thread of this.#threads) thread.wake();

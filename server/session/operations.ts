@@ -78,8 +78,7 @@ export class Operations {
       if (operation.backend.startFlush(token)) return;
       errno = operation.backend.flush();
     }
-    operation.errno = errno;
-    operation.backend.finished(errno);
+    operation.errno = operation.backend.finished(errno);
     operation.owner?.done(operation);
   }
 

@@ -11,6 +11,8 @@ import {
 import { errorText } from './error-text.js';
 import type { Output } from './output.js';
 
+/** Node's table lacks it; asm-generic/errno.h. */
+const ESHUTDOWN = 108;
 /** Bytes that the largest reply without data takes, an error's text included. */
 export const PLAIN_REPLY_BYTES = 256;
 
@@ -77,10 +79,15 @@ export class Replies {
     this.#owed = 0;
   }
 
+  /**
+   * A session whose device goes down ends at once. The kernel's client, which simple replies are for, makes an error of any
+   * errno, and sends again what was not answered: it is not.
+   */
   #simple(to: Replied, errno: number): void {
     const { out } = this;
     this.#begin();
     this.answered++;
+    if (errno === ESHUTDOWN) return;
     out.length += putSimpleReply(out.view, out.length, wireErrno(errno), to);
   }
 

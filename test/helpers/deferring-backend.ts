@@ -66,8 +66,9 @@ export class DeferringBackend extends MemoryBackend {
     return piece;
   }
 
-  override finished(): void {
+  override finished(errno: Errno = 0): Errno {
     this.exit();
+    return errno;
   }
 
   #start(token: number, act: () => Errno): boolean {

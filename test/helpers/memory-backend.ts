@@ -270,7 +270,7 @@ export class MemoryBackend implements Backend {
     this.observed += requests;
   }
 
-  finished(): void {
+  finished(): Errno {
     throw new Error('nothing was started');
   }
 }
@@ -340,5 +340,5 @@ export class FaultyBackend implements Backend {
   startZeroes = (token: number, offset: number, length: number, how: ZeroMode): number =>
     this.fault('writeZeroes', offset, length) === 0 ? this.inner.startZeroes(token, offset, length, how) : 0;
   observe = (requests: number, microseconds: number): void => this.inner.observe(requests, microseconds);
-  finished = (errno: Errno): void => this.inner.finished(errno);
+  finished = (errno: Errno): Errno => this.inner.finished(errno);
 }

@@ -59,6 +59,7 @@ export class FakeFiles {
         else this.direct.delete(fd);
         if ((this.inUse.get(fd) ?? 0) > 0) this.mistakes.push(`direct I/O of ${path} flips under a request`);
       },
+      hasLock: () => Promise.resolve(true),
       close: async () => {
         await this.pause(`close ${path}`);
         if (!this.open.delete(fd)) this.mistakes.push(`${path} is closed twice`);

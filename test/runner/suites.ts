@@ -34,6 +34,8 @@ const CLIENTS = {
   losetup: 'mount',
   buildah: 'buildah',
   gcc: 'gcc',
+  'ocf-tester': 'resource-agents',
+  xmllint: 'libxml2-utils',
 };
 
 const MACHINES = {

@@ -16,7 +16,8 @@ ip -n far link set lo up
 far_serve() {
   local address=$1 file=$2
   shift 2
-  ip netns exec far nbdkit -f -i $address "$@" file $file &
+  # Not \`ip netns exec\`, whose copy of the mounts would be a user of the device.
+  nsenter --net=/run/netns/far nbdkit -f -i $address "$@" file $file &
   far=$!
   wait_until far_listens $address
 }
@@ -38,6 +39,7 @@ attach_remote() { # JSON: prints the number
 
 /** A file on the device goes through a server that is killed and one that is cut off, and is right at the end. */
 export const SERVER_GOES_AND_COMES = `
+start_daemon
 truncate -s 48M /run/far.img /run/here.img
 nbdlosetup --no-attach -f /run/here.img
 far_serve 10.9.0.2 /run/far.img
@@ -78,10 +80,12 @@ far_dies
 fsck.ext4 -f -n /run/far.img
 api DELETE /devices/2
 nbdlosetup -d loop0
+stop_daemon
 `;
 
 /** The second address is taken when the first is gone; another export is refused there, and waited for. */
 export const SECOND_ADDRESS = `
+start_daemon
 truncate -s 16M /run/far.img
 truncate -s 17M /run/other.img
 far_serve 10.9.0.2 /run/far.img
@@ -106,7 +110,7 @@ cmp /run/random /run/read
 say 'the local daemon dies, and so does the server meanwhile'
 crash_daemon
 far_dies
-cmp /run/random $node &
+cmp -n $((4 << 20)) /run/random $node &
 reader=$!
 far_serve 10.9.0.2 /run/far.img
 start_daemon
@@ -116,21 +120,23 @@ say 'one daemon takes over from the other under a user'
 exec {user}<$node
 take_over
 remote_is $number attached
-cmp /run/random $node
+cmp -n $((4 << 20)) /run/random $node
 exec {user}<&-
 say 'a restart takes it out of the kernel, and puts it in again'
 stop_daemon
 is_free nbd$number
 start_daemon
 wait_until remote_is $number attached
-cmp /run/random $node
+cmp -n $((4 << 20)) /run/random $node
 api DELETE /remotes/$number
 is_free nbd$number
 far_dies
+stop_daemon
 `;
 
 /** TLS goes through a thread of the daemon's. `rounds`: attached and detached so often, and nothing is left. */
 export const tlsAndRounds = (rounds: number): string => `
+start_daemon
 echo "alice:$(printf '0123456789abcdef%.0s' 1 2 3 4)" >/run/keys.psk
 truncate -s 16M /run/far.img
 far_serve 10.9.0.2 /run/far.img --tls=require --tls-psk=/run/keys.psk
@@ -142,7 +148,7 @@ cmp -n $((8 << 20)) /run/random /run/far.img
 far_dies
 far_serve 10.9.0.2 /run/far.img --tls=require --tls-psk=/run/keys.psk
 echo 3 >/proc/sys/vm/drop_caches
-cmp /run/random $node
+cmp -n $((4 << 20)) /run/random $node
 wait_until remote_is $number attached
 api DELETE /remotes/$number
 far_dies
@@ -163,4 +169,5 @@ is_as_before() { [ "$(open_files) $(threads)" = "$before" ]; }
 wait_until is_as_before
 [ "$(api GET /remotes)" = '[]' ]
 far_dies
+stop_daemon
 `;

@@ -25,6 +25,6 @@ t.test('devices of another host', { skip }, async (t) => {
         script: scripts.tlsAndRounds(rounds),
       },
     ],
-    { modules: ['veth'], before: `${scripts.FAR_HOST}\nstart_daemon`, after: 'stop_daemon' },
+    { modules: ['veth'], before: scripts.FAR_HOST },
   );
 });

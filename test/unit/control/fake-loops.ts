@@ -443,6 +443,11 @@ export function fakeContext(): FakeContext {
     attachments: new FakeAttachments(),
     recovery: new FakeRecovery(loops),
     remotes: new FakeRemotes(),
+    probe: async (number) => {
+      if ((await loops.device(number).describe()).state !== 'bound') {
+        throw new LoopError('ENXIO', `loop${number} has no file`);
+      }
+    },
     logged,
     log: { error: (_fields, message) => logged.push(message), info: () => undefined },
     uris: (name) =>
