@@ -26,11 +26,13 @@ export function recordControl(path: string): ControlRecord {
   let isClosed = Buffer.byteLength(name) > MAX_BYTES;
   const attempt = (left: number): void => {
     if (isClosed) return;
-    server = createServer((socket) => socket.destroy()).unref();
-    server.once('error', () => {
-      if (left > 0 && !isClosed) timer = setTimeout(() => attempt(left - 1), RETRY_MS).unref();
+    const listener = createServer((socket) => socket.destroy()).unref();
+    // Also where a caller can't be accepted, for want of descriptors: that is of no account.
+    listener.on('error', () => {
+      if (listener.listening || left === 0 || isClosed) return;
+      timer = setTimeout(() => attempt(left - 1), RETRY_MS).unref();
     });
-    server.listen(name);
+    server = listener.listen(name);
   };
   attempt(ATTEMPTS);
   return {
