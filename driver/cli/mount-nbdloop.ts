@@ -22,7 +22,7 @@ const FAILED = 32;
  * What the mount must be known by: systemd ends it before the daemon (a mount that needs the network), and umount(8) has
  * umount.nbdloop wait until the device is let go.
  */
-const OUR_MARKS = ['_netdev', 'uhelper=nbdloop'];
+const OUR_MARKS = ['_netdev', 'helper=nbdloop'];
 
 async function main(words: readonly string[]): Promise<number> {
   let asked: Asked;

@@ -32,6 +32,7 @@ mount -t nbdloop -o fstype=ext4,noatime,name=db,connections=2 /run/disk.img /run
 grep -q '^/dev/nbd0 /run/mnt ext4 rw,noatime' /proc/mounts
 api GET /devices/0 >/run/answer
 grep -q '"openers":2,.*"autoclear":true,.*"exportName":"db"' /run/answer
+grep -q 'TARGET=/run/mnt .*_netdev.*helper=nbdloop' /run/mount/utab
 echo hello >/run/mnt/file
 say 'umount has let the device go when it returns'
 umount /run/mnt
