@@ -192,6 +192,12 @@ export class OverlayStore implements Store {
     return this.#put(scratch.address, start, block);
   }
 
+  /** Copies up a claimed block as it is, if it is absent. */
+  #comeInWhole(index: number): Errno {
+    const start = index * this.#blockSize;
+    return this.#top.holds(index) ? 0 : this.#copyUp(index, 0, start, start);
+  }
+
   #put(address: number, position: number, length: number): Errno {
     return this.#layers.top.write(address, position + this.#dataOffset, length);
   }
@@ -255,9 +261,14 @@ export class OverlayStore implements Store {
     const { top } = this.#layers;
     const at = position + this.#dataOffset;
     if (this.#top.holdsAll(first, end)) return top.writeFromPipe(pipe, at, length);
-    if (position % block !== 0 || length % block !== 0) return ENOTSUP;
     this.#top.claims.take(first, end);
-    const errno = top.writeFromPipe(pipe, at, length);
+    // What the pipe has is not looked at: blocks of which it has a part come in whole before.
+    const isCutAtStart = position % block !== 0;
+    const isCutAtEnd = (position + length) % block !== 0 && !(isCutAtStart && end === first + 1);
+    const errno =
+      (isCutAtStart ? this.#comeInWhole(first) : 0) ||
+      (isCutAtEnd ? this.#comeInWhole(end - 1) : 0) ||
+      top.writeFromPipe(pipe, at, length);
     if (errno === 0) this.#top.cameIn(first, end);
     this.#top.claims.give(first, end);
     return errno;

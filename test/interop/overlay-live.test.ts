@@ -1,0 +1,93 @@
+/** Overlays under load: snapshots, moves and commits while fio verifies what it wrote, and a daemon that is killed meanwhile. */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import t from 'tap';
+import { Daemon } from '../helpers/daemon.js';
+import { nbdJob, parseFio, startFio } from '../helpers/fio.js';
+import { runOk } from '../helpers/process.js';
+import { makeRandomFile, TempDir } from '../helpers/temp.js';
+import { skipUnless, tool } from '../helpers/tools.js';
+import { until } from '../helpers/until.js';
+
+const MIB = 1 << 20;
+t.setTimeout(180_000);
+const NEEDS = { skip: skipUnless('fio', 'nbdcopy', 'qemu-io') };
+
+t.test('fio finds what it wrote while the device is snapshotted, moved and flattened', NEEDS, async (t) => {
+  using files = new TempDir();
+  const image = makeRandomFile(files.file('gold.img'), 32 * MIB);
+  await using daemon = await Daemon.start();
+  await daemon.cliOk('nbdlosetup', '--no-attach', '--overlay', files.file('top'), '-f', image);
+  await using fio = startFio([
+    ...nbdJob(daemon.uri(), {
+      rw: 'randwrite',
+      bs: '4k',
+      iodepth: 16,
+      size: '7m',
+      numjobs: 4,
+      offset_increment: '8m',
+    }),
+    ...['--verify=crc32c', '--verify_backlog=256', '--time_based', '--runtime=5', '--rate_iops=2000'],
+  ]);
+  await until('fio writes', async () =>
+    (await daemon.client.device(0)).counters.writes > 200 ? true : undefined,
+  );
+  for (let i = 0; i < 6; i++) {
+    const [taken] = await daemon.client.snapshot({ devices: [{ number: 0, file: files.file(`s${i}`) }] });
+    t.match(taken, { kind: /sealed|clone/, waitedMs: Number });
+  }
+  const said = await daemon.cliOk('nbdloop', 'move', 'loop0', files.file('moved'));
+  t.match(said, /requests waited/);
+  t.match(await daemon.client.device(0), { file: files.file('moved'), layers: 1, delta: null });
+  const ended = await fio.wait(60_000);
+  t.equal(ended.status, 0, 'no error, no mismatch', { ended });
+  t.strictSame(
+    parseFio(ended.stdout).errors.filter((errno) => errno !== 0),
+    [],
+  );
+  const looked = await daemon
+    .cliOk('nbdloop', 'snapshot', 'loop0', files.file('plain'))
+    .catch((error: Error) => error.message);
+  t.match(looked, /EOPNOTSUPP|is a clone/);
+});
+
+t.test(
+  'a daemon that is killed in a commit: the overlay is whole, and the commit can be done',
+  NEEDS,
+  async (t) => {
+    using files = new TempDir();
+    using directory = new TempDir();
+    const image = makeRandomFile(files.file('gold.img'), 16 * MIB);
+    const delta = files.file('top');
+    const model = readFileSync(image);
+    const first = await Daemon.start({ directory });
+    await first.cliOk('nbdlosetup', '--no-attach', '--overlay', delta, '-f', image);
+    for (const [pattern, at] of [
+      [1, 0],
+      [2, 5 * MIB + 512],
+      [3, 12 * MIB],
+    ] as const) {
+      model.fill(pattern, at, at + MIB);
+      await runOk(tool('qemu-io'), ['-f', 'raw', '-c', `write -P ${pattern} ${at} 1M`, first.uri()]);
+    }
+    await first.client.commit(0, MIB);
+    await until('some is copied', async () =>
+      (await first.client.copyStatus(0)).doneBytes > 0 ? true : undefined,
+    );
+    await first.kill();
+    await using second = await Daemon.start({ directory });
+    const check = async (what: string): Promise<void> => {
+      await runOk(tool('nbdcopy'), [second.uri(), files.file('copy')]);
+      t.ok(readFileSync(files.file('copy')).equals(model), what);
+    };
+    t.match(await second.client.device(0), { file: image, delta, layers: 2 });
+    await check('the overlay');
+    t.equal((await second.cli('nbdloop', 'cancel', 'loop0')).status, 1, 'nothing runs');
+    await second.cliOk('nbdloop', 'commit', 'loop0');
+    await check('the base');
+    t.notOk(existsSync(delta));
+    await second.cliOk('nbdlosetup', '-d', 'loop0');
+    t.ok(readFileSync(image).equals(model));
+    t.equal(statSync(image).size, 16 * MIB);
+    await first[Symbol.asyncDispose]();
+  },
+);
