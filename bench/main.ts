@@ -1,4 +1,5 @@
 /** `npm run bench`. */
+import { ablate } from './commands/ablate.js';
 import { checkServer } from './commands/check.js';
 import { compareServers, listEverything } from './commands/compare.js';
 import { profileServer } from './commands/profile.js';
@@ -8,6 +9,7 @@ import { progress } from './workspace.js';
 const main = (options: Options, signal: AbortSignal): Promise<void> => {
   if (options.list) return listEverything();
   if (options.check !== undefined) return checkServer(options, options.check, signal);
+  if (options.ablate) return ablate(options, signal);
   if (options.profile) return profileServer(options, signal);
   return compareServers(options, signal);
 };

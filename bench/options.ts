@@ -18,6 +18,7 @@ export interface Options {
   readonly memoryDirectory: string;
   readonly list: boolean;
   readonly profile: boolean;
+  readonly ablate: boolean;
   readonly check: readonly string[] | undefined;
   readonly minutes: number;
 }
@@ -58,6 +59,7 @@ export const parseOptions = (args: readonly string[]): Options =>
     .option('--disk-directory <path>', 'where the image on a real disk goes', '/var/tmp')
     .option('--memory-directory <path>', 'where the image in memory goes', '/dev/shm')
     .option('--list', 'list workloads and servers, measure nothing', false)
+    .option('--ablate', 'what each mechanism of server/pace gains: nbdloop without it, in turns', false)
     .option('--profile', 'where nbdloop spends the CPU of one request, by perf', false)
     .option(
       '--check <names>',

@@ -17,12 +17,12 @@ import {
 const PROGRAM = fileURLToPath(new URL('../../bin/nbdloopd.js', import.meta.url));
 
 /** Arguments that make it serve the site's image as loop0, and nothing else. */
-export const daemonArguments = (site: Site, port: number): string[] => {
+export const daemonArguments = (site: Site, port: number, program = PROGRAM): string[] => {
   const { transport, tls } = site.setup;
   const directory = site.directory;
   const certificates = site.certificates;
   return [
-    PROGRAM,
+    program,
     ...['--control', controlPath(site), '--state-dir', `${directory}/state`, '--device', site.image],
     ...(transport === 'tcp'
       ? ['--listen', `127.0.0.1:${port}`, '--unix', `${directory}/unused.sock`]
@@ -40,14 +40,16 @@ const controlPath = (site: Site): string => `${site.directory}/control.sock`;
 interface Flags {
   readonly ofNode?: readonly string[];
   readonly ofDaemon?: readonly string[];
+  /** Another one than this tree's. */
+  readonly program?: string;
 }
 
 export const startNbdloop = async (site: Site, flags: Flags = {}): Promise<RunningServer> => {
-  const { ofNode = [], ofDaemon = [] } = flags;
+  const { ofNode = [], ofDaemon = [], program } = flags;
   const port = site.setup.transport === 'tcp' ? await freePort() : 0;
   const daemon = await Daemon.start(process.execPath, [
     ...ofNode,
-    ...daemonArguments(site, port),
+    ...daemonArguments(site, port, program),
     ...ofDaemon,
   ]);
   const server = await serving(daemon, site, port);
