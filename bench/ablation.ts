@@ -54,27 +54,43 @@ export const MECHANISMS: readonly Mechanism[] = [
   },
 ];
 
+/** All trees serve one image at a time, and what they read does not change: each locks a byte of its own. */
+export const LOCK: Omit<Mechanism, 'workload'> = {
+  name: 'the lock of files',
+  module: 'driver/io/file-lock.js',
+  from: 'const LOCKED_BYTE = 0x6e62646c6f6f70n;',
+  to: 'const LOCKED_BYTE = 0x6e62646c6f6f70n',
+};
+/** Bytes from the lock of one tree to that of the next. */
+const APART = 1 << 20;
+
 const DIST = fileURLToPath(new URL('..', import.meta.url));
 /** The daemon's program in a tree, as it is before it is bundled. */
 export const PROGRAM = 'dist/driver/cli/nbdloopd.js';
 
 /** Throws where the module is no longer what it was: the mechanism would be measured against itself. */
-export const without = ({ name, module, from, to }: Mechanism, text: string): string => {
+export const without = ({ name, module, from, to }: Omit<Mechanism, 'workload'>, text: string): string => {
   const parts = text.split(from);
   if (parts.length !== 2) throw new Error(`${module} is not as the ablation of ${name} expects it`);
   return parts.join(to);
 };
 
-/** Makes the tree in a directory, which is not there yet; with all of them where no mechanism is named. */
-export const makeTree = async (directory: string, mechanism: Mechanism | undefined): Promise<void> => {
+/** Makes the `number`th tree in a directory, which is not there yet; with all of them where no mechanism is named. */
+export const makeTree = async (
+  directory: string,
+  mechanism: Mechanism | undefined,
+  number: number,
+): Promise<void> => {
   for (const part of ['server', 'driver', 'page']) {
     await cp(`${DIST}${part}`, `${directory}/dist/${part}`, { recursive: true });
   }
   await cp(`${DIST}../package.json`, `${directory}/package.json`);
   await symlink(fileURLToPath(new URL('../../node_modules', import.meta.url)), `${directory}/node_modules`);
-  if (mechanism === undefined) return;
-  const path = `${directory}/dist/${mechanism.module}`;
-  await writeFile(path, without(mechanism, await readFile(path, 'utf8')));
+  const changes = [{ ...LOCK, to: `${LOCK.to} + ${number * APART}n;` }, ...(mechanism ? [mechanism] : [])];
+  for (const change of changes) {
+    const path = `${directory}/dist/${change.module}`;
+    await writeFile(path, without(change, await readFile(path, 'utf8')));
+  }
 };
 
 /** What a mechanism gains where it is to: below this it goes. */

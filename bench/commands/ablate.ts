@@ -21,9 +21,9 @@ export const ablate = (options: Options, signal: AbortSignal): Promise<void> =>
     const workloads = selectWorkloads(options.only ?? own);
     const variants = [undefined, ...MECHANISMS];
     const servers: Server[] = [];
-    for (const mechanism of variants) {
+    for (const [number, mechanism] of variants.entries()) {
       const directory = `${workspace.diskDirectory}/${mechanism?.name ?? 'all'}`;
-      await makeTree(directory, mechanism);
+      await makeTree(directory, mechanism, number);
       servers.push(serverOf(directory, mechanism));
     }
     const cores = cpus().length;

@@ -61,7 +61,7 @@ export const LoFlag = {
   FENCED: 1 << 18,
 } as const;
 
-/** Threads of the data path a device can have: reactors, and one for the main thread (TLS). */
+/** Threads of the data path a device can have: reactors, and one for the main thread, where tests use it. */
 export const MAX_LANES = 65;
 /** The lane of Node's main event loop. */
 export const MAIN_LANE = 64;

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'tap';
-import { gainOf, MECHANISMS, without } from '../../../bench/ablation.js';
+import { gainOf, LOCK, MECHANISMS, without } from '../../../bench/ablation.js';
 import type { ServerResult } from '../../../bench/results.js';
 import { selectWorkloads } from '../../../bench/workloads.js';
 
 test('each mechanism can be switched off in the tree as it is compiled now, and has a workload of its own', async (t) => {
+  t.match(without(LOCK, readFileSync(`dist/${LOCK.module}`, 'utf8')), LOCK.to);
   for (const mechanism of MECHANISMS) {
     const text = readFileSync(`dist/${mechanism.module}`, 'utf8');
     t.not(without(mechanism, text), text, mechanism.name);
