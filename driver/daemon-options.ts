@@ -88,6 +88,8 @@ export interface Daemon {
   unrecovered(): readonly Unrecovered[];
   /** Resolves when another daemon asks to take over: `drain` then leaves it everything. */
   readonly successor: Promise<void>;
+  /** Ends every session of a device; resolves when they are gone. */
+  endSessions(device: number, reason: string): Promise<void>;
   uris(name: string): readonly string[];
   /** Reads certificates, keys, permissions and limits anew. Throws why they cannot be used: then those before stay. */
   reload(): Promise<void>;

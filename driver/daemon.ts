@@ -160,6 +160,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     log,
     uris,
     lockdep: () => order.snapshot(),
+    endSessions: (device, reason) => server.endSessions(device, reason),
     handOver: () => successor.appear(),
     daemon: info,
     connections: () => connectionsOf(server),
@@ -191,6 +192,7 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     successor: successor.appeared,
     unrecovered: () => kernel?.recovery.list() ?? [],
     uris,
+    endSessions: (device, reason) => server.endSessions(device, reason),
     reload: () => reload.now(),
     hanging: () => FileLane.hanging(HANGING_MS),
     drain: (timeoutMs) => {

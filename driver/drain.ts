@@ -16,6 +16,9 @@ const HANDOVER_DRAIN_MS = 300;
 /** What a drain leaves behind has at least this long to end, milliseconds. */
 const LEAST_WAIT_MS = 200;
 
+/** What volatile caches hold is waited for so long, milliseconds. */
+const CALM_MS = 2000;
+
 /** What ends. */
 export interface Draining {
   readonly server: NbdServer;
@@ -43,8 +46,25 @@ export async function drain(parts: Draining, timeoutMs: number): Promise<void> {
   const handover = successor.isExpected && !machineEnds;
   if (!handover) server.turnAway(); // devices may take their time to leave
   log.info({ connections: server.connections().length, handover, machineEnds }, 'draining');
+  await calm(parts);
   if (handover && kernel !== undefined) await leaveEverything(parts, kernel, timeoutMs);
   else await end(parts, machineEnds ? 'cut' : 'stay', timeoutMs);
+}
+
+/** What hangs is released, and what volatile caches hold is durable; a file system that does not answer is not waited for. */
+async function calm({ loops, log }: Draining): Promise<void> {
+  const calming = loops
+    .devices()
+    .map((device) =>
+      device
+        .loopCalm()
+        .catch((err: unknown) => log.error({ err, device: device.name }, 'a device could not be left clean')),
+    );
+  if (calming.length > 0)
+    await within(
+      CALM_MS,
+      Promise.all(calming).then(() => undefined),
+    );
 }
 
 async function leaveEverything(

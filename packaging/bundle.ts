@@ -19,6 +19,7 @@ const PARTS = [
   'driver/store/copier.js',
   'server/reactor/reactor-worker.js',
   'server/tls/handshake-worker.js',
+  'driver/store/volatile/settle-worker.js',
 ];
 
 const OUTPUT = 'dist/bin';

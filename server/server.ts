@@ -229,7 +229,12 @@ export class NbdServer {
 
   /** Ends every session of a device, the kernel's too. */
   dropDevice(device: number, reason: string): void {
-    this.#reactors.dropDevice(device, reason);
+    void this.#reactors.dropDevice(device, reason);
+  }
+
+  /** Ends every session of a device at once, whatever it has under way. Resolves when they are gone. */
+  endSessions(device: number, reason: string): Promise<void> {
+    return this.#reactors.dropDevice(device, reason);
   }
 
   /** True once newcomers are turned away. */

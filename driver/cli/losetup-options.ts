@@ -148,6 +148,20 @@ export const LOSETUP_OPTIONS = [
   ),
   {
     group: 'nbdloop',
+    long: 'volatile-cache',
+    whole: true,
+    argument: { name: 'on|off', optional: true, completes: ['on', 'off'] },
+    help: 'what is written is durable only once it is flushed (nbdloop power-cut); also for a device that is bound',
+  },
+  {
+    group: 'nbdloop',
+    long: 'log-writes',
+    whole: true,
+    argument: { name: 'file', completes: 'file' },
+    help: 'log every write in this file, in the format of dm-log-writes (nbdloop replay)',
+  },
+  {
+    group: 'nbdloop',
     long: 'faults',
     whole: true,
     argument: { name: 'file', completes: 'file' },

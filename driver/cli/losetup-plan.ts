@@ -31,6 +31,8 @@ export interface SetupPlan {
   readonly description?: string;
   readonly overlay?: { readonly delta: string; readonly force?: true } | { readonly temporary: true };
   readonly limits?: LimitsChange;
+  readonly volatileCache?: boolean;
+  readonly logWrites?: string;
   readonly faults?: readonly FaultRule[];
 }
 
@@ -61,6 +63,7 @@ export type Action =
       readonly words?: ExportWords;
       readonly directIo?: boolean;
       readonly blockSize?: number;
+      readonly volatileCache?: boolean;
     };
 
 export type ActionOf<A extends Action['act']> = Extract<Action, { act: A }>;
@@ -177,9 +180,14 @@ function actionOf(given: Given, operands: readonly string[], setup: SetupPlan): 
   }
   if (first === undefined) throw new CliError('EINVAL', 'no loop device specified');
   if (second !== undefined) return create(given, first, second, setup);
-  const { blockSize, directIo } = setup;
+  const { blockSize, directIo, volatileCache } = setup;
   const words = wordsOf(given);
-  if (blockSize === undefined && directIo === undefined && words === undefined) {
+  if (
+    blockSize === undefined &&
+    directIo === undefined &&
+    volatileCache === undefined &&
+    words === undefined
+  ) {
     return { act: 'show-one', device: first, table };
   }
   return {
@@ -188,6 +196,7 @@ function actionOf(given: Given, operands: readonly string[], setup: SetupPlan): 
     ...(words === undefined ? {} : { words }),
     ...(blockSize === undefined ? {} : { blockSize }),
     ...(directIo === undefined ? {} : { directIo }),
+    ...(volatileCache === undefined ? {} : { volatileCache }),
   };
 }
 
@@ -212,6 +221,8 @@ function setupOf(given: Given): SetupPlan {
     ...overlayOf(given),
     ...limitsOf(given),
     ...faultsOf(given),
+    ...(given.has('volatile-cache') ? { volatileCache: onOrOff(given.value('volatile-cache')) } : {}),
+    ...logOf(given),
     ...(given.has('direct-io') ? { directIo: onOrOff(given.value('direct-io')) } : {}),
   };
 }
@@ -246,6 +257,12 @@ function limitsOf(given: Given): { limits?: LimitsChange } {
     if (text !== undefined) limits[LIMITS[name]] = limitValue(name, text);
   }
   return Object.keys(limits).length === 0 ? {} : { limits };
+}
+
+function logOf(given: Given): { logWrites?: string } {
+  const file = given.value('log-writes');
+  if (file === '') throw new CliError('EINVAL', 'the log of --log-writes has no name');
+  return file === undefined ? {} : { logWrites: absolutePath(file) };
 }
 
 function faultsOf(given: Given): { faults?: readonly FaultRule[] } {
@@ -290,6 +307,7 @@ function refuseMisplaced(given: Given, action: Action): void {
     'temporary' as const,
     ...LIMIT_NAMES.map((limit) => `limit-${limit}` as const),
     'faults' as const,
+    'log-writes' as const,
   ]) {
     if (given.has(name)) {
       throw new CliError('EINVAL', `the option --${name} is allowed during loop device setup only`);
@@ -302,6 +320,9 @@ function refuseMisplaced(given: Given, action: Action): void {
     if (given.has(name) && action.act !== 'adjust') {
       throw new CliError('EINVAL', `the option --${name} goes with one device, or the file to bind`);
     }
+  }
+  if (given.has('volatile-cache') && action.act !== 'adjust') {
+    throw new CliError('EINVAL', 'the option --volatile-cache goes with one device, or the file to bind');
   }
   if (given.has('offset') && !(action.act === 'list' && action.file !== undefined)) {
     throw new CliError('EINVAL', 'the option --offset is not allowed in this context');

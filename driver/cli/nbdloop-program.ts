@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AttachMethod, AttachRequest, RecoverRequest } from '../control/messages.js';
 import { packageVersion } from '../version.js';
+import { addMark, addPowerCut, addReplay } from './bench-commands.js';
 import { installAgent } from './cluster-install.js';
 import { addCopies } from './copy-commands.js';
 import { type Common, daemonCommand, printJson } from './daemon-command.js';
@@ -65,7 +66,8 @@ export function nbdloopProgram(): Command {
     addReload,
   ])
     add(program);
-  for (const add of [addFault, addLimit])
+  addReplay(program);
+  for (const add of [addFault, addLimit, addPowerCut, addMark])
     add((name, description) => daemonCommand(program, name, description));
   return program;
 }

@@ -182,7 +182,7 @@ async function adjust(action: ActionOf<'adjust'>, daemon: ControlClient): Promis
 
 /** A block size is set while direct I/O is off, which accepts more of them. */
 async function adjustOne(
-  { device, blockSize, directIo, words }: ActionOf<'adjust'>,
+  { device, blockSize, directIo, volatileCache, words }: ActionOf<'adjust'>,
   daemon: ControlClient,
 ): Promise<void> {
   if (words !== undefined) {
@@ -197,6 +197,11 @@ async function adjustOne(
     );
   }
   if (directIo === true) await direct(true);
+  if (volatileCache !== undefined) {
+    await change(daemon, device, 'set volatile cache failed', (number) =>
+      daemon.volatileCache(number, volatileCache),
+    );
+  }
 }
 
 runProgram(LOSETUP, () => main(commandLine()));

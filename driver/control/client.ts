@@ -24,6 +24,8 @@ import type {
   LockdepAnswer,
   MeantFile,
   PageAddress,
+  PowerCutAnswer,
+  PowerCutRequest,
   RecoverRequest,
   ReleaseRequest,
   RemoteAttachRequest,
@@ -211,6 +213,18 @@ export class ControlClient {
 
   async detachRemote(number: number, options: { force?: boolean } = {}): Promise<void> {
     await this.#text('DELETE', `/remotes/${number}${options.force === true ? '?force=true' : ''}`);
+  }
+
+  volatileCache(number: number, on: boolean): Promise<DeviceStatus> {
+    return this.#json('PUT', `/devices/${number}/volatile-cache`, { on });
+  }
+
+  powerCut(number: number, how: PowerCutRequest = {}): Promise<PowerCutAnswer> {
+    return this.#json('POST', `/devices/${number}/power-cut`, how);
+  }
+
+  async mark(number: number, name: string): Promise<void> {
+    await this.#text('POST', `/devices/${number}/marks`, { name });
   }
 
   faults(number: number): Promise<FaultsAnswer> {

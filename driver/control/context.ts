@@ -18,6 +18,8 @@ import type {
   LockdepAnswer,
   OverlayRequest,
   PageAddress,
+  PowerCutAnswer,
+  PowerCutRequest,
   RemoteAttachRequest,
   RemoteState,
   SnapshotAnswer,
@@ -58,6 +60,12 @@ export interface ControlledDevice {
   loopReleaseFaults(id?: string): Promise<void>;
   loopLimits(): Limits;
   loopSetLimits(change: LimitsChange): Promise<void>;
+  readonly volatileCache: boolean;
+  readonly writeLog: string | null;
+  loopSetVolatile(on: boolean): Promise<void>;
+  loopSetLog(file: string | null): Promise<void>;
+  loopMark(name: string): Promise<void>;
+  loopPowerCut(how: PowerCutRequest, sever: () => Promise<void>): Promise<PowerCutAnswer>;
 }
 
 /** The freezes of a queue: driver/queue/freeze-log.ts. */
@@ -124,6 +132,8 @@ export interface LoopConfigFields extends LoopSettingsFields, MeantFileFields {
   overlay?: OverlayRequest;
   faults?: readonly FaultRule[];
   limits?: LimitsChange;
+  volatileCache?: boolean;
+  logWrites?: string;
 }
 
 /** Devices in the kernel: driver/kernel/attachments.ts. */
@@ -232,6 +242,8 @@ export interface ControlContext {
   /** Reads the daemon's settings anew. Rejects with why they cannot be used. */
   reload(): Promise<void>;
   lockdep(): LockdepAnswer;
+  /** Ends every session of a device; resolves when they are gone. */
+  endSessions(device: number, reason: string): Promise<void>;
   /** Another daemon takes over: this one ends once the answer has left, and leaves everything in the kernel. */
   handOver(): void;
 }

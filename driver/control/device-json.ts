@@ -30,6 +30,8 @@ export function decorate(context: ControlContext, status: LoopStatusFields): mes
     node: context.attachments.node(status.number),
     limits: context.loops.device(status.number).loopLimits(),
     faults: context.loops.device(status.number).loopFaults().length,
+    volatileCache: context.loops.device(status.number).volatileCache,
+    writeLog: context.loops.device(status.number).writeLog,
     uris: [status.exportName, status.name].flatMap((name) => (name === null ? [] : context.uris(name))),
     counters: readCounters(context.loops.device(status.number).queue.shared),
   };

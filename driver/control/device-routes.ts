@@ -1,6 +1,7 @@
 /** Routes that name a device: each checks nothing itself, calls one operation of the driver, answers the new state. */
 
 import type { FastifyInstance } from 'fastify';
+import { benchRoutes } from './bench-routes.js';
 import { backingRoutes, settingsRoutes } from './binding-routes.js';
 import type { ControlContext } from './context.js';
 import { copyRoutes } from './copy-routes.js';
@@ -26,6 +27,7 @@ export function deviceRoutes(app: FastifyInstance, context: ControlContext): voi
   probeRoute(app, context);
   recoveryRoutes(app, context);
   faultRoutes(app, context);
+  benchRoutes(app, context);
 }
 
 /** `finds`: those that look at all devices before they bind take turns. */

@@ -26,6 +26,27 @@ export interface FaultsAnswer {
   readonly rules: readonly FaultState[];
 }
 
+/** Body of POST /devices/N/power-cut. */
+export interface PowerCutRequest {
+  /** Of what was not made durable. Default: none. */
+  readonly keep?: 'none' | 'all' | 'random';
+  /** Default: drawn, and told. */
+  readonly seed?: number;
+  /** Of a write, some sectors may be kept and others not. */
+  readonly tear?: boolean;
+}
+
+/** What a power cut has left. */
+export interface PowerCutAnswer {
+  readonly keep: 'none' | 'all' | 'random';
+  readonly seed: number;
+  readonly tear: boolean;
+  /** Writes, trims and zeroes that were not durable, how many of them were kept, and how many of those in part. */
+  readonly writes: number;
+  readonly kept: number;
+  readonly torn: number;
+}
+
 /** Body of POST /devices/N/faults/release; without a rule, what all of them hold. */
 export interface ReleaseRequest {
   readonly rule?: string;
@@ -112,6 +133,10 @@ export interface DeviceStatus {
   readonly limits: Limits;
   /** Fault rules in force. */
   readonly faults: number;
+  /** Writes are durable only once a flush or FUA has asked for it. */
+  readonly volatileCache: boolean;
+  /** The file that every write is logged in; null: none. */
+  readonly writeLog: string | null;
   /** How an NBD client reaches the export, by its own name first; the first is the one to show. */
   readonly uris: readonly string[];
   readonly counters: DeviceCounters;
@@ -292,6 +317,10 @@ export interface ConfigureRequest extends MeantFile, ExportWords {
   /** Fault rules, of this binding and gone with it. */
   readonly faults?: readonly FaultRule[];
   readonly limits?: LimitsChange;
+  /** Writes are durable only once a flush or FUA has asked for it: for a power cut. */
+  readonly volatileCache?: boolean;
+  /** Absolute path: every write is logged there, in the format of dm-log-writes. The file is made, or emptied. */
+  readonly logWrites?: string;
 }
 
 /** Body of POST /devices/find. */
@@ -421,7 +450,10 @@ export interface DeviceEvent {
   readonly kind: 'add' | 'bind' | 'unbind' | 'change' | 'remove';
   readonly sequence: number;
   /** Without counters and addresses: they are not what changed. */
-  readonly status: Omit<DeviceStatus, 'counters' | 'uris' | 'node' | 'limits' | 'faults'>;
+  readonly status: Omit<
+    DeviceStatus,
+    'counters' | 'uris' | 'node' | 'limits' | 'faults' | 'volatileCache' | 'writeLog'
+  >;
 }
 
 /** Of GET /devices/N/freezes, the latest first: a time in which no request of the device was begun. */

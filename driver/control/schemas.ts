@@ -121,6 +121,35 @@ export const faultParams = object(
   ['number', 'rule'],
 );
 
+const keep = { type: 'string', enum: ['none', 'all', 'random'] } as const;
+export const powerCutRequest = {
+  ...object({
+    keep: { ...keep, description: 'Of what was not made durable. Default: none.' },
+    seed: { ...count, description: 'Default: drawn, and told.' },
+    tear: { type: 'boolean', description: 'Of a write, some sectors may be kept and others not.' },
+  }),
+  nullable: true,
+} as const;
+export const powerCutAnswer = answer({
+  keep,
+  seed: count,
+  tear: flag,
+  writes: count,
+  kept: count,
+  torn: count,
+});
+export const volatileRequest = object(
+  { on: { type: 'boolean', description: 'Off: what it holds is made durable.' } },
+  ['on'],
+);
+export const logRequest = object({ file: { ...path, description: 'Absolute path; made, or emptied.' } }, [
+  'file',
+]);
+export const markRequest = object(
+  { name: { type: 'string', minLength: 1, description: 'At most 479 bytes.' } },
+  ['name'],
+);
+
 const rate = (unit: string) => ({
   type: ['number', 'null'],
   exclusiveMinimum: 0,
@@ -207,6 +236,14 @@ const configureFields = {
   ),
   faults: { type: 'array', maxItems: 256, items: faultRule },
   limits: limitsChange,
+  volatileCache: {
+    type: 'boolean',
+    description: 'Writes are durable only once a flush or FUA has asked for it.',
+  },
+  logWrites: {
+    ...path,
+    description: 'Absolute path of a log of writes (dm-log-writes), which is made or emptied.',
+  },
 } as const;
 export const configureRequest = object(configureFields, ['file']);
 export const findRequest = configureRequest;
@@ -324,6 +361,8 @@ export const deviceStatus = answer({
   node: { type: ['string', 'null'] },
   limits,
   faults: count,
+  volatileCache: flag,
+  writeLog: { type: ['string', 'null'] },
   uris: { type: 'array', items: text },
   counters,
 });

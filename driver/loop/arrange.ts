@@ -1,7 +1,7 @@
 import type { WrapperDescription, WrapperKind } from '../store/description.js';
 
 /** From the inside to the outside; what is not named lies further in. */
-const ORDER: readonly WrapperKind[] = ['limits', 'faults'];
+const ORDER: readonly WrapperKind[] = ['volatile', 'log', 'limits', 'faults'];
 
 /** The wrappers with another one of its kind, or none. */
 export function arranged(

@@ -1,5 +1,6 @@
 import { LoopError } from '../errno.js';
 import type { Backing } from './backing.js';
+import { closeWrappers, settleAll } from './bench.js';
 import type { Binding } from './binding.js';
 import type { LoopCore, Waiting } from './loop-core.js';
 import { closeClearer, closeOpener, loOpen } from './open-release.js';
@@ -127,8 +128,11 @@ async function rundown(core: LoopCore, { binding, settle }: Rundown, wish: Wish)
   try {
     await forget(core, binding, wish);
     const frozen = await core.queue.freeze(onWait && { onWait });
+    const { wrappers } = core.binding ?? binding;
+    await settleBefore(core, binding);
     core.publish(frozen, undefined);
     frozen.thaw();
+    await closeWrappers(wrappers);
     await core.exclusive(async () => {
       core.enterState('unbound');
       return 'unbind';
@@ -137,6 +141,10 @@ async function rundown(core: LoopCore, { binding, settle }: Rundown, wish: Wish)
     settle();
   }
 }
+
+/** What a volatile cache holds goes into the file; a file that refuses it keeps nobody. The queue is frozen. */
+const settleBefore = (core: LoopCore, binding: Binding): Promise<void> =>
+  settleAll(core.binding ?? binding).catch((error: unknown) => core.host.report(core, error));
 
 /**
  * It is written down that the device lets go of its file before it does: a daemon that comes after a crash must not

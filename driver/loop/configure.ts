@@ -6,6 +6,7 @@ import { changedLimits } from '../store/limits/check-limits.js';
 import { NO_LIMITS } from '../store/limits/limits.js';
 import { arranged } from './arrange.js';
 import type { Backing } from './backing.js';
+import { closeWrappers, newLog, newVolatile } from './bench.js';
 import type { Binding } from './binding.js';
 import { startDirectIo } from './direct-io.js';
 import { checkedText, NO_TEXT } from './export-names.js';
@@ -70,19 +71,20 @@ async function bindUnder(
   const text = checkedText(core.name, config, NO_TEXT);
   const kept = keptId(core, file);
   const direct = await startDirectIo(file, wanted);
-  const binding: Binding = {
+  let binding: Binding = {
     ...wanted,
     ...text,
     id: restored?.id ?? kept ?? config.id ?? randomUUID(),
     readOnly: wanted.readOnly || !file.writable,
     reference: referenceOf(core.name, config.reference, file.path),
     file,
-    wrappers: wrappersOf(core, config),
+    wrappers: [],
     isFenced: config.fenced ?? false,
     size: restored?.size ?? loopSize(await file.size(), wanted),
     ...direct,
     notes: [...sectorNotes(config, wanted), ...direct.notes],
   };
+  binding = { ...binding, wrappers: await wrappersOf(core, config, binding) };
   await core.replace(binding, async () => {
     // Sessions may have the unbound device open: their requests see all of the binding or nothing of it.
     await using frozen = await core.queue.freeze();
@@ -94,9 +96,26 @@ async function bindUnder(
 }
 
 /** What is to stand between the gate and the file from the beginning. Throws EINVAL. */
-function wrappersOf(core: LoopCore, { faults = [], limits = {} }: LoopConfig): WrapperDescription[] {
-  const wrappers = arranged([], 'limits', describedLimits(changedLimits(NO_LIMITS, limits)));
-  return arranged(wrappers, 'faults', faultsOf(core).described(faults));
+async function wrappersOf(
+  core: LoopCore,
+  { faults = [], limits = {}, volatileCache, logWrites }: LoopConfig,
+  binding: Binding,
+): Promise<WrapperDescription[]> {
+  const limited = arranged([], 'limits', describedLimits(changedLimits(NO_LIMITS, limits)));
+  const faulty = arranged(limited, 'faults', faultsOf(core).described(faults));
+  if (volatileCache !== true && logWrites === undefined) return faulty;
+  if (binding.readOnly) {
+    throw new LoopError('EPERM', `${core.name} is read-only: it has no writes to cache or to log.`);
+  }
+  const cache = volatileCache === true ? await newVolatile(binding) : undefined;
+  const cached = arranged(faulty, 'volatile', cache);
+  if (logWrites === undefined) return cached;
+  try {
+    return arranged(cached, 'log', await newLog(logWrites, binding.offset));
+  } catch (error) {
+    await closeWrappers(cached);
+    throw error;
+  }
 }
 
 /**

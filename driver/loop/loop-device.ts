@@ -5,6 +5,16 @@ import type { WrapperDescription } from '../store/description.js';
 import type { GivenRule } from '../store/faults/rule.js';
 import type { Limits, LimitsChange } from '../store/limits/limits.js';
 import type { Layer } from './backing.js';
+import {
+  isVolatile,
+  logFileOf,
+  mark,
+  type PowerCut,
+  type PowerCutResult,
+  powerCut,
+  setLog,
+  setVolatile,
+} from './bench.js';
 import { loopChangeFd } from './change-fd.js';
 import { type ForcedOutcome, loopClrFd, loRelease } from './clear.js';
 import { loopConfigure } from './configure.js';
@@ -268,6 +278,52 @@ export class LoopDevice {
   /** Changes some limits; null takes one away. ENXIO, EINVAL. */
   loopSetLimits(change: LimitsChange): Promise<void> {
     return this.#core.task('set_limits', () => setLimits(this.#core, change));
+  }
+
+  /** Writes are durable only once a flush or FUA has asked for it. */
+  get volatileCache(): boolean {
+    return isVolatile(this.#core);
+  }
+
+  /** The file that every write is logged in; null: none. */
+  get writeLog(): string | null {
+    return logFileOf(this.#core);
+  }
+
+  /** Puts a volatile write cache in; or takes it away, and makes durable what it holds. ENXIO, EPERM, EFBIG. */
+  loopSetVolatile(on: boolean): Promise<void> {
+    return this.#core.task('set_volatile', () => setVolatile(this.#core, on));
+  }
+
+  /** Logs every write from now on in a new log in this file; null: no more. ENXIO. */
+  loopSetLog(file: string | null): Promise<void> {
+    return this.#core.task('set_log', () => setLog(this.#core, file));
+  }
+
+  /** Notes a name in the log of writes. ENXIO, EINVAL. */
+  loopMark(name: string): Promise<void> {
+    return this.#core.task('mark', () => mark(this.#core, name));
+  }
+
+  /** The power goes. `sever` ends every session of the device while it is frozen. ENXIO. */
+  loopPowerCut(how: PowerCut = {}, sever: () => Promise<void> = async () => {}): Promise<PowerCutResult> {
+    return this.#core.task('power_cut', () => powerCut(this.#core, how, sever));
+  }
+
+  /** Nothing is between the gate and the file any more; what a volatile cache held is durable. */
+  async loopCalm(): Promise<void> {
+    if (this.#core.state !== 'bound' || this.wrappers.length === 0) return;
+    await this.loopSetFaults([]);
+    await this.loopSetVolatile(false);
+    await this.loopSetLog(null);
+    await this.loopSetLimits({
+      iops: null,
+      iopsRead: null,
+      iopsWrite: null,
+      bytes: null,
+      bytesRead: null,
+      bytesWrite: null,
+    });
   }
 
   /** ENXIO, EINVAL. */

@@ -52,6 +52,8 @@ const CONFIG_KEYS: Keys<LoopConfig> = {
   limits: true,
   id: true,
   fenced: true,
+  volatileCache: true,
+  logWrites: true,
 };
 const SETTINGS_KEYS: Keys<LoopSettings> = {
   offset: true,

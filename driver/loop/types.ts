@@ -59,6 +59,10 @@ export interface LoopConfig extends WantedFile {
   /** Fault rules: of this binding, and gone with it. */
   readonly faults?: readonly GivenRule[];
   readonly limits?: LimitsChange;
+  /** Writes are durable only once a flush or FUA has asked for it: for `loopPowerCut`. */
+  readonly volatileCache?: boolean;
+  /** A file that every write is logged in, in the format of dm-log-writes; it is made, or emptied. */
+  readonly logWrites?: string;
 }
 
 /** Arguments of `loopSetStatus`, the kernel's LOOP_SET_STATUS64. What is left out stays as it is. */

@@ -6,6 +6,8 @@
 import type { Mapped } from '../io/mapped.js';
 import type { FaultsDescription } from './faults/rule.js';
 import type { LimitsDescription } from './limits/limits.js';
+import type { LoggedDescription } from './log/log-writer.js';
+import type { VolatileDescription } from './volatile/description.js';
 
 /** The plain case: a file, or a block device, is the disk. */
 export interface FileDescription {
@@ -76,6 +78,8 @@ export interface WrapperDescriptions {
   /** Judged at the gate, a whole request at a time: no store. */
   readonly faults: FaultsDescription;
   readonly limits: LimitsDescription;
+  readonly volatile: VolatileDescription;
+  readonly log: LoggedDescription;
 }
 
 /** What stands between the gate and the file makes that requests are handed over whole. */

@@ -6,10 +6,12 @@ import type {
   WrapperKind,
 } from './description.js';
 import { FileStore, type ZeroedCount } from './file-store.js';
+import { LoggedStore } from './logged-store.js';
 import { MirrorShared, MirrorStore } from './mirror-store.js';
 import { OverlayStore } from './overlay-store.js';
 import type { Store } from './store.js';
 import { NO_TOOLS, type ThreadTools } from './thread-tools.js';
+import { VolatileStore } from './volatile/volatile-store.js';
 
 /** What a store may use of the thread that opens it. */
 export interface StoreContext {
@@ -27,6 +29,8 @@ const WRAPPERS: { readonly [K in WrapperKind]: OpenWrapper<{ readonly kind: K } 
     // A request as a whole is what they are about: `driver/queue/watch.ts`.
     faults: (inside) => inside,
     limits: (inside) => inside,
+    volatile: (inside, description) => new VolatileStore(inside, description),
+    log: (inside, description) => new LoggedStore(inside, description),
   };
 
 /** Opens a device's stores on a thread; the outermost is returned, and closes what is inside it. */

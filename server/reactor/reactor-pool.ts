@@ -60,6 +60,9 @@ export interface ReactorPoolOptions {
   readonly onCrowded?: (domain: string) => void;
 }
 
+/** Connections that are dropped are waited for so long, milliseconds. */
+const DROP_MS = 5000;
+
 /**
  * The reactors, seen from the main thread.
  *
@@ -129,9 +132,16 @@ export class ReactorPool {
     open.thread.tell({ kind: 'drop', id, reason });
   }
 
-  /** Ends every connection to a device. */
-  dropDevice(device: number, reason: string): void {
-    for (const [id, { adopted }] of this.#open) if (adopted.opened.device === device) this.drop(id, reason);
+  /** Ends the connections of a device; resolves when they are closed, or after a while. */
+  async dropDevice(device: number, reason: string): Promise<void> {
+    const ids = [...this.#open]
+      .filter(([, { adopted }]) => adopted.opened.device === device)
+      .map(([id]) => id);
+    for (const id of ids) this.drop(id, reason);
+    const limit = performance.now() + DROP_MS;
+    while (ids.some((id) => this.#open.has(id)) && performance.now() < limit) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
   }
 
   /** Lets connections that wait for a thaw look again; those whose device stands on something else now change threads. */

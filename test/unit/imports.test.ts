@@ -13,7 +13,7 @@ const under = (path: string, ...places: string[]): boolean =>
 
 const DAEMON = 'driver/daemon.ts';
 /** What may start the daemon: its program, and the library's entry. */
-const DAEMON_USERS = ['driver/cli/run-daemon.ts', 'driver/index.ts'];
+const DAEMON_USERS = ['driver/cli/run-daemon.ts', 'driver/index.ts', 'driver/testing.ts'];
 /** Messages hold types and a few constants. */
 const CLI_MAY_USE = [
   'driver/control/client.ts',
@@ -23,6 +23,8 @@ const CLI_MAY_USE = [
   'driver/doctor/',
   // The same for `nbdloop delta`.
   'driver/store/delta/',
+  // And for `nbdloop replay`.
+  'driver/replay/',
   'driver/version.ts',
   'driver/processor.ts',
   'driver/process-start.ts',

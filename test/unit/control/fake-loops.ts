@@ -16,6 +16,8 @@ import type {
   FaultState,
   Limits,
   LimitsChange,
+  PowerCutAnswer,
+  PowerCutRequest,
   RemoteAttachRequest,
   UnrecoveredDevice,
 } from '../../../driver/control/messages.js';
@@ -206,6 +208,33 @@ export class FakeDevice implements ControlledDevice {
   async loopReleaseFaults(id?: string): Promise<void> {
     this.calls.push(['release', id]);
     this.#bound();
+  }
+
+  volatileCache = false;
+  writeLog: string | null = null;
+
+  async loopSetVolatile(on: boolean): Promise<void> {
+    this.#bound();
+    this.volatileCache = on;
+  }
+
+  async loopSetLog(file: string | null): Promise<void> {
+    this.#bound();
+    this.writeLog = file;
+  }
+
+  async loopMark(name: string): Promise<void> {
+    this.calls.push(['mark', name]);
+    this.#bound();
+  }
+
+  async loopPowerCut(
+    { keep = 'none', seed = 1, tear = false }: PowerCutRequest,
+    sever: () => Promise<void>,
+  ): Promise<PowerCutAnswer> {
+    this.#bound();
+    await sever();
+    return { keep, seed, tear, writes: 0, kept: 0, torn: 0 };
   }
 
   loopLimits(): Limits {
@@ -467,6 +496,7 @@ export function fakeContext(): FakeContext {
     ],
     page: null,
     lockdep: () => order.snapshot(),
+    endSessions: async () => {},
     reload: async () => undefined,
     handOver: () => undefined,
   };
