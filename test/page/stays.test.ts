@@ -109,17 +109,13 @@ t.test('a thousand devices: all are found, few are drawn', { skip }, async (t) =
   await using paged = await PagedDaemon.start(1);
   const { client } = paged.daemon;
   for (let number = 1; number < 1000; number += 50) {
-    await Promise.all(
-      Array.from({ length: Math.min(50, 1000 - number) }, async (_, at) => {
-        const name = `many${number + at}.img`;
-        await client.find({ file: makeSparseFile(paged.directory.file(name), 1 << 20) });
-      }),
-    );
+    await Promise.all(Array.from({ length: Math.min(50, 1000 - number) }, () => client.add()));
   }
+  await client.configure(777, { file: makeSparseFile(paged.directory.file('far.img'), 1 << 20) });
   await paged.keepBusy('loop0');
   await using viewer = await view();
   const page = await viewer.open(await paged.url());
-  await page.locator('.totals', { hasText: '1000 of 1000 devices bound' }).waitFor({ timeout: 60_000 });
+  await page.locator('.totals', { hasText: '2 of 1000 devices bound' }).waitFor({ timeout: 60_000 });
   t.ok((await page.locator('.devices .row').count()) < 80, 'those that can be seen');
   t.equal(await page.locator('.devices').getAttribute('aria-rowcount'), '1001');
   await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
@@ -127,8 +123,8 @@ t.test('a thousand devices: all are found, few are drawn', { skip }, async (t) =
   t.ok((await page.locator('.devices .row').count()) < 80);
   await picture(page, 'thousand');
   await page.evaluate(() => scrollTo(0, 0));
-  await page.getByLabel('Filter by name').fill('many777.img');
-  await page.locator('.devices .row', { hasText: 'many777.img' }).waitFor();
+  await page.getByLabel('Filter by name').fill('far.img');
+  await page.locator('.devices .row', { hasText: 'far.img' }).waitFor();
   t.equal(await page.locator('.devices .row').count(), 1);
   await page.getByLabel('Filter by name').fill('');
   await page.locator('.devices .row .rate', { hasText: /\d/ }).first().waitFor({ timeout: 30_000 });
