@@ -49,7 +49,7 @@ t.test('the Dockerfile builds an image that serves, and holds what that takes al
       'no package manager and no compiler',
     );
     t.strictSame(namesIn(root, 'usr/local/lib'), []);
-    t.strictSame(readdirSync(join(root, 'opt/nbdloop/dist')).sort(), ['bin'], 'no tests');
+    t.strictSame(readdirSync(join(root, 'opt/nbdloop/dist')).sort(), ['bin', 'page'], 'no tests');
     t.equal(config.User, `${USER}:${USER}`);
     t.match(await buildah.run(container, 'id'), `uid=${USER} gid=${USER}`);
     t.equal(lstatSync(join(root, 'run/nbdloop')).mode & 0o777, 0o700);

@@ -18,6 +18,8 @@ import { tool } from '../../helpers/tools.js';
 const CORE = ['cat', 'chmod', 'chown', 'dirname', 'env', 'id', 'ln', 'ls', 'mkdir', 'readlink', 'rm'];
 /** As Debian has them since /usr was merged. */
 const MERGED = ['bin', 'lib', 'lib64'];
+/** What libc6 brings beside libc.so.6: native add-ons of build tools are linked with it. */
+const LIBC = ['libdl.so.2', 'libm.so.6', 'libpthread.so.0', 'librt.so.1'];
 /** Where a build finds the npm cache of the machine, so that it needs no network where that is filled. */
 export const NPM_CACHE = '/var/cache/npm';
 
@@ -41,11 +43,17 @@ export async function makeNodeRoot(root: string): Promise<void> {
   ]) {
     copyFileSync(realpathSync(from), join(root, to));
     for (const library of await librariesOf(from)) {
-      mkdirSync(dirname(join(root, library)), { recursive: true });
-      copyFileSync(realpathSync(library), join(root, library));
+      addLibrary(root, library);
+      if (basename(library) !== 'libc.so.6') continue;
+      for (const name of LIBC) addLibrary(root, join(dirname(library), name));
     }
   }
   await addNpm(root);
+}
+
+function addLibrary(root: string, library: string): void {
+  mkdirSync(dirname(join(root, library)), { recursive: true });
+  copyFileSync(realpathSync(library), join(root, library));
 }
 
 /** Paths of the shared libraries of a program, the loader among them. */
