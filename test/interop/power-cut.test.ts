@@ -61,6 +61,22 @@ t.test(
   },
 );
 
+t.test('a cut of a cache that holds nothing, and a device that is let go of with one', async (t) => {
+  await using served = await ServedLoops.start();
+  const device = await served.bench.bound();
+  await device.loopSetVolatile(true);
+  t.match(await device.loopPowerCut({ keep: 'all' }, sever(served, device)), { writes: 0, kept: 0 });
+  const client = await NbdRequests.open(served.socketPath);
+  await client.write(0, page(1));
+  await client.flush();
+  await client.leave();
+  await device.loopSetVolatile(false);
+  t.equal(device.volatileCache, false);
+  t.strictSame(at(fileOf(device), 0), page(1));
+  await device.loopSetVolatile(true);
+  t.match(await device.loopPowerCut({ keep: 'random' }, sever(served, device)), { writes: 0 });
+});
+
 t.test('what a seed keeps is the same each time: whole writes, or sectors of them', async (t) => {
   const cutBy = async (seed: number, tear: boolean): Promise<Buffer> => {
     await using served = await ServedLoops.start();

@@ -1,5 +1,5 @@
 /** The library's test bench, as the README shows it and a little more. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import t from 'tap';
 import { TestDisk } from '../../driver/testing.js';
@@ -44,6 +44,10 @@ t.test("the README's example runs", async (t) => {
   const [, example = ''] =
     /```js\n(import \{ TestDisk \}[\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? [];
   t.not(example, '');
-  const ended = await run(process.execPath, ['--input-type=module', '-e', example]);
+  // Within the package, which so finds itself by its name.
+  const file = `dist/readme-example-${process.pid}.mjs`;
+  writeFileSync(file, example);
+  t.teardown(() => rmSync(file));
+  const ended = await run(process.execPath, [file]);
   t.equal(ended.status, 0, ended.stdout + ended.stderr);
 });
