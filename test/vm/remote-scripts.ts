@@ -32,8 +32,8 @@ api() {
   curl -sS --fail-with-body -X $method --unix-socket "$NBDLOOP_CONTROL" "$@" "http://daemon$path"
 }
 remote_is() { [ "$(api GET /remotes/$1 | grep -o '"state":"[a-z-]*"' | cut -d'"' -f4)" = $2 ]; }
-attach_remote() { # JSON: prints the number
-  api POST /remotes -H 'content-type: application/json' -d "$1" | grep -o '"number":[0-9]*' | cut -d: -f2
+attach_remote() { # JSON: prints the number; what is wrong goes to the log
+  api POST /remotes -H 'content-type: application/json' -d "$1" | tee -a /run/daemon.log | grep -o '"number":[0-9]*' | cut -d: -f2
 }
 `;
 
@@ -116,18 +116,18 @@ far_serve 10.9.0.2 /run/far.img
 start_daemon
 wait_until remote_is $number attached
 wait $reader
-say 'one daemon takes over from the other under a user'
-exec {user}<$node
-take_over
-remote_is $number attached
-cmp -n $((4 << 20)) /run/random $node
-exec {user}<&-
 say 'a restart takes it out of the kernel, and puts it in again'
 stop_daemon
 is_free nbd$number
 start_daemon
 wait_until remote_is $number attached
 cmp -n $((4 << 20)) /run/random $node
+say 'one daemon takes over from the other under a user'
+exec {user}<$node
+take_over
+remote_is $number attached
+cmp -n $((4 << 20)) /run/random $node
+exec {user}<&-
 api DELETE /remotes/$number
 is_free nbd$number
 far_dies
