@@ -207,7 +207,7 @@ t.test('a client that goes away halfway leaves no descriptor', async (t) => {
   const device = await bench.device(SIZE);
   const descriptors = (): number => readdirSync('/proc/self/fd').length;
   const other = await warmClient(bench, device, 'simple');
-  const before = descriptors();
+  let before = 0;
   for (let i = 0; i < 10; i++) {
     const client = await warmClient(bench, device, 'simple');
     const start = written(device);
@@ -217,6 +217,8 @@ t.test('a client that goes away halfway leaves no descriptor', async (t) => {
     client.socket.destroy();
     await client.reason;
     await client.closed;
+    // The first one may be the first that its thread has.
+    if (i === 0) before = descriptors();
   }
   await until(`as few descriptors as before, ${before}`, async () => descriptors() <= before || undefined);
   t.equal((await other.ask({ type: READ, offset: 0, length: 4096 })).error, 0);
