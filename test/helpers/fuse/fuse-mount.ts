@@ -1,5 +1,14 @@
 /** A FUSE file system of our own, with faults that are set while it is mounted (passthrough.c). Root mounts it. */
-import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describeFailure, type RunningProcess, run, runOk, start } from '../process.js';
 import { TempDir } from '../temp.js';
@@ -93,6 +102,11 @@ export class FuseMount implements AsyncDisposable {
   /** The server hangs: whoever asks it waits, in the kernel, until `goOn` or the end of its scope. */
   hang(): void {
     this.server.signal('SIGSTOP');
+    // A thread that was under way goes on to its end: nothing is answered any more once every one has stopped.
+    const tasks = `/proc/${this.server.pid}/task`;
+    const isStopped = (task: string): boolean =>
+      / T /.test(readFileSync(join(tasks, task, 'stat'), 'latin1'));
+    while (!readdirSync(tasks).every(isStopped));
   }
 
   goOn(): void {
