@@ -72,6 +72,7 @@ async function openPlain(address: RemoteAddress, outer: AbortSignal): Promise<Li
 function openCarried(address: RemoteAddress, tls: RemoteTls, signal: AbortSignal): Promise<Link> {
   const workerData: CarrierData = { address, tls };
   const worker = new Worker(new URL('./tls-carrier.js', import.meta.url), {
+    execArgv: [],
     workerData,
     name: 'tls-carrier',
   });

@@ -41,6 +41,7 @@ export class ReactorThread {
     const wakeFd = eventfd();
     const data: ReactorData = { lane, dataPath: dataPath.href, port, wakeFd, wakeWord, cpuLatencyFile };
     const worker = new Worker(new URL('./reactor-worker.js', import.meta.url), {
+      execArgv: [],
       workerData: data,
       transferList: port === undefined ? [] : [port],
       name: `reactor ${lane}`,

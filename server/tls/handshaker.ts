@@ -19,6 +19,7 @@ export class Handshaker {
   /** `onFailure`: it died of a bug of ours. It keeps no process running. */
   constructor(onFailure: (error: Error) => void) {
     this.#worker = new Worker(new URL('./handshake-worker.js', import.meta.url), {
+      execArgv: [],
       name: 'TLS handshakes',
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
     });

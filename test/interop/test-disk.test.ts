@@ -48,6 +48,9 @@ t.test("the README's example runs", async (t) => {
   const file = `dist/readme-example-${process.pid}.mjs`;
   writeFileSync(file, example);
   t.teardown(() => rmSync(file));
-  const ended = await run(process.execPath, [file]);
-  t.equal(ended.status, 0, ended.stdout + ended.stderr);
+  for (const words of [[file], ['--input-type=module', '-e', example]]) {
+    const ended = await run(process.execPath, words);
+    t.equal(ended.status, 0, ended.stdout + ended.stderr);
+    t.not(ended.stdout, '');
+  }
 });

@@ -88,7 +88,11 @@ export class KernelLink {
     if (this.#thread !== undefined) return this.#thread;
     const wakeFd = wakeDescriptor();
     const workerData: KernelThreadData = { wakeFd };
-    const worker = new Worker(new URL('./kernel-thread.js', import.meta.url), { workerData, name: 'kernel' });
+    const worker = new Worker(new URL('./kernel-thread.js', import.meta.url), {
+      workerData,
+      name: 'kernel',
+      execArgv: [],
+    });
     worker.on('message', (message: FromKernelThread) => this.#hear(message));
     this.#thread = { worker, wakeFd };
     return this.#thread;

@@ -61,7 +61,7 @@ export class CopyJob {
       ...{ mirror: this.mirror, size: this.size, what: this.kind === 'commit' ? 'held' : 'all' },
       progress: this.#numbers.buffer as SharedArrayBuffer,
     };
-    const worker = new Worker(COPIER, { workerData: data, name: 'copier' });
+    const worker = new Worker(COPIER, { workerData: data, name: 'copier', execArgv: [] });
     this.#worker = worker;
     this.#ended = once(worker, 'exit').then(() => undefined);
     const failure = once(worker, 'error').then(([error]) => {

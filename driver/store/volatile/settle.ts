@@ -9,6 +9,7 @@ import type { SettleRequest } from './settle-request.js';
  */
 export async function settle(request: SettleRequest): Promise<CutResult> {
   const worker = new Worker(new URL('./settle-worker.js', import.meta.url), {
+    execArgv: [],
     workerData: request,
     name: 'settle',
   });
