@@ -114,6 +114,7 @@ t.test(
     const ask = { type: READ, cookie: 2n, offset: 512, length: 4096 };
     hold(device.queue.shared, true);
     client.send({ type: FLUSH, cookie: 1n });
+    await until('the flush is under way', async () => device.queue.inFlight > 0 || undefined);
     await other.ask(ask);
     let isParted = false;
     const handover = bench.handOver(client).then((parted) => {
