@@ -1,7 +1,8 @@
 /**
  * Which files run beside which. Three at a time, on two processors: a guest spends a good part of its life waiting, and a test
- * of a daemon half of it. One lane boots guests and two run all the rest; who has nothing left helps the others, but no
- * more than two guests run at once. No file has the machine for itself, and none may need it.
+ * of a daemon half of it. Two lanes boot guests, the longest of the run, and then take what is left of the rest, which is
+ * short and so fills the lanes evenly to the end; one lane runs the rest from the start. No file has the machine for itself,
+ * and none may need it.
  */
 
 export interface Lanes<T> {
@@ -17,5 +18,5 @@ export async function runInLanes<T>(lanes: Lanes<T>, run: (item: T) => Promise<v
     for (let item = mine.shift() ?? next.shift(); item !== undefined; item = mine.shift() ?? next.shift())
       await run(item);
   };
-  await Promise.all([walk(guests, others), walk(others, guests), walk(others, [])]);
+  await Promise.all([walk(guests, others), walk(guests, others), walk(others, [])]);
 }
