@@ -186,7 +186,7 @@ t.test('all of it by keyboard alone', { skip }, async (t) => {
   await until('it is on', async () => (await paged.daemon.client.device(1)).directIo || undefined);
   await tabTo('10 minutes');
   await page.keyboard.press('ArrowRight');
-  t.ok(await page.getByLabel('4 hours').isChecked());
+  await until('the other is chosen', async () => (await page.getByLabel('4 hours').isChecked()) || undefined);
   for (const [name, sign] of [
     ['Lock order', 'Edges'],
     ['Connections', 'Connections'],

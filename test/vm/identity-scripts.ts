@@ -81,7 +81,7 @@ crash_daemon
 start_daemon
 nbdloop status | tee /run/status
 grep -q 'loop0 was not brought back (the kernel still has /dev/nbd0): /run/a.img: .*meant is inode' /run/status
-if nbdlosetup -d loop0; then say 'a device that is mounted was given up'; exit 1; fi
+if nbdloop detach loop0; then say 'a device that is mounted was given up'; exit 1; fi
 say 'a write waits meanwhile'
 head -c 1M /dev/urandom >/run/mnt/waiting
 sync -f /run/mnt &
