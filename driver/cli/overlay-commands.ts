@@ -93,6 +93,8 @@ export function addSnapshot(program: Command): void {
 }
 
 const snapshotLine = ({ number, file, kind, waitedMs, delta }: SnapshotAnswer): string => {
-  const what = kind === 'clone' ? 'a clone' : `the sealed delta, under ${readableName(delta ?? '')}`;
+  const its = delta === null ? '' : readableName(delta);
+  const clone = delta === null ? 'a clone' : `a clone of the delta ${its}`;
+  const what = kind === 'clone' ? clone : `the sealed delta, under ${its}`;
   return `loop${number}: ${readableName(file)} is ${what}; requests waited ${waitedMs.toFixed(1)} ms at most\n`;
 };

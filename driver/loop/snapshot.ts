@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { promisify } from 'node:util';
 import { errnoName, LoopError } from '../errno.js';
 import { nameToBytes } from '../file-name.js';
@@ -13,6 +14,7 @@ import { becomeAnother, inUse, syncDirectory } from './overlay/open-overlay.js';
 import { OverlayFile } from './overlay/overlay-file.js';
 import { type PreparedSeal, prepareSeal } from './overlay/seal.js';
 
+const { EXDEV } = constants.errno;
 const openFile = promisify(fs.open);
 const closeFile = promisify(fs.close);
 const syncFile = promisify(fs.fsync);
@@ -162,10 +164,15 @@ async function prepareClone(core: LoopCore, path: string): Promise<Taking | unde
     await rm(nameToBytes(path), { force: true });
   };
   // It is made anew in the freeze, which takes no time in proportion to the file.
-  if ((await cloneFile(file.fd, to)) !== 0) {
-    await undo();
-    return undefined;
+  const refused = await cloneFile(file.fd, to);
+  if (refused !== 0) await undo();
+  if (refused === -EXDEV && file.overlay === undefined) {
+    throw new LoopError(
+      'EXDEV',
+      `${core.name}: ${path} is on another file system than ${file.path}, whose blocks a clone would share.`,
+    );
   }
+  if (refused !== 0) return undefined;
   return {
     kind: 'clone',
     undo,

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import { parsePskFile } from '../../server/tls/psk-file.js';
+import { PSK_SUITES, parsePskFile } from '../../server/tls/psk-file.js';
 import { LoopError } from '../errno.js';
 import { asLoopError } from './connect.js';
 import type { RemoteAddress } from './uri.js';
@@ -23,8 +23,6 @@ export interface RemoteTls {
   readonly hostname?: string | undefined;
 }
 
-/** In TLS 1.3 a pre-shared key without a hash of its own is bound to SHA-256. */
-const PSK_SUITES = 'TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE+PSK+AESGCM:PSK+AESGCM';
 /** Where a server has no name: the owner of a Unix socket is known by the path. */
 const NAMELESS = 'localhost';
 

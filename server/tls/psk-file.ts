@@ -1,3 +1,9 @@
+/**
+ * Suites of OpenSSL for pre-shared keys, of servers and clients. Those with SHA-256 come first: in TLS 1.3 a key without a hash
+ * of its own is bound to that one.
+ */
+export const PSK_SUITES = 'TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE+PSK+AESGCM:PSK+AESGCM';
+
 /** Pre-shared keys by identity. */
 export type PskKeys = ReadonlyMap<string, Buffer>;
 

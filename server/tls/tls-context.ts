@@ -3,7 +3,7 @@ import { DEFAULT_CIPHERS } from 'node:tls';
 import { lastTlsError } from '../system/openssl.js';
 import { addressOf } from '../system/sockets.js';
 import { type ContextCalls, contextCalls } from './context-calls.js';
-import type { PskKeys } from './psk-file.js';
+import { PSK_SUITES, type PskKeys } from './psk-file.js';
 
 /** PEM texts, and pre-shared keys. */
 export interface TlsMaterial {
@@ -15,8 +15,6 @@ export interface TlsMaterial {
   readonly psk?: PskKeys | undefined;
 }
 
-/** Suites with SHA-256 come first: in TLS 1.3 a pre-shared key without a hash of its own is bound to that one. */
-const PSK_SUITES = 'TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE+PSK+AESGCM:PSK+AESGCM';
 const CERTIFICATE_SUITES = 'TLS_AES_256_GCM_SHA384:HIGH:!aNULL:!MD5:!RC4';
 
 const TLS_1_2 = 0x0303;
