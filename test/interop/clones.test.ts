@@ -1,0 +1,70 @@
+/** Snapshots on file systems that have clones, on loop devices of the kernel. */
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import t, { type Test } from 'tap';
+import { Daemon } from '../helpers/daemon.js';
+import { KernelLoop, skipWithoutKernelLoop } from '../helpers/kernel-loop.js';
+import { NbdRequests } from '../helpers/nbd-requests.js';
+import { runOk } from '../helpers/process.js';
+import { makeRandomFile, makeSparseFile, TempDir } from '../helpers/temp.js';
+import { skipUnless, tool } from '../helpers/tools.js';
+
+const MIB = 1 << 20;
+
+t.setTimeout(120_000);
+
+for (const kind of ['btrfs', 'xfs']) {
+  const skip = skipWithoutKernelLoop() || skipUnless(`mkfs.${kind}`, 'mount', 'umount');
+  t.test(
+    `${kind}: a clone of a plain file is an image, and one of an overlay a delta`,
+    { skip },
+    async (t) => {
+      using files = new TempDir();
+      const image = makeSparseFile(files.file('fs.img'), 512 * MIB);
+      await runOk(tool(`mkfs.${kind}`), ['-q', image]);
+      await using disk = await KernelLoop.attach(image);
+      const mountPoint = files.file('mnt');
+      mkdirSync(mountPoint);
+      await runOk(tool('mount'), [disk.path, mountPoint]);
+      try {
+        await cloneOnce(t, mountPoint, files);
+      } finally {
+        await runOk(tool('umount'), ['--lazy', mountPoint]);
+      }
+    },
+  );
+}
+
+async function cloneOnce(t: Test, mountPoint: string, files: TempDir): Promise<void> {
+  const file = makeRandomFile(`${mountPoint}/disk.img`, 4 * MIB);
+  const before = readFileSync(file);
+  await using daemon = await Daemon.start({ devices: [file] });
+  const client = await NbdRequests.open(daemon.socket);
+  const snapshot = `${mountPoint}/snapshot`;
+  t.match(
+    await daemon.cliOk('nbdloop', 'snapshot', 'loop0', snapshot),
+    /^loop0: \S+\/snapshot is a clone; requests waited [\d.]+ ms at most$/m,
+  );
+  await client.write(MIB, Buffer.alloc(4096, 1));
+  t.ok(readFileSync(snapshot).equals(before), 'it stays as it was');
+  const elsewhere = files.file('elsewhere');
+  const refused = await daemon.cli('nbdloop', 'snapshot', 'loop0', elsewhere);
+  t.match(refused, { status: 1, stderr: /is on another file system than .*disk\.img.*\(EXDEV\)/ });
+  t.notOk(existsSync(elsewhere), 'nothing is left');
+
+  const delta = `${mountPoint}/top.delta`;
+  await daemon.client.find({ file: snapshot, overlay: { delta } });
+  const writer = await NbdRequests.open(daemon.socket, 'loop1');
+  await writer.write(512, Buffer.alloc(512, 2));
+  const clone = `${mountPoint}/clone.delta`;
+  t.match(
+    await daemon.cliOk('nbdloop', 'snapshot', 'loop1', clone),
+    /clone\.delta is a clone of the delta \S+\/top\.delta;/,
+  );
+  await writer.write(512, Buffer.alloc(512, 3));
+  await daemon.client.find({ file: snapshot, overlay: { delta: clone } });
+  const reader = await NbdRequests.open(daemon.socket, 'loop2');
+  const meant = Buffer.from(before);
+  meant.fill(2, 512, 1024);
+  t.ok((await reader.read(0, 4 * MIB)).data.equals(meant), 'the clone has what was written before it, alone');
+  t.equal((await writer.read(512, 1)).data[0], 3);
+}
