@@ -1,7 +1,7 @@
 /** Routes of a volatile cache, power cuts and a log of writes. */
 import type { FastifyInstance } from 'fastify';
 import type { ControlContext } from './context.js';
-import { describe, named } from './device-json.js';
+import { changed, named } from './device-json.js';
 import type * as messages from './messages.js';
 import { changing, type Params, route } from './route-schema.js';
 import * as schemas from './schemas.js';
@@ -14,11 +14,7 @@ export function benchRoutes(app: FastifyInstance, context: ControlContext): void
       schemas.volatileRequest,
       'ENXIO not bound, EPERM read-only, EFBIG beyond 8 TiB',
     ),
-    async (request) => {
-      const device = named(context, request);
-      await device.loopSetVolatile(request.body.on);
-      return describe(context, device);
-    },
+    changed(context, (device, request) => device.loopSetVolatile(request.body.on)),
   );
   app.post<Params & { Body: messages.PowerCutRequest | null }>(
     '/devices/:number/power-cut',
@@ -39,11 +35,7 @@ export function benchRoutes(app: FastifyInstance, context: ControlContext): void
       schemas.logRequest,
       'ENXIO not bound, and what opening the file answers',
     ),
-    async (request) => {
-      const device = named(context, request);
-      await device.loopSetLog(request.body.file);
-      return describe(context, device);
-    },
+    changed(context, (device, request) => device.loopSetLog(request.body.file)),
   );
   app.delete<Params>(
     '/devices/:number/write-log',
@@ -51,11 +43,7 @@ export function benchRoutes(app: FastifyInstance, context: ControlContext): void
       params: schemas.deviceParams,
       response: { 200: schemas.deviceStatus },
     }),
-    async (request) => {
-      const device = named(context, request);
-      await device.loopSetLog(null);
-      return describe(context, device);
-    },
+    changed(context, (device) => device.loopSetLog(null)),
   );
   app.post<Params & { Body: { name: string } }>(
     '/devices/:number/marks',

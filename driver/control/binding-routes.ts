@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ControlContext } from './context.js';
 import { configOf, settingsOf } from './device-config.js';
-import { boundDevices, describe, named } from './device-json.js';
+import { boundDevices, changed, describe, named } from './device-json.js';
 import { changeBlockSize, changeSettings, clearBacking, resize } from './kernel-side.js';
 import { meantFields } from './meant.js';
 import type * as messages from './messages.js';
@@ -79,11 +79,7 @@ export function settingsRoutes(app: FastifyInstance, context: ControlContext): v
       schemas.settingsRequest,
       "ENXIO not bound; EOVERFLOW offset or size limit; EINVAL a name; EEXIST the name is another export's; EBUSY the node is claimed (mounted) and offset or size limit would change, or a partition in use is not of the new table",
     ),
-    async (request) => {
-      const device = named(context, request);
-      await changeSettings(context, device, settingsOf(request.body));
-      return describe(context, device);
-    },
+    changed(context, (device, request) => changeSettings(context, device, settingsOf(request.body))),
   );
   app.put<Params & { Body: messages.DirectIoRequest }>(
     '/devices/:number/direct-io',
@@ -92,11 +88,7 @@ export function settingsRoutes(app: FastifyInstance, context: ControlContext): v
       schemas.directIoRequest,
       'ENXIO not bound; EINVAL the file system refuses it, or offset or block size are not aligned; the errno of fsync',
     ),
-    async (request) => {
-      const device = named(context, request);
-      await device.loopSetDio(request.body.on);
-      return describe(context, device);
-    },
+    changed(context, (device, request) => device.loopSetDio(request.body.on)),
   );
   app.delete<Params>(
     '/devices/:number/dirty',
@@ -104,11 +96,7 @@ export function settingsRoutes(app: FastifyInstance, context: ControlContext): v
       params: schemas.deviceParams,
       response: { 200: schemas.deviceStatus },
     }),
-    async (request) => {
-      const device = named(context, request);
-      await device.loopResetDirty();
-      return describe(context, device);
-    },
+    changed(context, (device) => device.loopResetDirty()),
   );
   app.put<Params & { Body: messages.BlockSizeRequest }>(
     '/devices/:number/block-size',
@@ -117,11 +105,7 @@ export function settingsRoutes(app: FastifyInstance, context: ControlContext): v
       schemas.blockSizeRequest,
       'ENXIO not bound; EINVAL no power of two from 512 to 4096; EBUSY the node is claimed (mounted)',
     ),
-    async (request) => {
-      const device = named(context, request);
-      await changeBlockSize(context, device, request.body.bytes);
-      return describe(context, device);
-    },
+    changed(context, (device, request) => changeBlockSize(context, device, request.body.bytes)),
   );
   app.post<Params & Force>(
     '/devices/:number/capacity',
@@ -130,10 +114,6 @@ export function settingsRoutes(app: FastifyInstance, context: ControlContext): v
       querystring: schemas.forceQuery,
       response: { 200: schemas.deviceStatus },
     }),
-    async (request) => {
-      const device = named(context, request);
-      await resize(context, device, { force: request.query.force === 'true' });
-      return describe(context, device);
-    },
+    changed(context, (device, request) => resize(context, device, { force: request.query.force === 'true' })),
   );
 }

@@ -23,6 +23,18 @@ export async function describe(
   return decorate(context, await device.describe());
 }
 
+/** Handles a request that changes the device it names: answers the new state. */
+export const changed =
+  <R extends { readonly params: { number: string } }>(
+    context: ControlContext,
+    change: (device: ControlledDevice, request: R) => Promise<unknown>,
+  ) =>
+  async (request: R): Promise<messages.DeviceStatus> => {
+    const device = named(context, request);
+    await change(device, request);
+    return describe(context, device);
+  };
+
 /** Adds to a device's state what only the daemon knows. */
 export function decorate(context: ControlContext, status: LoopStatusFields): messages.DeviceStatus {
   return {
