@@ -7,50 +7,13 @@
 
 import type { ExactNumber } from '../exact-number.js';
 import type { LockdepSnapshot } from '../locks/snapshot.js';
-import type { FaultEvent, FaultState, GivenRule } from '../store/faults/rule.js';
-import type { Limits, LimitsChange } from '../store/limits/limits.js';
+import type { FaultEvent, FaultRule, Limits, LimitsChange } from './bench-messages.js';
+import type { OverlayRequest } from './overlay-messages.js';
+import type { RemoteEvent } from './remote-messages.js';
 
-export type { Delay as FaultDelay } from '../store/faults/delay.js';
-export type { FaultKind, FaultOperation, FaultRange } from '../store/faults/rule.js';
-export type { FaultEvent, FaultState, Limits, LimitsChange };
-/** What makes a fault: the kind, and whatever it needs; the rest goes without saying. */
-export type FaultRule = GivenRule;
-
-/** Body of PUT /devices/N/faults: the whole set; and of POST: what is added to it. */
-export interface FaultsRequest {
-  readonly rules: readonly FaultRule[];
-}
-
-/** Answer of everything about faults: the rules in force, in the order in which they are asked. */
-export interface FaultsAnswer {
-  readonly rules: readonly FaultState[];
-}
-
-/** Body of POST /devices/N/power-cut. */
-export interface PowerCutRequest {
-  /** Of what was not made durable. Default: none. */
-  readonly keep?: 'none' | 'all' | 'random';
-  /** Default: drawn, and told. */
-  readonly seed?: number;
-  /** Of a write, some sectors may be kept and others not. */
-  readonly tear?: boolean;
-}
-
-/** What a power cut has left. */
-export interface PowerCutAnswer {
-  readonly keep: 'none' | 'all' | 'random';
-  readonly seed: number;
-  readonly tear: boolean;
-  /** Writes, trims and zeroes that were not durable, how many of them were kept, and how many of those in part. */
-  readonly writes: number;
-  readonly kept: number;
-  readonly torn: number;
-}
-
-/** Body of POST /devices/N/faults/release; without a rule, what all of them hold. */
-export interface ReleaseRequest {
-  readonly rule?: string;
-}
+export type * from './bench-messages.js';
+export type * from './overlay-messages.js';
+export type * from './remote-messages.js';
 
 /** States of a loop device. */
 export type DeviceState = 'unbound' | 'bound' | 'rundown' | 'deleting';
@@ -214,86 +177,6 @@ export interface ExportWords {
   readonly description?: string;
 }
 
-/** Which delta; one of `delta` and `temporary`. */
-export interface OverlayRequest {
-  /** Absolute path; made where there is no file, or an empty one. */
-  readonly delta?: string;
-  /** An unnamed one, in TMPDIR or beside the state: it is gone with the binding. */
-  readonly temporary?: true;
-  /** Takes a base that has changed since the delta was made over it (else ESTALE): the caller vouches for it. */
-  readonly force?: boolean;
-  /** Of a delta that is made: bytes, a power of two, 4096 (default) to 65536. */
-  readonly blockSize?: number;
-}
-
-/** One file of those that a device's bytes are in. Answer of GET /devices/N/layers: from the top to the base. */
-export interface LayerAnswer {
-  readonly kind: 'delta' | 'base';
-  /** As it is now, ` (deleted)` behind a name that is gone. */
-  readonly path: string;
-  /** Of a delta; null for the base. */
-  readonly uuid: string | null;
-  readonly inode: ExactNumber;
-  readonly device: ExactNumber;
-  /** Of a delta: bytes of a block, how many it holds, and how many bytes that are. */
-  readonly blockSize: number | null;
-  readonly heldBlocks: number | null;
-  readonly heldBytes: number | null;
-  /** Bytes that it shows. */
-  readonly size: number;
-}
-
-/** Body of POST /devices/N/move, flatten (where `file` may be absent: in place of the delta) and commit (without `file`). */
-export interface CopyRequest {
-  /** Absolute path, where no file is. */
-  readonly file?: string;
-  /** Bytes a second at most; 0: no limit (default). */
-  readonly rate?: number;
-}
-
-/** The copy of a device that runs, or ran last. Answer of these, and of GET and DELETE /devices/N/copy. */
-export interface CopyAnswer {
-  readonly kind: 'move' | 'flatten' | 'commit';
-  readonly file: string;
-  readonly state: 'running' | 'done' | 'failed' | 'cancelled';
-  /** Of `totalBytes`, so many were looked at. */
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-  readonly rate: number;
-  /** Of one that failed. */
-  readonly errno: string | null;
-  readonly message: string | null;
-  /** How long requests waited when the device got the file, milliseconds. */
-  readonly waitedMs: number | null;
-}
-
-/** Body of POST /snapshots: of one device or several, at one instant. */
-export interface SnapshotRequest {
-  readonly devices: readonly {
-    readonly number: number;
-    /** Absolute path, where no file is. */
-    readonly file: string;
-  }[];
-  /** Freezes the file systems that are mounted here from the devices (FIFREEZE) around it. EINVAL where none is. */
-  readonly fsfreeze?: boolean;
-}
-
-/** One snapshot. Answer of POST /snapshots: by number. */
-export interface SnapshotAnswer {
-  readonly number: number;
-  readonly file: string;
-  /**
-   * `clone`: it shares its blocks with the device's file (of an overlay: with its delta, and is a delta itself). `sealed`: what
-   * was the delta has this name now, and a new one over it has taken its own.
-   */
-  readonly kind: 'clone' | 'sealed';
-  /** Of the overlay; null for a plain file. */
-  readonly delta: string | null;
-  /** How long a request waited at most, and of that until those in flight had ended: milliseconds. */
-  readonly waitedMs: number;
-  readonly drainedMs: number;
-}
-
 /** Body of PUT /devices/N/backing. */
 export interface ConfigureRequest extends MeantFile, ExportWords {
   readonly offset?: Bytes;
@@ -369,76 +252,6 @@ export interface AttachRequest {
   readonly timeout?: number;
   /** Seconds the kernel waits for a new connection after all are dead. Default 30 (netlink only). */
   readonly deadTimeout?: number;
-}
-
-/** TLS of a client: paths of files, absolute, as the daemon sees them. */
-export interface RemoteTlsFiles {
-  /** PEM, authorities that the server's certificate must come from. Default: those of this machine. */
-  readonly ca?: string;
-  /** PEM, our own certificate, and its key. */
-  readonly cert?: string;
-  readonly key?: string;
-  /** Pre-shared keys, a `user:hexkey` a line. */
-  readonly psk?: string;
-  /** Whose key; default: the first. */
-  readonly user?: string;
-  /** What the server's certificate must be for; default: the URI's host. */
-  readonly hostname?: string;
-}
-
-/** Body of POST /remotes. */
-export interface RemoteAttachRequest {
-  /** Addresses of one and the same export, tried in turn: nbd://, nbds://, nbd+unix://, nbds+unix://. */
-  readonly uris: readonly string[];
-  /** Sockets of the kernel's, 1 to 16, all to one address. Default 1. */
-  readonly connections?: number;
-  /** Seconds after which the kernel gives up a request and its socket. Default 0: never. */
-  readonly timeout?: number;
-  /** Seconds that requests wait for a new connection when all are dead. Default 120. */
-  readonly deadTimeout?: number;
-  readonly readOnly?: boolean;
-  readonly tls?: RemoteTlsFiles;
-}
-
-/**
- * negotiating: an address is talked to; attached: all is well; lost: the kernel has told that a socket is dead; waiting: no
- * address has the export, and a timer runs; given-up: the kernel takes no more sockets, its users get errors.
- */
-export type RemoteState = 'negotiating' | 'attached' | 'lost' | 'waiting' | 'given-up';
-
-/** A device of another host. */
-export interface RemoteStatus {
-  readonly number: number;
-  /** `/dev/nbdN` while the kernel has it. */
-  readonly node: string | null;
-  readonly uris: readonly string[];
-  /** The one in use, or tried last. */
-  readonly uri: string;
-  readonly state: RemoteState;
-  /** When that state was reached, ISO 8601. */
-  readonly since: string;
-  /** Why it is not attached: an errno name, and a sentence that tells of each address. Null while it is. */
-  readonly errno: string | null;
-  readonly message: string | null;
-  /** How often its connection was lost since it was attached. */
-  readonly losses: number;
-  /** Bytes. */
-  readonly size: number;
-  /** By which a server of nbdloop's tells its devices apart. */
-  readonly uuid: string | null;
-  readonly description: string | null;
-  readonly readOnly: boolean;
-  readonly connections: number;
-  /** Seconds, as asked for. */
-  readonly timeout: number;
-  readonly deadTimeout: number;
-}
-
-/** A state that a device of another host has reached; null: it is gone. */
-export interface RemoteEvent {
-  readonly device: number;
-  readonly kind: 'remote';
-  readonly remote: RemoteStatus | null;
 }
 
 /** What a stream of events carries. */
