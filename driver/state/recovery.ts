@@ -5,7 +5,6 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
-import { BackingFile, type HandedFile } from '../io/backing-file.js';
 import { type FileIdentity, sameFile } from '../io/file-identity.js';
 import type { PartedSocket } from '../kernel/attach.js';
 import type { Attachments, AttachRecord } from '../kernel/attachments.js';
@@ -13,9 +12,9 @@ import { backendIdentifier, backendPrefix } from '../kernel/netlink-device.js';
 import { backendOf, isConnected, nodePath } from '../kernel/sysfs.js';
 import type { Backing } from '../loop/backing.js';
 import type { LoopControl } from '../loop/loop-control.js';
-import { loopSize } from '../loop/parameters.js';
 import { HandedOver } from './handed.js';
-import type { DeviceRecord, OverlayRecord } from './state.js';
+import { checkSize, openAgain, openByName } from './reopen.js';
+import type { DeviceRecord } from './state.js';
 import type { StateDirectory, StateDraft } from './state-directory.js';
 import type { KeeperLog, StateKeeper } from './state-keeper.js';
 
@@ -54,10 +53,6 @@ interface Down {
 
 /** For a device whose daemon died between the attachment and the note of it. */
 const UNKNOWN_ATTACHMENT: AttachRecord = { by: 'netlink', connections: 1, timeout: 0, deadTimeout: 30 };
-
-/** A predecessor that has just ended may still hold a file's lock for a moment: so often it is tried again. */
-const LOCK_ATTEMPTS = 40;
-const LOCK_RETRY_MS = 50;
 
 /** Whether the kernel has let go of a device that is down is looked at so often, milliseconds. */
 const LOOK_MS = 500;
@@ -153,9 +148,10 @@ export class Recovery {
   recover(number: number, options: { readonly file?: string; readonly force?: boolean } = {}): Promise<void> {
     return this.#alone(number, async ({ record }) => {
       const isForced = options.force === true;
-      const file = await this.#openByName(
+      const file = await openByName(
         { ...record, file: options.file ?? record.file },
         isForced ? undefined : record.identity,
+        this.parts.loops,
       );
       try {
         if (!sameFile(file.identity, record.identity)) await checkSize(record, file);
@@ -243,7 +239,7 @@ export class Recovery {
         await this.#letGo(record);
         return;
       }
-      const file = await this.#openAgain(record, handed);
+      const file = await openAgain(record, handed, this.parts);
       await this.#restore(record, file).catch(async (error: unknown) => {
         await file.close();
         throw error;
@@ -263,68 +259,6 @@ export class Recovery {
       .catch((err: unknown) => log.error({ err, device: `loop${record.number}` }, 'it is not forgotten yet'));
     this.#down.delete(record.number);
     loops.release(record.number);
-  }
-
-  /** The very same open file where it was handed over; else by its name, and proven to be the same. */
-  async #openAgain(record: DeviceRecord, handed: HandedOver): Promise<Backing> {
-    const open = handed.takeFile(record.number);
-    const layers = handed.takeLayers(record.number);
-    if (open !== undefined) {
-      try {
-        return await this.#adopt(record, open, layers);
-      } catch (err) {
-        this.parts.log.error({ err, device: `loop${record.number}` }, 'what was handed over is not its file');
-      }
-    }
-    return this.#openByName(record, record.identity);
-  }
-
-  #adopt(record: DeviceRecord, open: HandedFile, layers: readonly number[]): Promise<Backing> {
-    const { file, readOnly, identity, overlay } = record;
-    if (overlay === null) return BackingFile.adopt(open, identity);
-    const handed = { delta: open, deltaIdentity: overlay.identity, layers };
-    const wanted = { delta: overlay.delta, temporary: overlay.temporary };
-    return this.parts.loops.openFile({ file, readOnly, identity, overlay: wanted, handed });
-  }
-
-  async #openByName(record: DeviceRecord, meant: FileIdentity | undefined): Promise<Backing> {
-    const { alsoAt, ...rest } = record;
-    if (alsoAt !== undefined && alsoAt !== record.file) {
-      const found = await this.#openByName({ ...rest, file: alsoAt }, meant).catch(() => undefined);
-      if (found !== undefined) return found;
-    }
-    const { file, readOnly, overlay } = record;
-    const named = { file, readOnly, ...(meant && { identity: meant }) };
-    for (let attempt = 1; ; attempt++) {
-      try {
-        if (overlay === null) return await this.parts.loops.openFile(named);
-        return await this.#openOverlay(named, overlay, meant === undefined);
-      } catch (error) {
-        const isLocked = error instanceof LoopError && error.errno === 'EBUSY';
-        if (!isLocked || attempt === LOCK_ATTEMPTS) throw error;
-        await sleep(LOCK_RETRY_MS);
-      }
-    }
-  }
-
-  /** The delta that was recorded, or the one that was about to take its place. */
-  async #openOverlay(
-    named: { readonly file: string; readonly readOnly: boolean; readonly identity?: FileIdentity },
-    { delta, temporary, identity, next }: OverlayRecord,
-    force: boolean,
-  ): Promise<Backing> {
-    if (temporary) {
-      throw new LoopError('EBADF', `The delta over ${named.file} had no name, and is gone with the daemon.`);
-    }
-    const open = (deltaIdentity: FileIdentity): Promise<Backing> =>
-      this.parts.loops.openFile({ ...named, overlay: { delta, force }, deltaIdentity });
-    if (next === null) return open(identity);
-    try {
-      return await open(next);
-    } catch (error) {
-      if (error instanceof LoopError && error.errno === 'ESTALE') return open(identity);
-      throw error;
-    }
   }
 
   async #restore(record: DeviceRecord, file: Backing): Promise<void> {
@@ -423,14 +357,4 @@ const isLeftToLastClose = ({ attach, attachAgain, autoclear }: DeviceRecord): bo
 
 function dropHandover(draft: StateDraft): void {
   draft.handover = null;
-}
-
-/** Whoever has the device open counts on its size. Throws EINVAL. */
-async function checkSize(record: DeviceRecord, file: Backing): Promise<void> {
-  const size = loopSize(await file.size(), record);
-  if (size === record.size) return;
-  throw new LoopError(
-    'EINVAL',
-    `${file.path} makes a device of ${size} bytes, and loop${record.number} has ${record.size}.`,
-  );
 }

@@ -1,0 +1,107 @@
+/** How the file of a recorded device is opened again: as it was handed over, or by its name, and proven to be the same. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LoopError } from '../errno.js';
+import { BackingFile, type HandedFile } from '../io/backing-file.js';
+import type { FileIdentity } from '../io/file-identity.js';
+import type { Backing } from '../loop/backing.js';
+import type { LoopControl } from '../loop/loop-control.js';
+import { loopSize } from '../loop/parameters.js';
+import type { HandedOver } from './handed.js';
+import type { DeviceRecord, OverlayRecord } from './state.js';
+import type { KeeperLog } from './state-keeper.js';
+
+export interface ReopenParts {
+  readonly loops: LoopControl;
+  readonly log: KeeperLog;
+}
+
+/** A predecessor that has just ended may still hold a file's lock for a moment: so often it is tried again. */
+const LOCK_ATTEMPTS = 40;
+const LOCK_RETRY_MS = 50;
+
+/** The very same open file where it was handed over; else by its name, and proven to be the same. */
+export async function openAgain(
+  record: DeviceRecord,
+  handed: HandedOver,
+  { loops, log }: ReopenParts,
+): Promise<Backing> {
+  const open = handed.takeFile(record.number);
+  const layers = handed.takeLayers(record.number);
+  if (open !== undefined) {
+    try {
+      return await adopt(record, open, layers, loops);
+    } catch (err) {
+      log.error({ err, device: `loop${record.number}` }, 'what was handed over is not its file');
+    }
+  }
+  return openByName(record, record.identity, loops);
+}
+
+function adopt(
+  record: DeviceRecord,
+  open: HandedFile,
+  layers: readonly number[],
+  loops: LoopControl,
+): Promise<Backing> {
+  const { file, readOnly, identity, overlay } = record;
+  if (overlay === null) return BackingFile.adopt(open, identity);
+  const handed = { delta: open, deltaIdentity: overlay.identity, layers };
+  const wanted = { delta: overlay.delta, temporary: overlay.temporary };
+  return loops.openFile({ file, readOnly, identity, overlay: wanted, handed });
+}
+
+/** `meant`: what it must be; undefined: whatever has the name. */
+export async function openByName(
+  record: DeviceRecord,
+  meant: FileIdentity | undefined,
+  loops: LoopControl,
+): Promise<Backing> {
+  const { alsoAt, ...rest } = record;
+  if (alsoAt !== undefined && alsoAt !== record.file) {
+    const found = await openByName({ ...rest, file: alsoAt }, meant, loops).catch(() => undefined);
+    if (found !== undefined) return found;
+  }
+  const { file, readOnly, overlay } = record;
+  const named = { file, readOnly, ...(meant && { identity: meant }) };
+  for (let attempt = 1; ; attempt++) {
+    try {
+      if (overlay === null) return await loops.openFile(named);
+      return await openOverlay(named, overlay, meant === undefined, loops);
+    } catch (error) {
+      const isLocked = error instanceof LoopError && error.errno === 'EBUSY';
+      if (!isLocked || attempt === LOCK_ATTEMPTS) throw error;
+      await sleep(LOCK_RETRY_MS);
+    }
+  }
+}
+
+/** The delta that was recorded, or the one that was about to take its place. */
+async function openOverlay(
+  named: { readonly file: string; readonly readOnly: boolean; readonly identity?: FileIdentity },
+  { delta, temporary, identity, next }: OverlayRecord,
+  force: boolean,
+  loops: LoopControl,
+): Promise<Backing> {
+  if (temporary) {
+    throw new LoopError('EBADF', `The delta over ${named.file} had no name, and is gone with the daemon.`);
+  }
+  const open = (deltaIdentity: FileIdentity): Promise<Backing> =>
+    loops.openFile({ ...named, overlay: { delta, force }, deltaIdentity });
+  if (next === null) return open(identity);
+  try {
+    return await open(next);
+  } catch (error) {
+    if (error instanceof LoopError && error.errno === 'ESTALE') return open(identity);
+    throw error;
+  }
+}
+
+/** Whoever has the device open counts on its size. Throws EINVAL. */
+export async function checkSize(record: DeviceRecord, file: Backing): Promise<void> {
+  const size = loopSize(await file.size(), record);
+  if (size === record.size) return;
+  throw new LoopError(
+    'EINVAL',
+    `${file.path} makes a device of ${size} bytes, and loop${record.number} has ${record.size}.`,
+  );
+}
