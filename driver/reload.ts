@@ -1,6 +1,6 @@
 /** Settings that are read anew while the daemon runs: when asked, and when one of their files has changed. */
 
-import { type FSWatcher, realpathSync, watch } from 'node:fs';
+import { type FSWatcher, realpathSync, statSync, watch } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import type { AccessSettings } from '../server/access.js';
 
@@ -31,11 +31,17 @@ export interface ReloadState {
 /** A file is often replaced in several steps, and a certificate and its key one after the other: milliseconds to wait. */
 const SETTLE_MS = 300;
 
+/** Where others write into a directory of ours (an image, a log), it is looked at so often, milliseconds. */
+const BUSY_MS = 1000;
+
 export class Reload {
   #settings: AccessSettings;
   #state: ReloadState = { loadedAt: new Date().toISOString(), error: null };
   #watchers: FSWatcher[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #rest: NodeJS.Timeout | undefined;
+  /** What the files were like before they were read last. */
+  #stamp: string;
   /** One at a time: the last one asked for is the one in force. */
   #last: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -46,6 +52,7 @@ export class Reload {
     settings: AccessSettings,
   ) {
     this.#settings = settings;
+    this.#stamp = stampOf(this.#files());
     this.#watch();
   }
 
@@ -62,6 +69,7 @@ export class Reload {
 
   async #reload(): Promise<void> {
     const { parts } = this;
+    this.#stamp = stampOf(this.#files());
     try {
       const settings = parts.reread();
       parts.apply(settings);
@@ -86,6 +94,8 @@ export class Reload {
   }
 
   #unwatch(): void {
+    clearTimeout(this.#rest);
+    this.#rest = undefined;
     for (const watcher of this.#watchers) watcher.close();
     this.#watchers = [];
   }
@@ -94,10 +104,8 @@ export class Reload {
   #watch(): void {
     this.#unwatch();
     if (this.#isClosed) return;
-    const { cert, key, ca, crl, psk } = this.#settings.tls ?? {};
-    const files = [cert, key, ca, crl, psk, ...this.parts.files].filter((file) => file !== undefined);
     const names = new Map<string, Set<string>>();
-    for (const file of files) {
+    for (const file of this.#files()) {
       for (const path of new Set([resolve(file), realPath(file)])) {
         const known = names.get(dirname(path)) ?? new Set();
         names.set(dirname(path), known.add(basename(path)));
@@ -106,11 +114,17 @@ export class Reload {
     for (const [directory, known] of names) this.#watchDirectory(directory, known);
   }
 
+  #files(): string[] {
+    const { cert, key, ca, crl, psk } = this.#settings.tls ?? {};
+    return [cert, key, ca, crl, psk, ...this.parts.files].filter((file) => file !== undefined);
+  }
+
   #watchDirectory(directory: string, names: ReadonlySet<string>): void {
     try {
       const watcher = watch(directory, { persistent: false }, (_event, name) => {
         // `..data` is the link that Kubernetes swaps: all files change with it.
         if (name === null || name === '..data' || names.has(name)) this.#changed();
+        else this.#lookLater();
       });
       watcher.on('error', () => watcher.close());
       this.#watchers.push(watcher);
@@ -119,10 +133,32 @@ export class Reload {
     }
   }
 
+  /** An event for each write to somebody else's file is too much for this thread: no more of them for a while. */
+  #lookLater(): void {
+    this.#unwatch();
+    this.#rest = setTimeout(() => {
+      this.#watch();
+      if (stampOf(this.#files()) !== this.#stamp) this.#changed();
+    }, BUSY_MS);
+    this.#rest.unref();
+  }
+
   #changed(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.now().catch(() => undefined), SETTLE_MS);
     this.#timer.unref();
+  }
+}
+
+/** Differs when one of the files is another one, or was written to. */
+const stampOf = (files: readonly string[]): string => files.map(stampOfFile).join('\n');
+
+function stampOfFile(file: string): string {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
+    return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+  } catch {
+    return '';
   }
 }
 

@@ -1,7 +1,17 @@
 /** What a running daemon reads anew: certificates, keys, permissions and limits, and what becomes of those who are connected. */
 
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { type Pair, selfSigned, signedBy } from '../helpers/certificates.js';
 import { Daemon, freePort } from '../helpers/daemon.js';
@@ -142,6 +152,48 @@ t.test(
     }
   },
 );
+
+/** Whether a process is told of what happens in a directory. */
+function isWatching(pid: number, directory: string): boolean {
+  const sign = `ino:${statSync(directory).ino.toString(16)} `;
+  const infos = `/proc/${pid}/fdinfo`;
+  return readdirSync(infos).some((fd) => {
+    try {
+      return readFileSync(join(infos, fd), 'utf8').includes(sign);
+    } catch {
+      return false; // closed meanwhile
+    }
+  });
+}
+
+t.test('where others write all the time, changes are found by looking', { skip }, async (t) => {
+  using dir = new TempDir();
+  const [alice, bob] = [newKey('alice'), newKey('bob')];
+  mkdirSync(dir.file('keys'));
+  const keys = dir.file('keys', 'live.psk');
+  writeFileSync(keys, alice);
+  const both = dir.file('both.psk');
+  writeFileSync(both, alice + bob);
+  await using daemon = await Daemon.start({
+    devices: [makeSparseFile(dir.file('disk.img'), SIZE)],
+    args: ['--tls-psk', keys, '--tls-require'],
+  });
+  const pid = daemon.process.pid;
+  t.ok(isWatching(pid, dir.file('keys')));
+  const busy = setInterval(() => writeFileSync(dir.file('keys', 'busy'), 'x'), 5);
+  try {
+    await until(
+      'nothing wakes the daemon any more',
+      async () => !isWatching(pid, dir.file('keys')) || undefined,
+    );
+    appendFileSync(keys, bob);
+    const uri = `nbds+unix://bob@/loop0?socket=${daemon.socket}&tls-psk-file=${both}`;
+    await until('bob is let in', async () => (await isServed(uri)) || undefined);
+  } finally {
+    clearInterval(busy);
+  }
+  await until('it is told again', async () => isWatching(pid, dir.file('keys')) || undefined);
+});
 
 t.test('--tls-allow says who may use what; others do not even see it', { skip }, async (t) => {
   using dir = new TempDir();
