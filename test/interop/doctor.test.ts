@@ -7,11 +7,12 @@ import { checkClock, checkNode } from '../../driver/doctor/machine.js';
 import { EXPLAINING_CHECKS, EXPLAINING_FILE_CHECKS } from '../../driver/see-doctor.js';
 import { type Ended, run } from '../helpers/process.js';
 import { TempDir } from '../helpers/temp.js';
-import { skipUnless } from '../helpers/tools.js';
+import { skipUnless, tool } from '../helpers/tools.js';
 
 t.setTimeout(180_000);
 
-const BIN = fileURLToPath(new URL('../../bin/', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const BIN = `${ROOT}dist/bin/`;
 const DOCTOR = `${process.execPath} ${BIN}nbdloop.js doctor --json`;
 const skip = process.getuid?.() === 0 ? skipUnless('unshare', 'setpriv') : 'only root makes name spaces';
 
@@ -56,12 +57,19 @@ t.test('a run directory of somebody else would break it', { skip }, async (t) =>
   const runtime = mkdtempSync('/tmp/nbdloop-doctor-');
   t.teardown(() => rmSync(runtime, { recursive: true }));
   mkdirSync(`${runtime}/nbdloop`, { mode: 0o777 });
-  const hidden = await shell(
-    `XDG_RUNTIME_DIR=${runtime} exec setpriv --reuid=65534 --clear-groups ${DOCTOR}`,
-  );
+  // The checkout may be in a directory that nobody else may enter.
+  const view = mkdtempSync('/tmp/nbdloop-view-');
+  t.teardown(() => rmSync(view, { recursive: true }));
+  chmodSync(view, 0o755);
+  mkdirSync(`${view}/here`);
+  const asNobody = `
+    mount --bind ${ROOT} ${view}/here && XDG_RUNTIME_DIR=${runtime} exec setpriv --reuid=65534 --clear-groups \\
+      ${process.execPath} ${view}/here/dist/bin/nbdloop.js doctor --json`;
+  const runAsNobody = (): Promise<Ended> => run(tool('unshare'), ['--mount', '/bin/bash', '-c', asNobody]);
+  const hidden = await runAsNobody();
   t.match(found(hidden, 'run directory'), { verdict: 'bad', says: /can't be used \(EACCES\)/ });
   chmodSync(runtime, 0o755);
-  const other = await shell(`XDG_RUNTIME_DIR=${runtime} exec setpriv --reuid=65534 --clear-groups ${DOCTOR}`);
+  const other = await runAsNobody();
   t.equal(other.status, 1, other.stderr);
   t.match(found(other, 'run directory'), { verdict: 'bad', says: /is not ours alone/ });
   t.match(found(other, 'rights'), { verdict: 'note', says: /CAP_SYS_ADMIN/ });
