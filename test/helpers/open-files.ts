@@ -12,6 +12,13 @@ export function openFiles(pid: Pid = 'self'): string[] {
 /** How often this process has a file open. */
 export const timesOpen = (path: string): number => openFiles().filter((open) => open === path).length;
 
+/** Descriptors of this process but for rings of io_uring: a thread opens one when it first needs it, and keeps it. */
+export const openButRings = (): number =>
+  openFiles().filter((link) => link !== 'anon_inode:[io_uring]').length;
+
+/** Ends of pipes that this process has open. */
+export const pipeEnds = (): number => openFiles().filter((link) => link.startsWith('pipe:')).length;
+
 function descriptors(pid: Pid): readonly string[] {
   try {
     return readdirSync(`/proc/${pid}/fd`);

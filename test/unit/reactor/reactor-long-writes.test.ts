@@ -1,11 +1,12 @@
 /** Payloads that go from socket to page cache through a pipe, with real sockets and files. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, constants, readFileSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import t from 'tap';
 import { LaneNum, laneNum } from '../../../driver/queue/slots.js';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { setFaults } from '../../helpers/faulty-data-path.js';
+import { openButRings } from '../../helpers/open-files.js';
 import { type BlockClient, ReactorBench, type TestDevice } from '../../helpers/reactor-bench.js';
 import { type Ask, encodeAsk } from '../../helpers/transmission-client.js';
 import { until } from '../../helpers/until.js';
@@ -188,15 +189,6 @@ for (const mode of MODES) {
   });
 }
 
-/** Undefined where it is closed meanwhile. */
-function linkOf(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
-  }
-}
-
 t.test('a file that takes no pipe is written another way', async (t) => {
   await using bench = await ReactorBench.start();
   const device = await bench.device(SIZE);
@@ -214,12 +206,8 @@ t.test('a file that takes no pipe is written another way', async (t) => {
 t.test('a client that goes away halfway leaves no descriptor', async (t) => {
   await using bench = await ReactorBench.start();
   const device = await bench.device(SIZE);
-  // A thread opens its ring when it first needs it, and keeps it.
-  const descriptors = (): number =>
-    readdirSync('/proc/self/fd').filter((fd) => linkOf(`/proc/self/fd/${fd}`) !== 'anon_inode:[io_uring]')
-      .length;
   const other = await warmClient(bench, device, 'simple');
-  const before = descriptors();
+  const before = openButRings();
   for (let i = 0; i < 10; i++) {
     const client = await warmClient(bench, device, 'simple');
     const start = written(device);
@@ -230,6 +218,6 @@ t.test('a client that goes away halfway leaves no descriptor', async (t) => {
     await client.reason;
     await client.closed;
   }
-  await until(`as few descriptors as before, ${before}`, async () => descriptors() <= before || undefined);
+  await until(`as few descriptors as before, ${before}`, async () => openButRings() <= before || undefined);
   t.equal((await other.ask({ type: READ, offset: 0, length: 4096 })).error, 0);
 });

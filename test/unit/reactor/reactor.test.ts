@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { LaneNum, laneNum } from '../../../driver/queue/slots.js';
 import { Cmd, WireErrno } from '../../../server/wire/constants.js';
+import { openButRings, pipeEnds } from '../../helpers/open-files.js';
 import { ReactorBench } from '../../helpers/reactor-bench.js';
 import { encodeAsk } from '../../helpers/transmission-client.js';
 import { until } from '../../helpers/until.js';
@@ -194,7 +195,6 @@ t.test('a drain does not wait for a peer that never reads, or a device that neve
 });
 
 t.test('as many connections as one likes, on a few threads, and none leaves a descriptor', async (t) => {
-  const descriptors = (): number => readdirSync('/proc/self/fd').length;
   await using bench = await ReactorBench.start({ reactors: 2 });
   const device = await bench.device(MIB);
   const content = readFileSync(device.path);
@@ -202,7 +202,7 @@ t.test('as many connections as one likes, on a few threads, and none leaves a de
   // Each thread has a pipe from its first large read on.
   for (const client of [warm, await bench.connect(device)]) await client.ask({ ...some, length: 100_000 });
   await bench.pool.ready(); // also of the thread that is kept for what comes next
-  const before = descriptors();
+  const before = openButRings();
   const clients = [];
   for (let i = 0; i < 150; i++) clients.push(await bench.connect(device));
   t.equal(bench.pool.connections, 152);
@@ -212,7 +212,7 @@ t.test('as many connections as one likes, on a few threads, and none leaves a de
   t.ok(replies.every(({ data }, index) => data?.equals(content.subarray(index * 100, index * 100 + 70_000))));
   for (const client of clients) client.socket.destroy();
   await until('they are gone', async () => (bench.pool.connections === 2 ? true : undefined));
-  await until('their descriptors too', async () => (descriptors() <= before ? true : undefined));
+  await until('their descriptors too', async () => openButRings() <= before || undefined);
   t.equal((await warm.ask(some)).error, 0);
 });
 
@@ -221,7 +221,7 @@ t.test('many peers that read late leave only a few pipes', async (t) => {
   const device = await bench.device(4 * MIB);
   const warm = await bench.connect(device);
   await warm.ask({ ...some, length: MIB });
-  const before = readdirSync('/proc/self/fd').length;
+  const before = pipeEnds();
   const late = [];
   for (let i = 0; i < 40; i++) {
     const client = await bench.connect(device);
@@ -233,9 +233,7 @@ t.test('many peers that read late leave only a few pipes', async (t) => {
   for (const client of late) client.socket.resume();
   for (const client of late) t.equal((await client.replies(6)).length, 6);
   for (const client of late) client.socket.destroy();
-  await until('at most 16 pipes are left', async () =>
-    readdirSync('/proc/self/fd').length <= before + 2 * 16 ? true : undefined,
-  );
+  await until('at most 16 pipes are left', async () => (pipeEnds() <= before + 2 * 16 ? true : undefined));
 });
 
 t.test('freezes that race requests on two threads lose no wake and no request', async (t) => {
