@@ -26,7 +26,14 @@ t.test('fio finds what it wrote while the device is snapshotted, moved and flatt
       numjobs: 4,
       offset_increment: '8m',
     }),
-    ...['--verify=crc32c', '--verify_backlog=256', '--time_based', '--runtime=5', '--rate_iops=2000'],
+    ...[
+      '--verify=crc32c',
+      '--verify_backlog=256',
+      '--time_based',
+      '--runtime=5',
+      '--rate_iops=2000',
+      '--verify_state_save=0',
+    ],
   ]);
   await until('fio writes', async () =>
     (await daemon.client.device(0)).counters.writes > 200 ? true : undefined,
