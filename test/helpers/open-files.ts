@@ -12,9 +12,12 @@ export function openFiles(pid: Pid = 'self'): string[] {
 /** How often this process has a file open. */
 export const timesOpen = (path: string): number => openFiles().filter((open) => open === path).length;
 
-/** Descriptors of this process but for rings of io_uring: a thread opens one when it first needs it, and keeps it. */
-export const openButRings = (): number =>
-  openFiles().filter((link) => link !== 'anon_inode:[io_uring]').length;
+/**
+ * Sockets, ends of pipes and files that this process has open, which is what a connection brings. Rings of io_uring, event
+ * counters and the like are left out: a thread, ours or one of Node's, opens one when it first needs it, and keeps it.
+ */
+export const openOfConnections = (): number =>
+  openFiles().filter((link) => !link.startsWith('anon_inode:')).length;
 
 /** Ends of pipes that this process has open. */
 export const pipeEnds = (): number => openFiles().filter((link) => link.startsWith('pipe:')).length;

@@ -6,7 +6,7 @@ import t from 'tap';
 import { LaneNum, laneNum } from '../../../driver/queue/slots.js';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { setFaults } from '../../helpers/faulty-data-path.js';
-import { openButRings } from '../../helpers/open-files.js';
+import { openOfConnections } from '../../helpers/open-files.js';
 import { type BlockClient, ReactorBench, type TestDevice } from '../../helpers/reactor-bench.js';
 import { type Ask, encodeAsk } from '../../helpers/transmission-client.js';
 import { until } from '../../helpers/until.js';
@@ -207,7 +207,7 @@ t.test('a client that goes away halfway leaves no descriptor', async (t) => {
   await using bench = await ReactorBench.start();
   const device = await bench.device(SIZE);
   const other = await warmClient(bench, device, 'simple');
-  const before = openButRings();
+  const before = openOfConnections();
   for (let i = 0; i < 10; i++) {
     const client = await warmClient(bench, device, 'simple');
     const start = written(device);
@@ -218,6 +218,9 @@ t.test('a client that goes away halfway leaves no descriptor', async (t) => {
     await client.reason;
     await client.closed;
   }
-  await until(`as few descriptors as before, ${before}`, async () => openButRings() <= before || undefined);
+  await until(
+    `as few descriptors as before, ${before}`,
+    async () => openOfConnections() <= before || undefined,
+  );
   t.equal((await other.ask({ type: READ, offset: 0, length: 4096 })).error, 0);
 });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { LaneNum, laneNum } from '../../../driver/queue/slots.js';
 import { Cmd, WireErrno } from '../../../server/wire/constants.js';
-import { openButRings, pipeEnds } from '../../helpers/open-files.js';
+import { openOfConnections, pipeEnds } from '../../helpers/open-files.js';
 import { ReactorBench } from '../../helpers/reactor-bench.js';
 import { encodeAsk } from '../../helpers/transmission-client.js';
 import { until } from '../../helpers/until.js';
@@ -202,7 +202,7 @@ t.test('as many connections as one likes, on a few threads, and none leaves a de
   // Each thread has a pipe from its first large read on.
   for (const client of [warm, await bench.connect(device)]) await client.ask({ ...some, length: 100_000 });
   await bench.pool.ready(); // also of the thread that is kept for what comes next
-  const before = openButRings();
+  const before = openOfConnections();
   const clients = [];
   for (let i = 0; i < 150; i++) clients.push(await bench.connect(device));
   t.equal(bench.pool.connections, 152);
@@ -212,7 +212,7 @@ t.test('as many connections as one likes, on a few threads, and none leaves a de
   t.ok(replies.every(({ data }, index) => data?.equals(content.subarray(index * 100, index * 100 + 70_000))));
   for (const client of clients) client.socket.destroy();
   await until('they are gone', async () => (bench.pool.connections === 2 ? true : undefined));
-  await until('their descriptors too', async () => openButRings() <= before || undefined);
+  await until('their descriptors too', async () => openOfConnections() <= before || undefined);
   t.equal((await warm.ask(some)).error, 0);
 });
 
