@@ -71,14 +71,17 @@ export class ReactorThread {
     if (Atomics.exchange(this.#wakeWord, 0, 1) === 0) write(this.#wakeFd, addressOf(ONE), 8);
   }
 
-  /** Ends it, with whatever connections it has. False when it hangs: it goes when what it waits for does. */
+  /**
+   * Ends it, with whatever connections it has. False when it hangs: it goes when what it waits for does, and keeps no
+   * process alive. It is never terminated: the memory of what is under way is its own, and the kernel still writes there;
+   * while it loads, an exception of a native module would end the process.
+   */
   async stop(): Promise<boolean> {
-    // It is never cut short while it loads: an exception of a native module would end the process then.
+    void this.#exited.then(() => close(this.#wakeFd));
     await Promise.race([this.ready, this.#exited]);
     this.tell({ kind: 'stop' });
     const hasEnded = await Promise.race([this.#exited, pause(PATIENCE)]);
-    if (hasEnded) close(this.#wakeFd);
-    else void this.#worker.terminate();
+    if (!hasEnded) this.#worker.unref();
     return hasEnded;
   }
 }
