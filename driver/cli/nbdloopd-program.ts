@@ -1,74 +1,17 @@
 /** nbdloopd's options: a definition for commander, from which --help, man page and completions are made too. */
 
-import { readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { packageVersion } from '../version.js';
-import { CliError, errnoOf } from './fail.js';
-import { parseSize, SizeError } from './size.js';
+import type { ExclusiveFlag, Listen } from './daemon-flags.js';
+import {
+  between,
+  type ListenAddress,
+  listenAddress,
+  payloadSize,
+  permissions,
+  webAddress,
+} from './option-values.js';
 
-/** The options as given; what is absent takes the daemon's defaults. */
-export interface DaemonFlags {
-  readonly device: readonly string[];
-  /** Of the exports of these, in the same order; an empty one is none. */
-  readonly name: readonly string[];
-  readonly description: readonly string[];
-  /** Empty: none. */
-  readonly defaultExport?: string;
-  readonly listen: readonly ListenAddress[];
-  /** Listeners whose clients can only read. */
-  readonly listenRo: readonly ListenAddress[];
-  readonly unix?: string;
-  readonly unixMode?: number;
-  readonly unixGroup?: string;
-  readonly control?: string;
-  readonly stateDir?: string;
-  readonly handover?: true;
-  /** Where the page is served. */
-  readonly web?: ListenAddress;
-  readonly forget?: true;
-  readonly exclusive?: ExclusiveFlag;
-  readonly cluster?: true;
-  readonly reactors?: number;
-  readonly fileOperations?: number;
-  readonly keepAwake?: true;
-  readonly temporary?: true;
-  readonly mlock?: true;
-  readonly maxConnections?: number;
-  readonly maxConnectionsPerPeer?: number;
-  /** Seconds. */
-  readonly handshakeTimeout?: number;
-  /** Bytes. */
-  readonly maxPayload?: number;
-  readonly maxName?: number;
-  readonly maxOption?: number;
-  readonly maxOptions?: number;
-  readonly allow: readonly string[];
-  readonly insecure?: true;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-  readonly tlsCa?: string;
-  readonly tlsPsk?: string;
-  readonly tlsCrl?: string;
-  readonly tlsRequire?: true;
-  readonly tlsAllow: readonly string[];
-  readonly dropRevoked?: true;
-  /** More options, in a file. */
-  readonly config?: string;
-  readonly logLevel: string;
-}
-
-/** `wait`: seconds. */
-export interface ExclusiveFlag {
-  readonly wait: number;
-}
-
-export interface ListenAddress {
-  readonly host: string;
-  /** 0: any free one. */
-  readonly port: number;
-}
-
-export const DEFAULT_PORT = 10_809;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
 
 export function nbdloopdProgram(): Command {
@@ -185,82 +128,11 @@ export function nbdloopdProgram(): Command {
     .allowExcessArguments(false);
 }
 
-/** Options of the command line, which count before those of the file that --config names. */
-export function daemonFlags(program: () => Command, words: readonly string[]): DaemonFlags {
-  const flags = flagsOf(program(), words);
-  return flags.config === undefined ? flags : flagsOf(program(), [...configWords(flags.config), ...words]);
-}
-
-/** The same once the daemon runs: what is wrong with the file is thrown. */
-export function rereadFlags(program: () => Command, words: readonly string[]): DaemonFlags {
-  const said: string[] = [];
-  try {
-    return daemonFlags(
-      () =>
-        program()
-          .exitOverride()
-          .configureOutput({ writeErr: (text) => said.push(text), outputError: (text) => said.push(text) }),
-      words,
-    );
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    throw new CliError(
-      'EINVAL',
-      said
-        .join(' ')
-        .trim()
-        .replace(/^error: /, '') || error.message,
-    );
-  }
-}
-
-function flagsOf(program: Command, words: readonly string[]): DaemonFlags {
-  const { listen, ...rest } = program
-    .parse(words, { from: 'user' })
-    .opts<Omit<DaemonFlags, 'listen'> & { listen?: Listen }>();
-  refuseSpare(rest);
-  return { ...rest, listen: listen === undefined || listen === 'none' ? [] : listen };
-}
-
-/** Each name and description is that of a device. */
-function refuseSpare({
-  device,
-  name,
-  description,
-}: Pick<DaemonFlags, 'device' | 'name' | 'description'>): void {
-  for (const [option, given] of [
-    ['--name', name],
-    ['--description', description],
-  ] as const) {
-    if (given.length > device.length) {
-      throw new CliError('EINVAL', `there are more of ${option} than of the files that are to be served`);
-    }
-  }
-}
-
-/** `name value` a line, or a name alone; empty lines and those that begin with # count for nothing. */
-function configWords(file: string): string[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new CliError(errnoOf(error) ?? 'EIO', `${file} cannot be read`);
-  }
-  return text.split('\n').flatMap((line) => {
-    const [, name, value] = /^\s*([^\s#]\S*)(?:\s+(.*?))?\s*$/.exec(line) ?? [];
-    if (name === undefined) return [];
-    if (name === 'config') throw new CliError('EINVAL', `${file} names another file`);
-    return value === undefined ? [`--${name}`] : [`--${name}=${value}`];
-  });
-}
-
 function exclusive(text: string | undefined): ExclusiveFlag {
   const [, seconds] = /^wait=(\d{1,5})$/.exec(text ?? 'wait=0') ?? [];
   if (seconds === undefined) throw new InvalidArgumentError('It is wait=SECONDS.');
   return { wait: Number(seconds) };
 }
-
-type Listen = readonly ListenAddress[] | 'none';
 
 const collectAddress = (text: string, before: readonly ListenAddress[]): ListenAddress[] => [
   ...before,
@@ -277,52 +149,3 @@ function collectListen(text: string, before: Listen | undefined): Listen {
   if (before === 'none') throw new InvalidArgumentError('It is "none" or an address, not both.');
   return [...(before ?? []), listenAddress(text)];
 }
-
-/** `host:port`, `[v6]:port`, `:port` (any address), or `host`. */
-export function listenAddress(text: string): ListenAddress {
-  const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]\s]*))(?::(\d{1,5}))?$/.exec(text);
-  const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
-  if (text === '' || match === null || port > 65_535) throw new InvalidArgumentError('It is not HOST:PORT.');
-  return { host: match[1] ?? (match[2] === '' || match[2] === undefined ? '::' : match[2]), port };
-}
-
-/** `host:port`, `[v6]:port`, or `:port` and `port` for the loopback. */
-export function webAddress(text: string): ListenAddress {
-  const isPortAlone = /^:?\d{1,5}$/.test(text);
-  if (!isPortAlone && !/:\d{1,5}$/.test(text)) throw new InvalidArgumentError('It is not HOST:PORT.');
-  return listenAddress(isPortAlone ? `127.0.0.1:${text.replace(':', '')}` : text);
-}
-
-/** Permission bits, in octal as chmod(1) takes them. */
-function permissions(text: string): number {
-  if (!/^0?[0-7]{3}$/.test(text)) throw new InvalidArgumentError('It is not an octal mode such as 660.');
-  return Number.parseInt(text, 8);
-}
-
-/** A multiple of every block size; the document asks for 1 MiB at least. */
-function payloadSize(text: string): number {
-  const bytes = /^\d/.test(text) ? sizeOf(text) : undefined;
-  if (bytes === undefined || bytes < 1 << 20 || bytes > 32 << 20 || bytes % (64 << 10) !== 0) {
-    throw new InvalidArgumentError('It is not a size from 1M to 32M in steps of 64K.');
-  }
-  return bytes;
-}
-
-function sizeOf(text: string): number | undefined {
-  try {
-    return Number(parseSize(text));
-  } catch (error) {
-    if (error instanceof SizeError) return undefined;
-    throw error;
-  }
-}
-
-const between =
-  (least: number, most: number) =>
-  (text: string): number => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < least || value > most) {
-      throw new InvalidArgumentError(`It is not a whole number from ${least} to ${most}.`);
-    }
-    return value;
-  };

@@ -1,8 +1,10 @@
 import { readdirSync } from 'node:fs';
 import t from 'tap';
+import { daemonFlags } from '../../../driver/cli/daemon-flags.js';
 import { deviceNumber, listedName, markedName, shownName } from '../../../driver/cli/device-name.js';
 import { CliError, sentenceOf } from '../../../driver/cli/fail.js';
-import { daemonFlags, listenAddress, nbdloopdProgram } from '../../../driver/cli/nbdloopd-program.js';
+import { nbdloopdProgram } from '../../../driver/cli/nbdloopd-program.js';
+import { listenAddress } from '../../../driver/cli/option-values.js';
 import { quantile } from '../../../driver/cli/top.js';
 import { humanBytes, humanCount, humanSeconds } from '../../../driver/cli/units.js';
 import type { DeviceStatus, UnrecoveredDevice } from '../../../driver/control/messages.js';
