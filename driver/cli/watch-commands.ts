@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
+import type { ControlClient } from '../control/client.js';
 import { type Common, daemonCommand, printJson } from './daemon-command.js';
 import { connectDaemon, deviceNumber } from './device-name.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
@@ -17,44 +18,43 @@ export function addStatus(program: Command): void {
     .option('--json', 'print everything as JSON')
     .action(async (device: string | undefined, { control, json }: Common & { json?: true }) => {
       const client = connectDaemon(control);
-      const unrecovered = await client.unrecovered();
-      if (device !== undefined) {
-        const number = await deviceNumber(device, client);
-        const down = unrecovered.find((one) => one.number === number);
-        if (down !== undefined) {
-          if (json === true) printJson(down);
-          else print(unrecoveredText([down]));
-          return;
-        }
-        const remote = (await client.remotes()).find((one) => one.number === number);
-        if (remote !== undefined) {
-          if (json === true) printJson(remote);
-          else print(remotesText([remote]));
-          return;
-        }
-        const status = await client.device(number);
-        if (json === true) printJson(status);
-        else
-          print(
-            devicesText([status]) + hangingText([status]) + status.uris.map((uri) => `${uri}\n`).join(''),
-          );
-        return;
-      }
-      const [daemon, devices, remotes] = await Promise.all([
-        client.daemon(),
-        client.list(),
-        client.remotes(),
-      ]);
-      if (json === true) printJson({ daemon, devices, unrecovered, remotes });
-      else
-        print(
-          daemonText(daemon, new Date()) +
-            devicesText(devices) +
-            hangingText(devices) +
-            unrecoveredText(unrecovered) +
-            remotesText(remotes),
-        );
+      const { value, text } = device === undefined ? await lookAtAll(client) : await lookAt(device, client);
+      if (json === true) printJson(value);
+      else print(text);
     });
+}
+
+/** What there is to show, as it came and for a person. */
+interface Look {
+  readonly value: unknown;
+  readonly text: string;
+}
+
+async function lookAtAll(client: ControlClient): Promise<Look> {
+  const [daemon, devices, unrecovered, remotes] = await Promise.all([
+    client.daemon(),
+    client.list(),
+    client.unrecovered(),
+    client.remotes(),
+  ]);
+  const text =
+    daemonText(daemon, new Date()) +
+    devicesText(devices) +
+    hangingText(devices) +
+    unrecoveredText(unrecovered) +
+    remotesText(remotes);
+  return { value: { daemon, devices, unrecovered, remotes }, text };
+}
+
+async function lookAt(device: string, client: ControlClient): Promise<Look> {
+  const number = await deviceNumber(device, client);
+  const down = (await client.unrecovered()).find((one) => one.number === number);
+  if (down !== undefined) return { value: down, text: unrecoveredText([down]) };
+  const remote = (await client.remotes()).find((one) => one.number === number);
+  if (remote !== undefined) return { value: remote, text: remotesText([remote]) };
+  const status = await client.device(number);
+  const uris = status.uris.map((uri) => `${uri}\n`).join('');
+  return { value: status, text: devicesText([status]) + hangingText([status]) + uris };
 }
 
 export function addEvents(program: Command): void {
