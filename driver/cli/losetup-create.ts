@@ -6,7 +6,8 @@ import { absolutePath } from '../file-name.js';
 import { deviceNumber, shownName } from './device-name.js';
 import { CliError, printError, reasonOf } from './fail.js';
 import { explained, LOSETUP, warn } from './losetup-attempt.js';
-import type { ActionOf, Plan, SetupPlan } from './losetup-plan.js';
+import type { ActionOf, Plan } from './losetup-plan.js';
+import type { SetupPlan } from './losetup-setup.js';
 import { makeMissingNodes } from './node.js';
 import { print } from './print.js';
 

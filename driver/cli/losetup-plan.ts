@@ -1,39 +1,18 @@
 /** What a command line of nbdlosetup asks for: the rules of losetup 2.42, without doing anything. */
 
-import type { ExportWords, FaultRule, LimitsChange } from '../control/messages.js';
-import { absolutePath, nameFromBytes, nameToBytes } from '../file-name.js';
+import type { ExportWords } from '../control/messages.js';
 import { CliError } from './fail.js';
-import { rulesOfFile } from './fault-words.js';
-import { type GivenOption, getopt } from './getopt.js';
-import { LIMITS, type LimitName, limitValue } from './limit-options.js';
+import { getopt } from './getopt.js';
 import { chooseColumns, DEFAULT_COLUMNS, LOSETUP_COLUMNS, type LosetupColumn } from './losetup-columns.js';
-import { LOSETUP_OPTIONS, type LosetupOptionName } from './losetup-options.js';
-import { parseSize, SizeError } from './size.js';
+import { Given, type Option, refuseExclusive } from './losetup-given.js';
+import { LOSETUP_OPTIONS } from './losetup-options.js';
+import { LIMIT_NAMES, type SetupPlan, setupOf, wordsOf } from './losetup-setup.js';
 
 /** How devices are listed; without a table, a line each in losetup's old format. */
 export interface TablePlan {
   readonly columns: readonly LosetupColumn[];
   readonly format: 'aligned' | 'raw' | 'json';
   readonly headings: boolean;
-}
-
-/** Parameters of a new binding, bytes and flags. */
-export interface SetupPlan {
-  readonly offset?: bigint;
-  readonly sizeLimit?: bigint;
-  readonly blockSize?: number;
-  readonly readOnly?: true;
-  readonly partscan?: true;
-  readonly directIo?: boolean;
-  readonly exclusive?: true;
-  readonly reference?: string;
-  readonly exportName?: string;
-  readonly description?: string;
-  readonly overlay?: { readonly delta: string; readonly force?: true } | { readonly temporary: true };
-  readonly limits?: LimitsChange;
-  readonly volatileCache?: boolean;
-  readonly logWrites?: string;
-  readonly faults?: readonly FaultRule[];
 }
 
 export type Action =
@@ -76,16 +55,6 @@ export interface Plan {
   readonly verbose: boolean;
 }
 
-/** Options of which at most one may be given, as losetup has them. */
-const EXCLUSIVE: readonly (readonly LosetupOptionName[])[] = [
-  ['detach-all', 'all', 'set-capacity', 'detach', 'find', 'associated', 'remove'],
-  ['detach-all', 'set-capacity', 'detach', 'find', 'list', 'remove'],
-  ['detach-all', 'set-capacity', 'detach', 'find', 'output', 'remove'],
-  ['json', 'raw'],
-];
-
-type Option = (typeof LOSETUP_OPTIONS)[number];
-
 /** Throws UsageError or CliError for what losetup refuses. */
 export function planLosetup(words: readonly string[]): Plan {
   const { options, operands } = getopt<Option>(words, LOSETUP_OPTIONS, ['help', 'version']);
@@ -98,52 +67,6 @@ export function planLosetup(words: readonly string[]): Plan {
     force: given.has('force'),
     verbose: given.has('verbose'),
   };
-}
-
-/** The options of one command line; of a repeated option the last counts. */
-class Given {
-  readonly #last = new Map<string, string | undefined>();
-  /** Options that losetup knows too. */
-  readonly losetupCount: number;
-
-  constructor(options: readonly GivenOption<Option>[]) {
-    for (const { spec, value } of options) this.#last.set(spec.long, value);
-    this.losetupCount = options.filter(({ spec }) => spec.group !== 'nbdloop').length;
-  }
-
-  has(name: LosetupOptionName): boolean {
-    return this.#last.has(name);
-  }
-
-  value(name: LosetupOptionName): string | undefined {
-    return this.#last.get(name);
-  }
-
-  size(name: LosetupOptionName, what: string): bigint | undefined {
-    const text = this.value(name);
-    if (text === undefined) return undefined;
-    try {
-      return parseSize(text);
-    } catch (error) {
-      if (error instanceof SizeError)
-        throw new CliError(error.errno, `failed to parse ${what}: ${error.message}`);
-      throw error;
-    }
-  }
-}
-
-/** Names the first option that does not go with one before it, and that one. */
-function refuseExclusive(options: readonly GivenOption<Option>[]): void {
-  const taken = new Map<(typeof EXCLUSIVE)[number], string>();
-  for (const { spec } of options) {
-    for (const row of EXCLUSIVE.filter((names) => names.includes(spec.long))) {
-      const before = taken.get(row) ?? spec.long;
-      if (before !== spec.long) {
-        throw new CliError('EINVAL', `options --${before} and --${spec.long} cannot be combined`);
-      }
-      taken.set(row, before);
-    }
-  }
 }
 
 function chooseAction(given: Given, operands: readonly string[]): Action {
@@ -202,81 +125,6 @@ function actionOf(given: Given, operands: readonly string[], setup: SetupPlan): 
 
 function create(given: Given, device: string | undefined, file: string, setup: SetupPlan): Action {
   return { act: 'create', device, file, setup, show: given.has('show'), noOverlap: given.has('nooverlap') };
-}
-
-function setupOf(given: Given): SetupPlan {
-  const offset = given.size('offset', 'offset');
-  const sizeLimit = given.size('sizelimit', 'size');
-  const blockSize = given.size('sector-size', 'logical block size');
-  const reference = given.value('loop-ref');
-  return {
-    ...(offset === undefined ? {} : { offset }),
-    ...(sizeLimit === undefined ? {} : { sizeLimit }),
-    ...(blockSize === undefined ? {} : { blockSize: Number(blockSize) }),
-    ...(reference === undefined ? {} : { reference: cutReference(reference) }),
-    ...wordsOf(given),
-    ...(given.has('read-only') ? { readOnly: true } : {}),
-    ...(given.has('partscan') ? { partscan: true } : {}),
-    ...(given.has('exclusive') ? { exclusive: true } : {}),
-    ...overlayOf(given),
-    ...limitsOf(given),
-    ...faultsOf(given),
-    ...(given.has('volatile-cache') ? { volatileCache: onOrOff(given.value('volatile-cache')) } : {}),
-    ...logOf(given),
-    ...(given.has('direct-io') ? { directIo: onOrOff(given.value('direct-io')) } : {}),
-  };
-}
-
-/** Undefined where neither is given. */
-function wordsOf(given: Given): ExportWords | undefined {
-  const exportName = given.value('name');
-  const description = given.value('description');
-  if (exportName === undefined && description === undefined) return undefined;
-  return {
-    ...(exportName === undefined ? {} : { exportName }),
-    ...(description === undefined ? {} : { description }),
-  };
-}
-
-/** Throws EINVAL where both kinds are asked for. */
-function overlayOf(given: Given): Pick<SetupPlan, 'overlay'> {
-  const delta = given.value('overlay');
-  const isTemporary = given.has('temporary');
-  if (delta === undefined) return isTemporary ? { overlay: { temporary: true } } : {};
-  if (isTemporary) throw new CliError('EINVAL', 'options --overlay and --temporary cannot be combined');
-  if (delta === '') throw new CliError('EINVAL', 'the delta of --overlay has no name');
-  return { overlay: { delta: absolutePath(delta), ...(given.has('force') ? { force: true } : {}) } };
-}
-
-const LIMIT_NAMES = Object.keys(LIMITS) as LimitName[];
-
-function limitsOf(given: Given): { limits?: LimitsChange } {
-  const limits: Record<string, number | null> = {};
-  for (const name of LIMIT_NAMES) {
-    const text = given.value(`limit-${name}`);
-    if (text !== undefined) limits[LIMITS[name]] = limitValue(name, text);
-  }
-  return Object.keys(limits).length === 0 ? {} : { limits };
-}
-
-function logOf(given: Given): { logWrites?: string } {
-  const file = given.value('log-writes');
-  if (file === '') throw new CliError('EINVAL', 'the log of --log-writes has no name');
-  return file === undefined ? {} : { logWrites: absolutePath(file) };
-}
-
-function faultsOf(given: Given): { faults?: readonly FaultRule[] } {
-  const file = given.value('faults');
-  return file === undefined ? {} : { faults: rulesOfFile(file) };
-}
-
-/** What fits, as losetup takes it: 63 bytes. */
-const cutReference = (name: string): string => nameFromBytes(nameToBytes(name).subarray(0, 63));
-
-function onOrOff(value: string | undefined): boolean {
-  if (value === undefined || value === 'on') return true;
-  if (value === 'off') return false;
-  throw new CliError('EINVAL', `argument error: '${value}'`);
 }
 
 const offsetOf = ({ offset }: SetupPlan): { offset?: bigint } => (offset === undefined ? {} : { offset });
