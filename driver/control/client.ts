@@ -38,6 +38,12 @@ export { OpenMeantFile } from './meant-file.js';
 export { CONTROL_SOCKET, defaultRunDirectory } from './run-directory.js';
 export { ControlError } from './transport.js';
 
+interface Force {
+  readonly force?: boolean;
+}
+
+const forceOf = ({ force }: Force): string => (force === true ? '?force=true' : '');
+
 export class ControlClient {
   readonly #daemon: Transport;
 
@@ -125,11 +131,8 @@ export class ControlClient {
     return this.#daemon.json('PATCH', `/devices/${number}/backing`, { ...meant, file });
   }
 
-  clear(number: number, options: { force?: boolean } = {}): Promise<ClearAnswer> {
-    return this.#daemon.json(
-      'DELETE',
-      `/devices/${number}/backing${options.force === true ? '?force=true' : ''}`,
-    );
+  clear(number: number, options: Force = {}): Promise<ClearAnswer> {
+    return this.#daemon.json('DELETE', `/devices/${number}/backing${forceOf(options)}`);
   }
 
   settings(number: number, settings: SettingsRequest): Promise<DeviceStatus> {
@@ -149,11 +152,8 @@ export class ControlClient {
     return this.#daemon.json('PUT', `/devices/${number}/block-size`, { bytes });
   }
 
-  capacity(number: number, options: { force?: boolean } = {}): Promise<DeviceStatus> {
-    return this.#daemon.json(
-      'POST',
-      `/devices/${number}/capacity${options.force === true ? '?force=true' : ''}`,
-    );
+  capacity(number: number, options: Force = {}): Promise<DeviceStatus> {
+    return this.#daemon.json('POST', `/devices/${number}/capacity${forceOf(options)}`);
   }
 
   attach(number: number, options: AttachRequest = {}): Promise<DeviceStatus> {
@@ -161,9 +161,8 @@ export class ControlClient {
   }
 
   /** Null for a device that could not be brought back: it stays down, without the kernel. */
-  async detach(number: number, options: { force?: boolean } = {}): Promise<DeviceStatus | null> {
-    const query = options.force === true ? '?force=true' : '';
-    const body = await this.#daemon.text('DELETE', `/devices/${number}/attach${query}`);
+  async detach(number: number, options: Force = {}): Promise<DeviceStatus | null> {
+    const body = await this.#daemon.text('DELETE', `/devices/${number}/attach${forceOf(options)}`);
     return body === '' ? null : (JSON.parse(body) as DeviceStatus);
   }
 
@@ -204,8 +203,8 @@ export class ControlClient {
     return this.#daemon.json('POST', '/remotes', request);
   }
 
-  async detachRemote(number: number, options: { force?: boolean } = {}): Promise<void> {
-    await this.#daemon.text('DELETE', `/remotes/${number}${options.force === true ? '?force=true' : ''}`);
+  async detachRemote(number: number, options: Force = {}): Promise<void> {
+    await this.#daemon.text('DELETE', `/remotes/${number}${forceOf(options)}`);
   }
 
   volatileCache(number: number, on: boolean): Promise<DeviceStatus> {
