@@ -6,28 +6,14 @@
  */
 import { rmSync } from 'node:fs';
 import { build } from 'esbuild';
-
-const PROGRAMS = ['nbdloopd', 'nbdlosetup', 'nbdloop', 'mount-nbdloop', 'umount-nbdloop'].map(
-  (name) => `driver/cli/${name}.js`,
-);
-/** Started or loaded by URL. */
-const PARTS = [
-  'driver/kernel/netlink/kernel-thread.js',
-  'driver/helper/helper-process.js',
-  'driver/remote/tls-carrier.js',
-  'driver/queue/queue-rq.js',
-  'driver/store/copier.js',
-  'server/reactor/reactor-worker.js',
-  'server/tls/handshake-worker.js',
-  'driver/store/volatile/settle-worker.js',
-];
+import { ENTRIES } from './entries.js';
 
 const OUTPUT = 'dist/bin';
 
 // Names of shared parts have a hash in them: those of an earlier build would stay.
 rmSync(OUTPUT, { recursive: true, force: true });
 await build({
-  entryPoints: [...PROGRAMS, ...PARTS].map((path) => `dist/${path}`),
+  entryPoints: ENTRIES.map((path) => `dist/${path}`),
   outdir: OUTPUT,
   entryNames: '[name]',
   bundle: true,

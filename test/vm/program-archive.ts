@@ -2,9 +2,9 @@
  * The daemon and its tools as one archive for a guest, with the packages that they import in the same few files: in
  * software emulation, opening some hundred files takes longer than everything else.
  */
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { build } from 'esbuild';
+import { ENTRIES } from '../../packaging/entries.js';
 import { runOk } from '../helpers/process.js';
 import { TempDir } from '../helpers/temp.js';
 
@@ -17,10 +17,6 @@ const SKIPPED = ['*.map', '*.ts', '*.md', '*.cc', '*.hh', '*.h', 'vendor', 'doc'
 /** Brings a program of machine code, which is looked for in its folder. */
 const NATIVE = ['koffi', '@koromix'];
 
-/** Modules of dist/bin that are started or loaded by their names; the others are theirs. */
-const isEntry = (name: string): boolean =>
-  /^(nbd[a-z]+|u?mount-nbdloop|.*-(thread|process|worker|rq))\.js$/.test(name);
-
 /** What packages of the older kind call. */
 const REQUIRE =
   "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
@@ -29,9 +25,7 @@ const REQUIRE =
 export async function archiveProgram(shared: TempDir): Promise<void> {
   using work = new TempDir();
   await build({
-    entryPoints: readdirSync('dist/bin')
-      .filter(isEntry)
-      .map((name) => join('dist/bin', name)),
+    entryPoints: ENTRIES.map((path) => join('dist/bin', basename(path))),
     outdir: work.file('dist/bin'),
     entryNames: '[name]',
     bundle: true,
