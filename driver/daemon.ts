@@ -32,6 +32,7 @@ import { isIoFlusher } from './process-start.js';
 import { DATA_PATH } from './queue/data-path.js';
 import { storeBoard } from './queue/store-board.js';
 import { Reload } from './reload.js';
+import { Renewals } from './renewals.js';
 import { seeDoctor } from './see-doctor.js';
 import { Successor } from './state/successor.js';
 import { packageVersion } from './version.js';
@@ -115,6 +116,8 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     log,
   });
   undo.push(() => fencing.close());
+  const renewals = new Renewals({ loops, log });
+  undo.push(() => renewals.close());
   const claims: Claim[] = [];
   for (const path of paths.ours) {
     const claim = await claimSocket(path);

@@ -14,7 +14,8 @@ import {
   sameFile,
 } from './file-identity.js';
 import { FileLane } from './file-lanes.js';
-import { lockForReading, lockForWriting, unlockReading, type WriteLock } from './file-lock.js';
+import { isReadLocked, lockForReading, lockForWriting, unlockReading, type WriteLock } from './file-lock.js';
+import { type FileRenewal, openRenewal } from './file-renewal.js';
 import { noteHolder } from './holder-note.js';
 import { imageLocks } from './image-locks.js';
 import { codeOf, guarded, nameMeant, nameOf, openNamed } from './named-file.js';
@@ -81,7 +82,9 @@ export class BackingFile {
   readonly warnings: readonly string[];
   /** Keeps other daemons from writing it. */
   #lock: WriteLock | undefined;
-  readonly #openedAs: string;
+  #openedAs: string;
+  /** Locked for reading: nobody writes it. */
+  #isKeptFromWriters = false;
   #closed = false;
   /** Where it takes its turn with whatever may wait for its file system. */
   #lane = FileLane.of('/');
@@ -136,7 +139,9 @@ export class BackingFile {
         const lock = writable ? await lockForWriting(fd, { path: name, ...identity }) : undefined;
         if (options.keptFromWriters === true) await lockForReading(fd, { path: name, ...identity });
         if (lock !== undefined && options.exclusive === true) await noteHolder(fd);
-        return new BackingFile(facts, lock);
+        const file = new BackingFile(facts, lock);
+        file.#isKeptFromWriters = options.keptFromWriters === true;
+        return file;
       } catch (error) {
         await closeFile(fd);
         throw error;
@@ -221,10 +226,11 @@ export class BackingFile {
   }
 
   /** Others may write what `keptFromWriters` kept from them; and may not again. EBUSY where somebody does. */
-  letWriters(isAllowed: boolean): Promise<void> {
-    return this.#lane.run(() =>
+  async letWriters(isAllowed: boolean): Promise<void> {
+    await this.#lane.run(() =>
       isAllowed ? unlockReading(this.fd) : lockForReading(this.fd, { path: this.path, ...this.identity }),
     );
+    this.#isKeptFromWriters = !isAllowed;
   }
 
   /** What was written by us alone is written no more: others may read it, too, and keep writers away. */
@@ -232,6 +238,15 @@ export class BackingFile {
     await this.#lane.run(() => lockForReading(this.fd, { path: this.path, ...this.identity }));
     await this.#lock?.release();
     this.#lock = undefined;
+    this.#isKeptFromWriters = true;
+  }
+
+  /** The same file, opened once more: to take the place of what is open. EBADF, EROFS. */
+  renewal(): Promise<FileRenewal> {
+    const [lock, isKeptFromWriters] = [this.#lock, this.#isKeptFromWriters];
+    const { fd, writable } = this;
+    const file = { path: this.path, ...this.identity };
+    return this.#lane.run(() => openRenewal({ fd, file, writable, lock, isKeptFromWriters }));
   }
 
   /** fsync. Throws its errno: data that was written may be lost. */
@@ -256,16 +271,20 @@ export class BackingFile {
     );
   }
 
-  /** Closes the descriptor, which may write back data and take long: call it with no lock held. Idempotent. */
-  /** What keeps others from writing it still holds; true for a file that is not written. */
-  hasLock(): Promise<boolean> {
-    const lock = this.#lock;
-    if (lock === undefined || this.#closed) return Promise.resolve(true);
-    return this.#lane.run(() => lock.isHeld());
+  /** What keeps others from writing it still holds; true where nothing does. */
+  async hasLock(): Promise<boolean> {
+    const [lock, isKept] = [this.#lock, this.#isKeptFromWriters];
+    if (this.#closed || (lock === undefined && !isKept)) return true;
+    return await this.#lane.run(async () => {
+      if (lock !== undefined) return await lock.isHeld();
+      return await isReadLocked(this.fd);
+    });
   }
 
+  /** Closes the descriptor, which may write back data and take long: call it with no lock held. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
+    this.#openedAs = this.path;
     this.#closed = true;
     await this.#lane.runLater(async () => {
       try {

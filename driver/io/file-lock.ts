@@ -10,12 +10,13 @@
 
 import fs from 'node:fs';
 import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import koffi from 'koffi';
 import { errnoName, LoopError } from '../errno.js';
 import { askHelper } from '../helper/helper.js';
 import { notedHolder } from './holder-note.js';
-import { duplicate } from './syscalls.js';
+import { duplicate, replaceDescriptor } from './syscalls.js';
 
 const fcntl = koffi.load('libc.so.6').func('int fcntl(int fd, int command, void *lock)');
 const fcntlCall = fcntl as (fd: number, command: number, lock: Buffer) => number;
@@ -27,6 +28,9 @@ const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
+/** A reader that got in for a moment is waited for, so often and so long. */
+const MOVE_ATTEMPTS = 20;
+const MOVE_RETRY_MS = 25;
 const SEEK_SET = 0;
 /** struct flock, 64 bit: short type, short whence, long start, long length, int pid. */
 const FLOCK = { BYTES: 32, WHENCE: 2, START: 8, LENGTH: 16 } as const;
@@ -41,8 +45,6 @@ const MOST_SHARING = 4096;
 /** File systems that know no such locks: one daemon is then as good as it gets. */
 const NO_LOCKS: ReadonlySet<string> = new Set(['EINVAL', 'ENOLCK', 'ENOSYS', 'EOPNOTSUPP']);
 
-const writeLock = (byte: number): Buffer => lockOf(F_WRLCK, byte);
-
 function lockOf(type: number, byte: number): Buffer {
   const lock = Buffer.alloc(FLOCK.BYTES);
   new Int16Array(lock.buffer, lock.byteOffset, 2).set([type, SEEK_SET]);
@@ -51,17 +53,17 @@ function lockOf(type: number, byte: number): Buffer {
 }
 
 /** Locks an open file for this process. 0, or an errno: EAGAIN when somebody else has it. */
-export const lockDescriptor = (fd: number): number => lockByte(fd, 0);
+export const lockDescriptor = (fd: number): number => lockByte(fd, F_WRLCK, 0);
 
-const lockByte = (fd: number, byte: number): number =>
-  fcntlCall(fd, F_OFD_SETLK, writeLock(byte)) === 0 ? 0 : koffi.errno();
+const lockByte = (fd: number, type: number, byte: number): number =>
+  fcntlCall(fd, F_OFD_SETLK, lockOf(type, byte)) === 0 ? 0 : koffi.errno();
 
 /**
  * The same in libuv's pool, where no errno is left: a server may be asked, and one that refused is asked again. `byte`
  * counts from the one that daemons exclude each other by.
  */
-const lockInPool = async (fd: number, byte: number): Promise<number> =>
-  (await fcntlPooled(fd, F_OFD_SETLK, writeLock(byte))) === 0 ? 0 : lockByte(fd, byte);
+const lockInPool = async (fd: number, byte: number, type = F_WRLCK): Promise<number> =>
+  (await fcntlPooled(fd, F_OFD_SETLK, lockOf(type, byte))) === 0 ? 0 : lockByte(fd, type, byte);
 
 /** Locks of this process: what keeps others from a file that several devices write stays until the last one is gone. */
 interface HeldLock {
@@ -80,6 +82,12 @@ export interface WriteLock {
    * descriptor up.
    */
   isHeld(): Promise<boolean>;
+  /**
+   * Another description of the same file has the lock from here on, and nobody could have it in between. Nothing is under way
+   * over the old one, which the caller replaces with it. Throws ENOLCK where the lock was lost already, EBUSY where another
+   * has it now.
+   */
+  moveTo(next: number): Promise<void>;
   /** Idempotent. */
   release(): Promise<void>;
 }
@@ -122,12 +130,20 @@ export async function lockForWriting(fd: number, file: LockableFile, handed?: nu
   };
   try {
     const lockFd = await taken.fd;
-    await lockDescription(fd);
+    const byte = await lockDescription(fd);
     const isHeld = async (): Promise<boolean> => {
       const error = await lockInPool(lockFd, 0);
       return error === 0 || NO_LOCKS.has(errnoName(error));
     };
-    return { fd: lockFd, isHeld, release };
+    const moveTo = async (next: number): Promise<void> => {
+      if (byte === undefined) return;
+      await moveByte(fd, next, byte);
+      // What was taken by a device that is gone comes along with the last one.
+      const isLast = byte !== 0 && taken.users === 1;
+      if (isLast) await moveByte(lockFd, next, 0);
+      if (byte === 0 || isLast) await replaceDescriptor(next, lockFd);
+    };
+    return { fd: lockFd, isHeld, moveTo, release };
   } catch (error) {
     await release();
     throw error;
@@ -149,6 +165,12 @@ export async function lockForReading(fd: number, file: LockableFile): Promise<vo
   throw new LoopError('EBUSY', `The file ${file.path} is served for writing by ${holder}.`);
 }
 
+/** What `lockForReading` took still holds: it is asked for again. */
+export async function isReadLocked(fd: number): Promise<boolean> {
+  const error = await lockInPool(fd, 0, F_RDLCK);
+  return error === 0 || NO_LOCKS.has(errnoName(error));
+}
+
 /** What `lockForReading` took of this description is given back. */
 export const unlockReading = async (fd: number): Promise<void> => {
   await fcntlPooled(fd, F_OFD_SETLK, lockOf(F_UNLCK, 0));
@@ -166,10 +188,27 @@ async function takeLock(fd: number, file: LockableFile, handed: number | undefin
 }
 
 /** The description has a lock when this resolves, where there are locks: the first byte of those that nobody else has. */
-async function lockDescription(fd: number): Promise<void> {
+async function lockDescription(fd: number): Promise<number | undefined> {
   for (let byte = 0; byte <= MOST_SHARING; byte++) {
     const error = await lockInPool(fd, byte);
-    if (error !== EAGAIN && error !== EACCES) return;
+    if (error === 0) return byte;
+    if (error !== EAGAIN && error !== EACCES) return undefined;
+  }
+  return undefined;
+}
+
+/** Both have it for reading for a moment, so that there is none in which another could have it for writing. */
+async function moveByte(from: number, to: number, byte: number): Promise<void> {
+  const lower = await lockInPool(from, byte, F_RDLCK);
+  if (lower !== 0) throw new LoopError('ENOLCK', `the lock of a file is gone (${errnoName(lower)})`);
+  const shared = await lockInPool(to, byte, F_RDLCK);
+  if (shared !== 0) throw new LoopError('ENOLCK', `a file can't be locked anew (${errnoName(shared)})`);
+  await lockInPool(from, byte, F_UNLCK);
+  for (let attempt = 1; ; attempt++) {
+    const error = await lockInPool(to, byte);
+    if (error === 0) return;
+    if (attempt === MOVE_ATTEMPTS) throw new LoopError('EBUSY', 'another has the lock of a file');
+    await sleep(MOVE_RETRY_MS);
   }
 }
 

@@ -54,6 +54,21 @@ export async function setDirect(fd: number, on: boolean): Promise<number> {
 /** Another descriptor of the same description, or a negative errno. */
 export const duplicate = (fd: number): number => orErrno(fcntlCall(fd, F_DUPFD_CLOEXEC, 0));
 
+const dup3 = libc.func('int dup3(int from, int onto, int flags)');
+type Dup3Arguments = [from: number, onto: number, flags: number];
+const dup3Pooled = promisify(dup3.async) as PooledCall<Dup3Arguments>;
+/** fcntl.h; Node has no constant. */
+const O_CLOEXEC = 0o2000000;
+
+/**
+ * From here on `onto` is the description of `from`; what it was is closed, in one step. 0, or a negative errno, EBADF where
+ * one of the two is not open.
+ */
+export async function replaceDescriptor(from: number, onto: number): Promise<number> {
+  if ((await dup3Pooled(from, onto, O_CLOEXEC)) >= 0) return 0;
+  return Math.min(0, orErrno((dup3 as Call<Dup3Arguments>)(from, onto, O_CLOEXEC)));
+}
+
 /** `_IOW(0x94, 9, int)`, linux/fs.h. */
 const FICLONE = 0x40049409;
 const ficlone = libc.func('int ioctl(int fd, unsigned long request, long argument)') as Call<IoctlNumbers> & {
@@ -90,6 +105,9 @@ export function exchangeNames(a: Buffer, b: Buffer): number {
 
 /** True when an open file can be written, as its descriptor says. */
 export const isWritable = (fd: number): boolean => (fcntlCall(fd, F_GETFL, 0) & O_ACCMODE) === fs.O_RDWR;
+
+/** True when what is read and written of an open file goes past the page cache. */
+export const isDirect = (fd: number): boolean => (fcntlCall(fd, F_GETFL, 0) & fs.O_DIRECT) !== 0;
 
 /** Bytes of a block device (ioctl BLKGETSIZE64), or a negative errno. */
 export async function blockDeviceSize(fd: number): Promise<bigint> {

@@ -1,5 +1,6 @@
 import type { HandedFile } from '../io/backing-file.js';
 import type { ExaminedFile } from '../io/file-identity.js';
+import type { FileRenewal } from '../io/file-renewal.js';
 import type { InnerDescription } from '../store/description.js';
 
 /** One of what an overlay is made of. */
@@ -68,4 +69,8 @@ export interface Backing {
   sync(): Promise<void>;
   setDirect(on: boolean): Promise<void>;
   close(): Promise<void>;
+  /** As `close`, of what is lost: nothing is written any more. Absent: `close` writes nothing. */
+  lose?(): Promise<void>;
+  /** Its files, opened once more: to take the place of what is open. Absent: it can't be. */
+  renewal?(): Promise<FileRenewal>;
 }

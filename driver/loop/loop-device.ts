@@ -28,6 +28,7 @@ import { limitsOf, setLimits } from './limits.js';
 import type { LoopCore } from './loop-core.js';
 import { haveFileBack, loseFile } from './lost-file.js';
 import { loOpen } from './open-release.js';
+import { renewFile } from './renew-file.js';
 import { loopResetDirty } from './reset-dirty.js';
 import { loopSetBlockSize, loopSetCapacity, loopSetStatus } from './set-status.js';
 import { setWrappers, type WrapperChange } from './set-wrappers.js';
@@ -118,6 +119,11 @@ export class LoopDevice {
     return this.#core.task('have_file_back', () => haveFileBack(this.#core));
   }
 
+  /** Opens its file once more, which takes the place of what is open (`renewFile`). ENXIO, EBUSY, EBADF, EROFS, ENOLCK. */
+  renewFile(): Promise<void> {
+    return this.#core.task('renew_file', () => renewFile(this.#core));
+  }
+
   /** The errno by which its file is lost; undefined while it has it. */
   get lost(): number | undefined {
     return this.#core.lost;
@@ -162,6 +168,13 @@ export class LoopDevice {
    */
   get zeroesFast(): boolean {
     return this.#core.binding?.file.identity.kind !== 'block';
+  }
+
+  /** The names of what it has open; none when nothing is bound. */
+  get openPaths(): readonly string[] {
+    const file = this.#core.binding?.file;
+    if (file === undefined) return [];
+    return file.overlay === undefined ? [file.path] : [file.overlay.delta, ...file.overlay.pathsBelow];
   }
 
   /** What its file is; undefined when there is none. */

@@ -23,20 +23,25 @@ export async function loseFile(core: LoopCore, errno: number): Promise<void> {
     return 'change';
   });
   // Its data can't be written any more: what its close says changes nothing.
-  if (lost !== undefined) await lost.close().catch((error: unknown) => core.host.report(core, error));
+  if (lost === undefined) return;
+  await (lost.lose?.() ?? lost.close()).catch((error: unknown) => core.host.report(core, error));
 }
 
 /**
  * Opens the file anew, with its lock, and serves it if it is the very same. Throws why not: EBUSY where another has the
- * lock, ESTALE for another file or another size, EBADF, EOPNOTSUPP for an overlay or a device on the move, and ENXIO when the device is not bound, or not lost.
+ * lock, ESTALE for another file or another size, EBADF, EOPNOTSUPP for a delta without a name or a device on the move, and ENXIO when
+ * the device is not bound, or not lost.
  */
 export async function haveFileBack(core: LoopCore): Promise<void> {
   const before = lostBinding(core);
   const { path, identity, overlay } = before.file;
-  if (overlay !== undefined || before.file.isCopied === true) {
-    throw new LoopError('EOPNOTSUPP', `${core.name} is more than one file.`);
+  if (overlay?.isTemporary === true || before.file.isCopied === true) {
+    const why = overlay?.isTemporary === true ? 'has a delta without a name' : 'was being copied';
+    throw new LoopError('EOPNOTSUPP', `${core.name} ${why}.`);
   }
-  const wanted = { file: path, identity, readOnly: before.readOnly, exclusive: before.isFenced };
+  const over =
+    overlay === undefined ? {} : { overlay: { delta: overlay.delta }, deltaIdentity: overlay.deltaIdentity };
+  const wanted = { file: path, identity, readOnly: before.readOnly, exclusive: before.isFenced, ...over };
   const opened = await openBacking(core.host, wanted, core);
   try {
     await core.exclusive(async () => {

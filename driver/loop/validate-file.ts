@@ -69,10 +69,10 @@ export async function openBacking(host: LoopHost, wanted: WantedBacking, core?: 
       const rest = { ...(deltaIdentity && { deltaIdentity }), ...(handed && { handed }) };
       const options = { mayOpen, mapDirectory: host.mapDirectory() };
       const opened = await openOverlay({ file, readOnly, exclusive, overlay, ...named, ...rest }, options);
-      return await alone(host, opened, opened.deltaIdentity, opened.delta);
+      return await alone(host, opened, opened.deltaIdentity, opened.delta, core);
     }
     const opened = await BackingFile.open(file, { readOnly, exclusive, mayOpen, ...named });
-    return await alone(host, opened, opened.identity, opened.path);
+    return await alone(host, opened, opened.identity, opened.path, core);
   } catch (error) {
     if (!(error instanceof LoopError)) throw error;
     const message = namingDevice(host, error);
@@ -86,8 +86,12 @@ async function alone<T extends Backing>(
   opened: T,
   identity: FileIdentity,
   path: string,
+  core: LoopCore | undefined,
 ): Promise<T> {
-  const other = host.devices().find(({ binding }) => {
+  const other = host.devices().find((device) => {
+    const { binding } = device;
+    // What it has lost it does not have.
+    if (device === core && device.lost !== undefined) return false;
     if (binding === undefined || !opened.writable) return false;
     const { overlay } = binding.file;
     if (overlay !== undefined) return sameFile(overlay.deltaIdentity, identity);

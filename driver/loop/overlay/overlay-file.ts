@@ -1,6 +1,7 @@
 import { LoopError } from '../../errno.js';
 import type { BackingFile, HandedFile } from '../../io/backing-file.js';
 import type { ExaminedFile } from '../../io/file-identity.js';
+import type { FileRenewal } from '../../io/file-renewal.js';
 import { wordsOf } from '../../io/mapped.js';
 import { countBits, isSet } from '../../store/delta/blocks.js';
 import {
@@ -228,6 +229,31 @@ export class OverlayFile implements Backing, OverlayParts {
     await this.pieces.delta.inTurn((fd) => writeFully(fd, bytes, dataOffset + virtualSize));
   }
 
+  /** The delta is ours, and nobody writes a layer below it. */
+  async hasLock(): Promise<boolean> {
+    const files = [this.pieces.delta, ...this.pieces.below.map(({ file }) => file)];
+    return (await Promise.all(files.map((file) => file.hasLock()))).every((isHeld) => isHeld);
+  }
+
+  async renewal(): Promise<FileRenewal> {
+    const renewals: FileRenewal[] = [];
+    const drop = async (): Promise<void> => {
+      for (const one of renewals) await one.drop();
+    };
+    try {
+      for (const file of [this.pieces.delta, ...this.pieces.below.map((layer) => layer.file)]) {
+        renewals.push(await file.renewal());
+      }
+    } catch (error) {
+      await drop();
+      throw error;
+    }
+    const take = async (): Promise<void> => {
+      for (const one of renewals) await one.take();
+    };
+    return { take, drop };
+  }
+
   /** Its files are another's by now, and no thread looks at its maps. */
   async leave(): Promise<void> {
     this.#isClosed = true;
@@ -239,17 +265,29 @@ export class OverlayFile implements Backing, OverlayParts {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const { delta, below, onClosed } = this.pieces;
     try {
       await this.settle();
     } finally {
-      for (const maps of [...this.#former, this.#maps]) maps.unmap();
-      try {
-        await delta.close();
-      } finally {
-        onClosed();
-        for (const layer of below) await layer.close();
-      }
+      await this.#letGo();
+    }
+  }
+
+  /** What was not flushed stays in the maps that outlive the process, for whoever opens the delta next, if nobody else did. */
+  async lose(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const layer of this.pieces.below) layer.disown();
+    await this.#letGo();
+  }
+
+  async #letGo(): Promise<void> {
+    const { delta, below, onClosed } = this.pieces;
+    for (const maps of [...this.#former, this.#maps]) maps.unmap();
+    try {
+      await delta.close();
+    } finally {
+      onClosed();
+      for (const layer of below) await layer.close();
     }
   }
 }

@@ -11,6 +11,8 @@ export const keyOf = ({ device, inode, blockDevice }: FileIdentity): string =>
 export class SharedLayer {
   static readonly #open = new Map<string, Promise<SharedLayer>>();
   #users = 0;
+  /** No longer the one that `#open` has. */
+  #isDisowned = false;
   readonly #key: string;
 
   private constructor(
@@ -96,9 +98,16 @@ export class SharedLayer {
     return this.#users;
   }
 
+  /** It is lost, or what lies over it is: who opens the file from now on opens it anew. Those that have it keep it. */
+  disown(): void {
+    if (this.#isDisowned) return;
+    this.#isDisowned = true;
+    SharedLayer.#open.delete(this.#key);
+  }
+
   async close(): Promise<void> {
     if (--this.#users > 0) return;
-    SharedLayer.#open.delete(this.#key);
+    this.disown();
     await this.file.close();
   }
 

@@ -38,6 +38,10 @@ export interface FuseFaults {
   readonly fail?: Partial<Record<FuseOperation, number>>;
   /** How SEEK_DATA lies: there is never data; it begins 1 MiB later; there is none behind the first 64 KiB. */
   readonly seek?: 'enxio' | 'late' | 'trunc';
+  /** What is opened is of this epoch; 0 unless told. */
+  readonly epoch?: number;
+  /** What was opened in an epoch before this one can be neither read nor written: EBADFD. */
+  readonly lost?: number;
   /** Added to every inode number, modulo 2^64. */
   readonly inode?: bigint;
 }
@@ -47,6 +51,8 @@ export interface FuseOptions {
   readonly writeback?: boolean;
   /** The server is asked for record locks; else the kernel keeps them itself. */
   readonly locks?: boolean;
+  /** The table of mounts says `fuse.` and this. */
+  readonly type?: string;
   readonly faults?: FuseFaults;
 }
 
@@ -74,6 +80,7 @@ export class FuseMount implements AsyncDisposable {
     const args = [directory.file('root'), directory.file('mnt'), directory.file('faults')];
     if (options.writeback === true) args.push('writeback');
     if (options.locks === true) args.push('locks');
+    if (options.type !== undefined) args.push(options.type);
     const mount = new FuseMount(directory, start(PROGRAM, args));
     try {
       await mount.#ready(args);
@@ -130,11 +137,14 @@ export class FuseMount implements AsyncDisposable {
   }
 }
 
-function writeFaults(directory: TempDir, { delay = {}, fail = {}, seek, inode }: FuseFaults): void {
+function writeFaults(directory: TempDir, faults: FuseFaults): void {
+  const { delay = {}, fail = {}, seek, epoch, lost, inode } = faults;
   const words = [
     ...Object.entries(delay).map(([operation, milliseconds]) => `${operation}=${milliseconds}`),
     ...Object.entries(fail).map(([operation, errno]) => `${operation}!${errno}`),
     ...(seek === undefined ? [] : [`seek=${seek}`]),
+    ...(epoch === undefined ? [] : [`epoch=${epoch}`]),
+    ...(lost === undefined ? [] : [`lost=${lost}`]),
     ...(inode === undefined ? [] : [`inode=${inode}`]),
   ];
   writeFileSync(directory.file('faults.new'), `${words.join(' ')}\n`);

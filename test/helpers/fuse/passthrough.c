@@ -1,15 +1,18 @@
 /*
  * A FUSE file system that passes one directory through, with faults that a test sets while it is mounted.
  *
- *   passthrough ROOT MOUNTPOINT SETTINGS [writeback] [locks]
+ *   passthrough ROOT MOUNTPOINT SETTINGS [writeback] [locks] [TYPE]
  *
  * writeback: the kernel may keep written data back, as with virtiofsd --writeback or passthrough_ll -o writeback.
  * locks: F_SETLK and its kin are asked here; else the kernel keeps them itself.
+ * TYPE: the table of mounts says fuse.TYPE.
  *
  * SETTINGS is a file of words, read anew at every request, so that what a test writes (by rename) holds from the next one on:
  *   OP=MS       each request of this kind takes so long; OP is getattr open read write fsync fallocate lseek lock truncate
  *   OP!ERRNO    fails with this number
  *   seek=enxio  SEEK_DATA is ENXIO always; seek=late: data begins 1 MiB later; seek=trunc: nothing lies behind the first 64 KiB
+ *   epoch=N     what is opened is of this epoch (0 unless told)
+ *   lost=N      what was opened in an epoch before this one can be neither read nor written: EBADFD
  *   inode=N     is added to every inode number (0x for hexadecimal), modulo 2^64
  *
  * SIGSTOP stops it as a server that hangs, SIGCONT lets it go on. Requests are served by several threads.
@@ -20,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,10 +68,21 @@ static char *real(const char *path, char *buffer) {
   if (fault) return fault
 #define OR_ERRNO(result) ((result) < 0 ? -errno : 0)
 
+/* A descriptor is in the low half of its handle, the epoch that it was opened in in the high one. */
+#define DESCRIPTOR(fi) ((int)(uint32_t)(fi)->fh)
+
+static uint64_t epoch(const char *name) {
+  char value[64];
+  return setting(name, '=', value, sizeof value) ? strtoull(value, NULL, 0) : 0;
+}
+
+#define LOST(fi) \
+  if ((fi)->fh >> 32 < epoch("lost")) return -EBADFD
+
 static int on_getattr(const char *path, struct stat *st, struct fuse_file_info *fi) {
   char name[PATH_MAX], value[64];
   FAILED("getattr");
-  if ((fi ? fstat(fi->fh, st) : lstat(real(path, name), st)) < 0) return -errno;
+  if ((fi ? fstat(DESCRIPTOR(fi), st) : lstat(real(path, name), st)) < 0) return -errno;
   if (setting("inode", '=', value, sizeof value)) st->st_ino += strtoull(value, NULL, 0);
   return 0;
 }
@@ -78,7 +93,7 @@ static int opened(const char *path, int flags, mode_t mode, struct fuse_file_inf
   if (writeback && (flags & O_ACCMODE) == O_WRONLY) flags = (flags & ~O_ACCMODE) | O_RDWR;
   int fd = open(real(path, name), flags & ~(O_DIRECT | O_NONBLOCK | O_NOCTTY | (writeback ? O_APPEND : 0)), mode);
   if (fd < 0) return -errno;
-  fi->fh = fd;
+  fi->fh = epoch("epoch") << 32 | (uint32_t)fd;
   return 0;
 }
 
@@ -94,47 +109,49 @@ static int on_create(const char *path, mode_t mode, struct fuse_file_info *fi) {
 
 static int on_read(const char *path, char *to, size_t length, off_t offset, struct fuse_file_info *fi) {
   FAILED("read");
-  ssize_t got = pread(fi->fh, to, length, offset);
+  LOST(fi);
+  ssize_t got = pread(DESCRIPTOR(fi), to, length, offset);
   return got < 0 ? -errno : got;
 }
 
 static int on_write(const char *path, const char *from, size_t length, off_t offset, struct fuse_file_info *fi) {
   FAILED("write");
-  ssize_t put = pwrite(fi->fh, from, length, offset);
+  LOST(fi);
+  ssize_t put = pwrite(DESCRIPTOR(fi), from, length, offset);
   return put < 0 ? -errno : put;
 }
 
 static int on_truncate(const char *path, off_t size, struct fuse_file_info *fi) {
   char name[PATH_MAX];
   FAILED("truncate");
-  return OR_ERRNO(fi ? ftruncate(fi->fh, size) : truncate(real(path, name), size));
+  return OR_ERRNO(fi ? ftruncate(DESCRIPTOR(fi), size) : truncate(real(path, name), size));
 }
 
 static int on_utimens(const char *path, const struct timespec times[2], struct fuse_file_info *fi) {
   char name[PATH_MAX];
-  return OR_ERRNO(fi ? futimens(fi->fh, times) : utimensat(AT_FDCWD, real(path, name), times, AT_SYMLINK_NOFOLLOW));
+  return OR_ERRNO(fi ? futimens(DESCRIPTOR(fi), times) : utimensat(AT_FDCWD, real(path, name), times, AT_SYMLINK_NOFOLLOW));
 }
 
 static int on_release(const char *path, struct fuse_file_info *fi) {
-  close(fi->fh);
+  close(DESCRIPTOR(fi));
   return 0;
 }
 
 static int on_fsync(const char *path, int data_only, struct fuse_file_info *fi) {
   FAILED("fsync");
-  return OR_ERRNO(data_only ? fdatasync(fi->fh) : fsync(fi->fh));
+  return OR_ERRNO(data_only ? fdatasync(DESCRIPTOR(fi)) : fsync(DESCRIPTOR(fi)));
 }
 
 static int on_fallocate(const char *path, int mode, off_t offset, off_t length, struct fuse_file_info *fi) {
   FAILED("fallocate");
-  return OR_ERRNO(fallocate(fi->fh, mode, offset, length));
+  return OR_ERRNO(fallocate(DESCRIPTOR(fi), mode, offset, length));
 }
 
 static off_t on_lseek(const char *path, off_t offset, int whence, struct fuse_file_info *fi) {
   char lie[64];
   FAILED("lseek");
   if (!setting("seek", '=', lie, sizeof lie)) {
-    off_t found = lseek(fi->fh, offset, whence);
+    off_t found = lseek(DESCRIPTOR(fi), offset, whence);
     return found < 0 ? -errno : found;
   }
   if (!strcmp(lie, "enxio")) return whence == SEEK_DATA ? -ENXIO : offset;
@@ -189,14 +206,15 @@ static struct fuse_operations operations = {
 };
 
 int main(int count, char **words) {
+  char options[256] = "fsname=nbdloop-test";
   if (count < 4) return 2;
   root = words[1];
   settings = words[3];
   for (int i = 4; i < count; i++) {
     if (!strcmp(words[i], "writeback")) writeback = 1;
     else if (!strcmp(words[i], "locks")) operations.lock = on_lock;
-    else return 2;
+    else snprintf(options + strlen(options), sizeof options - strlen(options), ",subtype=%s", words[i]);
   }
-  char *arguments[] = {words[0], words[2], "-f", "-o", "fsname=nbdloop-test", NULL};
+  char *arguments[] = {words[0], words[2], "-f", "-o", options, NULL};
   return fuse_main(5, arguments, &operations, NULL);
 }

@@ -1,4 +1,4 @@
-import { constants, readFileSync, statSync } from 'node:fs';
+import { constants, readdirSync, readFileSync, statSync } from 'node:fs';
 import t from 'tap';
 import { BackingFile } from '../../../driver/io/backing-file.js';
 import { lockForWriting } from '../../../driver/io/file-lock.js';
@@ -47,6 +47,41 @@ t.test('the descriptors that do the I/O are those that hold locks, and all of th
   await fifth.close();
   t.equal(await another(path), 'success');
 });
+
+t.test(
+  'a file that is opened anew keeps its place, its lock and its flags, and leaves nothing',
+  async (t) => {
+    using directory = new TempDir();
+    const path = makeSparseFile(directory.file('disk'), 4096);
+    const open = (): Promise<BackingFile> => BackingFile.open(path, { readOnly: false });
+    const count = (): number => readdirSync('/proc/self/fd').length;
+    const [first, second] = [await open(), await open()];
+    await second.setDirect(true);
+    const before = count();
+    const flagsOf = ({ fd }: BackingFile): string =>
+      /^flags:.*$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[0] ?? '';
+    const flags = [first, second].map(flagsOf);
+    for (const file of [first, second, second]) {
+      const renewal = await file.renewal();
+      t.equal(await another(path), 'EBUSY');
+      await renewal.take();
+      await renewal.drop();
+      t.equal(await another(path), 'EBUSY');
+    }
+    t.strictSame([first, second].map(flagsOf), flags);
+    t.strictSame([locksOf(first.fd), locksOf(second.fd)], [byte(0n), byte(1n)]);
+    t.equal(count(), before);
+    await first.close();
+    const renewal = await second.renewal();
+    await renewal.take();
+    await renewal.drop();
+    t.strictSame(locksOf(second.fd), [`${FIRST} ${FIRST + 1n}`], 'what the first has left comes along');
+    t.ok(await second.hasLock());
+    await second.close();
+    t.equal(await another(path), 'success');
+    t.equal(count(), before - 3);
+  },
+);
 
 t.test('direct I/O of one device that shares a file is not the other one\u2019s', async (t) => {
   using directory = new TempDir();
