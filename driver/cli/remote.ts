@@ -85,6 +85,15 @@ function remoteLine(remote: RemoteStatus): string {
 const remoteProblem = ({ message, errno }: RemoteStatus): string =>
   message === null ? '' : `  ${message} (${errno})\n`;
 
+/** One device, with the steps that it went through. */
+export const remoteText = (remote: RemoteStatus): string =>
+  [
+    remotesText([remote]),
+    ...remote.transitions.map(
+      ({ at, from, to, message }) => `  ${at} ${from} -> ${to}${message === null ? '' : `: ${message}`}\n`,
+    ),
+  ].join('');
+
 /** One line an event. */
 export function remoteEventText({ device, remote }: RemoteEvent): string {
   if (remote === null) return `/dev/nbd${device} detached\n`;

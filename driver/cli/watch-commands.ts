@@ -8,7 +8,7 @@ import { connectDaemon, deviceNumber } from './device-name.js';
 import { lockdepDot, lockdepText } from './lockdep-text.js';
 import { seconds, wholeNumber } from './option-values.js';
 import { print } from './print.js';
-import { remoteEventText, remotesText } from './remote.js';
+import { remoteEventText, remotesText, remoteText } from './remote.js';
 import { daemonText, devicesText, eventText, hangingText, unrecoveredText } from './status.js';
 import { topText } from './top.js';
 

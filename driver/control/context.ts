@@ -202,6 +202,14 @@ export interface RemoteFields {
   readonly address: { readonly uri: string };
   readonly problem: ErrnoError | null;
   readonly losses: number;
+  /** Milliseconds. */
+  readonly awayMs: number;
+  readonly transitions: readonly {
+    readonly from: RemoteState;
+    readonly to: RemoteState;
+    readonly at: number;
+    readonly message: string | null;
+  }[];
   readonly isInKernel: boolean;
   readonly isReadOnly: boolean;
 }

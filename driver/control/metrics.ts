@@ -1,7 +1,9 @@
 /** Prometheus text of the devices' counters and of the process. */
 
 import type { Registry } from 'prom-client';
+import type { RemoteFields } from './context.js';
 import type { DaemonInfo, DeviceCounters, DeviceStatus } from './messages.js';
+import { remoteMetrics } from './remote-metrics.js';
 
 /** What a scrape looks at: every device's state, and the daemon's sessions. */
 export interface MetricsSource {
@@ -12,6 +14,8 @@ export interface MetricsSource {
   /** Devices of an earlier daemon that could not be brought back. */
   down(): number;
   daemon(): Pick<DaemonInfo, 'version' | 'settings'>;
+  /** Devices of other hosts. */
+  remotes(): readonly RemoteFields[];
 }
 
 export interface DeviceFreezes {
@@ -40,13 +44,13 @@ const OPERATIONS = {
   blockStatuses: 'block_status',
 } as const satisfies Partial<Record<keyof DeviceCounters, string>>;
 
-type Kind = 'counter' | 'gauge' | 'histogram';
-interface Sample {
+export type Kind = 'counter' | 'gauge' | 'histogram';
+export interface Sample {
   readonly labels: Record<string, string | number>;
   readonly value: number;
   readonly metricName?: string;
 }
-type Reader = (devices: readonly DeviceStatus[]) => Sample[];
+export type Reader = (devices: readonly DeviceStatus[]) => Sample[];
 
 /** Loaded at the first scrape: a daemon that nobody scrapes does not pay for it. */
 export async function createMetrics(source: MetricsSource): Promise<() => Promise<string>> {
@@ -73,13 +77,15 @@ export async function createMetrics(source: MetricsSource): Promise<() => Promis
   ]);
   freezeMetrics(add, source);
   deviceMetrics(add);
+  remoteMetrics(add, source.remotes);
   return async () => {
     devices = await source.devices();
     return registry.metrics();
   };
 }
 
-type Add = (kind: Kind, name: string, help: string, read: Reader) => void;
+/** Registers a metric; its name gets `nbdloop_` before it. */
+export type Add = (kind: Kind, name: string, help: string, read: Reader) => void;
 
 function freezeMetrics(add: Add, { freezes }: MetricsSource): void {
   const each =

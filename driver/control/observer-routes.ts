@@ -45,6 +45,7 @@ export function metricsRoute(app: FastifyInstance, context: ControlContext): voi
             })),
           down: () => context.recovery.list().length,
           daemon: () => context.daemon(),
+          remotes: () => context.remotes.list(),
         });
         registries.set(context.loops, metrics);
       }

@@ -35,6 +35,16 @@ export interface RemoteAttachRequest {
  */
 export type RemoteState = 'negotiating' | 'attached' | 'lost' | 'waiting' | 'given-up';
 
+/** A step from one state to the next. */
+export interface RemoteTransition {
+  readonly from: RemoteState;
+  readonly to: RemoteState;
+  /** ISO 8601. */
+  readonly at: string;
+  /** Why it is not attached from then on; null where it is. */
+  readonly message: string | null;
+}
+
 /** A device of another host. */
 export interface RemoteStatus {
   readonly number: number;
@@ -51,6 +61,10 @@ export interface RemoteStatus {
   readonly message: string | null;
   /** How often its connection was lost since it was attached. */
   readonly losses: number;
+  /** How long it was not attached, since this daemon has it, seconds. */
+  readonly awaySeconds: number;
+  /** The last steps from state to state, 16 at most, the latest at the end. */
+  readonly transitions: readonly RemoteTransition[];
   /** Bytes. */
   readonly size: number;
   /** By which a server of nbdloop's tells its devices apart. */

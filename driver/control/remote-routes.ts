@@ -46,7 +46,8 @@ export function remoteRoutes(app: FastifyInstance, { remotes }: ControlContext):
 
 /** As it travels. */
 export function remoteJson(remote: RemoteFields): messages.RemoteStatus {
-  const { record, state, since, address, problem, losses, isInKernel, isReadOnly } = remote;
+  const { record, state, since, address, problem, losses, awayMs, transitions, isInKernel, isReadOnly } =
+    remote;
   const { number, uris, facts, connections, timeout, deadTimeout } = record;
   return {
     number,
@@ -58,6 +59,8 @@ export function remoteJson(remote: RemoteFields): messages.RemoteStatus {
     errno: problem?.errno ?? null,
     message: problem?.message ?? null,
     losses,
+    awaySeconds: awayMs / 1000,
+    transitions: transitions.map((step) => ({ ...step, at: new Date(step.at).toISOString() })),
     size: facts.size,
     uuid: facts.uuid,
     description: facts.description,

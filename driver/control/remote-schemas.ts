@@ -26,16 +26,19 @@ export const remoteAttachRequest = object(
   ['uris'],
 );
 
+const state = { type: 'string', enum: ['negotiating', 'attached', 'lost', 'waiting', 'given-up'] } as const;
 export const remoteStatus = answer({
   number: count,
   node: textOrNull,
   uris: { type: 'array', items: text },
   uri: text,
-  state: { type: 'string', enum: ['negotiating', 'attached', 'lost', 'waiting', 'given-up'] },
+  state,
   since: text,
   errno: textOrNull,
   message: textOrNull,
   losses: count,
+  awaySeconds: { type: 'number' },
+  transitions: { type: 'array', items: answer({ from: state, to: state, at: text, message: textOrNull }) },
   size: count,
   uuid: textOrNull,
   description: textOrNull,

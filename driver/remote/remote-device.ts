@@ -4,11 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
 import { Backoff } from './backoff.js';
 import { asLoopError } from './connect.js';
+import { Course } from './course.js';
 import { type Dialled, dial } from './dial.js';
 import { KernelSide, type RemoteHost } from './kernel-side.js';
 import { Link } from './link.js';
 import type { RemoteRecord } from './record.js';
-import { next, type RemoteState, type Signal } from './states.js';
+import type { RemoteState, Signal, Transition } from './states.js';
 import { parseUri, placeText, type RemoteAddress } from './uri.js';
 
 /** That no LINK_DEAD was missed is looked at so often, milliseconds. */
@@ -28,6 +29,10 @@ export interface RemoteSnapshot {
   readonly problem: LoopError | null;
   /** How often connections were lost since the attachment. */
   readonly losses: number;
+  /** How long it was not attached, of the time since this daemon has it, milliseconds. */
+  readonly awayMs: number;
+  /** The last steps, the latest at the end. */
+  readonly transitions: readonly Transition[];
   readonly isInKernel: boolean;
   readonly isReadOnly: boolean;
 }
@@ -47,9 +52,7 @@ export class RemoteDevice {
   readonly #addresses: readonly RemoteAddress[];
   readonly #backoff = new Backoff();
   readonly #ending = new AbortController();
-  #state: RemoteState = 'negotiating';
-  #since = Date.now();
-  #problem: LoopError | null = null;
+  #course = new Course('negotiating');
   #losses = 0;
   /** Of the descriptors that the kernel got, ours; none where a daemon before this one gave them. */
   #links: readonly Link[] = [];
@@ -72,12 +75,11 @@ export class RemoteDevice {
 
   snapshot(): RemoteSnapshot {
     const { record, isReadOnly } = this.kernel;
+    const { state, since, problem, awayMs, transitions } = this.#course;
     return {
       record,
-      state: this.#state,
-      since: this.#since,
+      ...{ state, since, problem, awayMs, transitions },
       address: this.#address,
-      problem: this.#problem,
       losses: this.#losses,
       isInKernel: this.#isInKernel && this.kernel.isThere,
       isReadOnly,
@@ -112,7 +114,7 @@ export class RemoteDevice {
     this.#isInKernel = true;
     this.#links = descriptors.map((fd) => new Link(fd, this.#address, facts));
     this.#knowsLinks = descriptors.length === connections;
-    this.#state = 'attached';
+    this.#course = new Course('attached');
     this.#isDead = !this.#knowsLinks || this.#links.some(({ hasEnded }) => hasEnded);
     this.#parts.onChange(this);
     void this.#supervise();
@@ -155,7 +157,7 @@ export class RemoteDevice {
   async #supervise(): Promise<void> {
     try {
       while (!this.#isEnding) {
-        switch (this.#state) {
+        switch (this.#course.state) {
           case 'attached':
             await this.#death();
             break;
@@ -188,7 +190,7 @@ export class RemoteDevice {
     for (const link of this.#links) link.end();
     this.#links = [];
     this.#losses++;
-    this.#problem = new LoopError('ENOTCONN', `${placeText(this.#address)}: the connection is lost`);
+    this.#course.problem = new LoopError('ENOTCONN', `${placeText(this.#address)}: the connection is lost`);
     this.#enter('died');
   }
 
@@ -256,7 +258,7 @@ export class RemoteDevice {
     if (this.#knowsLinks) this.#links = links;
     else for (const link of links) link.letGo();
     this.#backoff.reset();
-    this.#problem = null;
+    this.#course.problem = null;
     this.#parts.onRecord(this.kernel.record);
     if (this.#isEnding) this.leave();
     else this.#enter('agreed');
@@ -264,7 +266,7 @@ export class RemoteDevice {
 
   #fail(error: unknown): void {
     if (this.#isEnding) return;
-    this.#problem = asLoopError(error);
+    this.#course.problem = asLoopError(error);
     this.#enter('failed');
   }
 
@@ -273,7 +275,7 @@ export class RemoteDevice {
     if (!this.kernel.isThere) return;
     // Its last close frees it.
     await this.kernel.endByForce().catch(() => undefined);
-    this.#problem = new LoopError(
+    this.#course.problem = new LoopError(
       'EIO',
       'the kernel has given it up: it waited for longer than the dead timeout, or was told to',
     );
@@ -281,15 +283,12 @@ export class RemoteDevice {
   }
 
   #enter(signal: Signal): void {
-    const before = this.#state;
-    this.#state = next(before, signal);
-    this.#since = Date.now();
+    const { from, to } = this.#course.step(signal);
     const { log } = this.#parts.host;
-    const fields = { node: this.kernel.node, from: before, to: this.#state };
-    if (this.#problem === null)
-      log.info(fields, `${this.kernel.node}: attached to ${placeText(this.#address)}`);
-    else if (signal !== 'due')
-      log.error(fields, `${this.kernel.node}: ${this.#state}: ${this.#problem.message}`);
+    const fields = { node: this.kernel.node, from, to };
+    const { problem } = this.#course;
+    if (problem === null) log.info(fields, `${this.kernel.node}: attached to ${placeText(this.#address)}`);
+    else if (signal !== 'due') log.error(fields, `${this.kernel.node}: ${to}: ${problem.message}`);
     this.#parts.onChange(this);
   }
 }

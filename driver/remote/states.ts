@@ -12,6 +12,13 @@
  * | given-up    | the kernel takes no more sockets: those who have the device open get errors until they close it. Final. |
  *
  * A device ends from every state, by `detach` or because the kernel has let go of it, and is then forgotten.
+ *
+ * What always holds:
+ * - The kernel's live sockets all go to one server, and to the export that was attached: only `agreed` gives it any, all of them
+ *   at once, and only where all that it had are dead.
+ * - Before `agreed` counts, the export was compared with what is recorded (`difference` in facts.ts).
+ * - A state is left by one signal at a time, and each such step is noted, logged and told as an event.
+ * - Nothing but `given-up` is an error to a program that has the device open, as long as the dead timeout lasts.
  */
 
 export type RemoteState = 'negotiating' | 'attached' | 'lost' | 'waiting' | 'given-up';
@@ -41,4 +48,14 @@ export function next(state: RemoteState, signal: Signal): RemoteState {
   const reached = NEXT[state][signal];
   if (reached === undefined) throw new Error(`a remote device that is ${state} got ${signal}`);
   return reached;
+}
+
+/** A step that was taken. */
+export interface Transition {
+  readonly from: RemoteState;
+  readonly to: RemoteState;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** Why it is not attached from then on; null where it is. */
+  readonly message: string | null;
 }

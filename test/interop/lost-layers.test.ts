@@ -62,7 +62,7 @@ for (const where of ['delta', 'base'] as const) {
       t.equal(outcome.error, ESHUTDOWN);
       mount.set({ lost: 1, epoch: 1 });
       await endOf(session);
-    const again = await until('it serves again', () => served(daemon));
+      const again = await until('it serves again', () => served(daemon));
       t.ok((await again.ask(read(0))).data.equals(Buffer.alloc(4096, 1)), 'what was flushed');
       t.ok((await again.ask(read(8192))).data.equals(Buffer.alloc(4096, 2)), 'what was written');
       t.ok((await again.ask(read(65536))).data.equals(kept), 'what the base has');

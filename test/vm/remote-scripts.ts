@@ -171,3 +171,85 @@ wait_until is_as_before
 far_dies
 stop_daemon
 `;
+
+/** Every server, plain and over TLS, over TCP and a Unix socket: what is written is read back, and is in the file. */
+export const EVERY_SERVER = `
+start_daemon
+mkdir /run/keys && cd /run/keys
+new_key() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $1-key.pem -subj /CN=$1 "\${@:2}" 2>/dev/null; }
+new_key ca -x509 -days 9 -out ca-cert.pem
+new_key server -out server.csr
+echo subjectAltName=IP:10.9.0.2,DNS:localhost >names
+openssl x509 -req -in server.csr -CA ca-cert.pem -CAkey ca-key.pem -CAcreateserial -days 9 -extfile names -out server-cert.pem 2>/dev/null
+echo "alice:$(printf '0123456789abcdef%.0s' 1 2 3 4)" >keys.psk
+cd /
+dd if=/dev/urandom of=/run/random bs=1M count=2 status=none
+ca='"ca":"/run/keys/ca-cert.pem"' psk='"psk":"/run/keys/keys.psk","user":"alice"' socket=/run/far.sock
+listens() { [ $1 = unix ] && [ -S $socket ] || { [ $1 = tcp ] && far_listens 10.9.0.2; }; }
+far_runs() { # TRANSPORT PROGRAM...: its process is $far
+  local transport=$1
+  shift
+  rm -f $socket
+  nsenter --net=/run/netns/far "$@" &
+  far=$!
+  wait_until listens $transport
+}
+round=0
+works() { # TITLE URI TLS
+  say "$1"
+  round=$((round + 1))
+  number=$(attach_remote '{"uris":["'"$2"'"],"tls":{'"$3"'}}')
+  head -c 4096 /dev/urandom | dd of=/run/random bs=4096 seek=$round conv=notrunc status=none
+  dd if=/run/random of=/dev/nbd$number bs=256k oflag=direct conv=fsync status=none
+  dd if=/dev/nbd$number bs=256k iflag=direct status=none | cmp - /run/random
+  cmp /run/far.img /run/random
+  api DELETE /remotes/$number
+  is_free nbd$number
+}
+truncate -s 2M /run/far.img
+for transport in unix tcp; do
+  [ $transport = unix ] && at="-U $socket" || at='-i 10.9.0.2'
+  [ $transport = unix ] && qemu_at="-k $socket" || qemu_at='-b 10.9.0.2'
+  [ $transport = unix ] && plain="nbd+unix:///disk?socket=$socket" || plain=nbd://10.9.0.2/disk
+  for security in plain certificates psk; do
+    [ $security = plain ] && uri=$plain || uri=\${plain/nbd/nbds}
+    case $security in
+      plain) tls='' nbdkit='' qemu='' ;;
+      certificates) tls=$ca nbdkit='--tls=require --tls-certificates=/run/keys'
+        qemu='--object tls-creds-x509,id=t,endpoint=server,dir=/run/keys,verify-peer=off --tls-creds t' ;;
+      psk) tls=$psk nbdkit='--tls=require --tls-psk=/run/keys/keys.psk'
+        qemu='--object tls-creds-psk,id=t,endpoint=server,dir=/run/keys --tls-creds t' ;;
+    esac
+    far_runs $transport nbdkit -f -e disk $nbdkit $at file /run/far.img
+    works "nbdkit $transport $security" "$uri" "$tls"
+    far_dies
+    far_runs $transport qemu-nbd -f raw -t -x disk $qemu $qemu_at /run/far.img
+    works "qemu-nbd $transport $security" "$uri" "$tls"
+    far_dies
+    [ $security != psk ] || continue
+    {
+      echo '[generic]'
+      [ $transport = unix ] && echo unixsock=$socket || echo listenaddr=10.9.0.2
+      [ $security = plain ] || printf '%s\\n' certfile=/run/keys/server-cert.pem keyfile=/run/keys/server-key.pem force_tls=true
+      printf '%s\\n' '[disk]' exportname=/run/far.img flush=true
+    } >/run/nbd-server.conf
+    far_runs $transport sh -c 'nbd-server -C /run/nbd-server.conf -p /run/nbd-server.pid; exec sleep infinity'
+    works "nbd-server $transport $security" "$uri" "$tls"
+    kill -KILL -- -$(cat /run/nbd-server.pid)
+    far_dies
+  done
+done
+rm -f $socket
+nsenter --net=/run/netns/far "$NODE" "$NBDLOOP_PROGRAMS/nbdloopd.js" --listen 10.9.0.2 --insecure --unix $socket --control /run/far.control \\
+  --state-dir none --device /run/far.img --name disk --tls-cert /run/keys/server-cert.pem --tls-key /run/keys/server-key.pem \\
+  --tls-psk /run/keys/keys.psk >/run/far.log 2>&1 &
+far=$!
+wait_until listens tcp
+for plain in nbd://10.9.0.2/disk "nbd+unix:///disk?socket=$socket"; do
+  works "nbdloop $plain" "$plain" ''
+  works "nbdloop $plain certificates" "\${plain/nbd/nbds}" "$ca"
+  works "nbdloop $plain psk" "\${plain/nbd/nbds}" "$psk"
+done
+far_dies
+stop_daemon
+`;

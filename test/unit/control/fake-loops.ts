@@ -437,6 +437,8 @@ export class FakeRemotes implements ControlledRemotes {
       address: { uri },
       problem: null,
       losses: 0,
+      awayMs: 0,
+      transitions: [],
       isInKernel: true,
       isReadOnly: options.readOnly ?? false,
     };

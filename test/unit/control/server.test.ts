@@ -320,7 +320,12 @@ t.test('metrics are Prometheus text with the counters of every thread', async (t
   numbers[laneNum(0) + LaneNum.READS] = 5;
   numbers[laneNum(3) + LaneNum.READS] = 2;
   numbers[laneNum(3) + LaneNum.LATENCY + 4] = 7;
+  await context.remotes.attach(['nbd://a/x'], {});
   const response = await server.app.inject('/metrics');
+  t.match(response.body, /^nbdloop_remote_state\{device="nbd0",state="attached"\} 1$/m);
+  t.match(response.body, /^nbdloop_remote_state\{device="nbd0",state="waiting"\} 0$/m);
+  t.match(response.body, /^nbdloop_remote_losses_total\{device="nbd0"\} 0$/m);
+  t.match(response.body, /^nbdloop_remote_size_bytes\{device="nbd0"\} 1048576$/m);
   t.match(response.headers['content-type'], /^text\/plain; version=0\.0\.4/);
   t.match(response.body, /^# TYPE nbdloop_requests_total counter$/m);
   t.match(response.body, /^nbdloop_requests_total\{device="loop0",operation="read"\} 7$/m);
