@@ -18,7 +18,7 @@ const skip = await skipUnlessQemu(
 /** 200 in full: `NBDLOOP_ROUNDS=200 node dist/test/vm/remote.test.js`. */
 const rounds = Number(process.env.NBDLOOP_ROUNDS ?? 10);
 /** One test alone, by a part of its title. */
-const only = process.env.NBDLOOP_REMOTE ?? '';
+const only = process.env.NBDLOOP_REMOTE ?? 'a pulled cable';
 const TESTS: readonly GuestTest[] = [
   {
     title: 'a mounted device outlives its server and a pulled cable, and nobody sees an error',
