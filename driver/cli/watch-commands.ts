@@ -51,7 +51,7 @@ async function lookAt(device: string, client: ControlClient): Promise<Look> {
   const down = (await client.unrecovered()).find((one) => one.number === number);
   if (down !== undefined) return { value: down, text: unrecoveredText([down]) };
   const remote = (await client.remotes()).find((one) => one.number === number);
-  if (remote !== undefined) return { value: remote, text: remotesText([remote]) };
+  if (remote !== undefined) return { value: remote, text: remoteText(remote) };
   const status = await client.device(number);
   const uris = status.uris.map((uri) => `${uri}\n`).join('');
   return { value: status, text: devicesText([status]) + hangingText([status]) + uris };
