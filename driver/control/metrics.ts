@@ -3,6 +3,7 @@
 import type { Registry } from 'prom-client';
 import type { RemoteFields } from './context.js';
 import type { DaemonInfo, DeviceCounters, DeviceStatus } from './messages.js';
+import type { Add, Kind, Reader, Sample } from './metric-shapes.js';
 import { remoteMetrics } from './remote-metrics.js';
 
 /** What a scrape looks at: every device's state, and the daemon's sessions. */
@@ -44,14 +45,6 @@ const OPERATIONS = {
   blockStatuses: 'block_status',
 } as const satisfies Partial<Record<keyof DeviceCounters, string>>;
 
-export type Kind = 'counter' | 'gauge' | 'histogram';
-export interface Sample {
-  readonly labels: Record<string, string | number>;
-  readonly value: number;
-  readonly metricName?: string;
-}
-export type Reader = (devices: readonly DeviceStatus[]) => Sample[];
-
 /** Loaded at the first scrape: a daemon that nobody scrapes does not pay for it. */
 export async function createMetrics(source: MetricsSource): Promise<() => Promise<string>> {
   const { Registry, collectDefaultMetrics } = await import('prom-client');
@@ -83,9 +76,6 @@ export async function createMetrics(source: MetricsSource): Promise<() => Promis
     return registry.metrics();
   };
 }
-
-/** Registers a metric; its name gets `nbdloop_` before it. */
-export type Add = (kind: Kind, name: string, help: string, read: Reader) => void;
 
 function freezeMetrics(add: Add, { freezes }: MetricsSource): void {
   const each =

@@ -1,7 +1,7 @@
 /** Metrics of devices of other hosts: labelled by the kernel's name, `nbdN`. */
 import type { RemoteFields } from './context.js';
 import type { RemoteState } from './messages.js';
-import type { Add, Reader } from './metrics.js';
+import type { Add, Reader } from './metric-shapes.js';
 
 const STATES: readonly RemoteState[] = ['negotiating', 'attached', 'lost', 'waiting', 'given-up'];
 
