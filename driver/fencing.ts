@@ -42,8 +42,8 @@ export class Fencing {
   readonly #timer: NodeJS.Timeout;
 
   constructor(readonly parts: FencingParts) {
-    parts.loops.events.on('change', () => this.#watchAll());
-    this.#watchAll();
+    parts.loops.events.on('change', ({ device, status }) => this.#watchBinding(device, status.uuid));
+    for (const device of parts.loops.devices()) this.#watchBinding(device.number, device.snapshot().uuid);
     this.#timer = setInterval(() => void this.#lookAtLocks(), LOOK_MS).unref();
   }
 
@@ -51,13 +51,11 @@ export class Fencing {
     clearInterval(this.#timer);
   }
 
-  #watchAll(): void {
-    for (const device of this.parts.loops.devices()) {
-      const { uuid } = device.snapshot();
-      if (uuid === null || this.#watched.get(device.number) === uuid) continue;
-      this.#watched.set(device.number, uuid);
-      void this.#watch(device, uuid).catch((err: unknown) => this.#failed(device, err));
-    }
+  #watchBinding(number: number, uuid: string | null): void {
+    if (uuid === null || this.#watched.get(number) === uuid) return;
+    this.#watched.set(number, uuid);
+    const device = this.parts.loops.device(number);
+    void this.#watch(device, uuid).catch((err: unknown) => this.#failed(device, err));
   }
 
   /** As long as this is what the device is bound to. */

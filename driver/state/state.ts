@@ -98,10 +98,19 @@ function overlayOf({ file: { overlay }, nextDelta }: Binding): OverlayRecord | n
   return { delta, identity, temporary, next: nextDelta ?? null };
 }
 
+/** JSON, with a line for each device. */
 export function stateText({ bootId, daemonId, devices, handover, remotes }: DaemonState): string {
-  const all = { devices: devices.map(deviceToJson), handover, remotes };
-  const state = { version: STATE_VERSION, bootId, daemonId, ...all };
-  return `${JSON.stringify(state, null, 1)}\n`;
+  const rest = JSON.stringify({ version: STATE_VERSION, bootId, daemonId, handover, remotes });
+  return `${rest.slice(0, -1)},"devices":[\n${devices.map(deviceText).join(',\n')}\n]}\n`;
+}
+
+/** A record is replaced and never changed, so its text is made once: all of them are written for a change of one. */
+const deviceTexts = new WeakMap<DeviceRecord, string>();
+
+function deviceText(record: DeviceRecord): string {
+  const text = deviceTexts.get(record) ?? JSON.stringify(deviceToJson(record));
+  deviceTexts.set(record, text);
+  return text;
 }
 
 /** A state of this kernel's life, or undefined: what a crash or a stranger left there is not trusted. */
