@@ -5,14 +5,13 @@
 import { constants } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import type { Backend, Errno, WholeOperationName } from '../backend.js';
-import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+import type { NegotiatedContext } from '../negotiation/outcome.js';
 import { Comparison } from '../pace/comparison.js';
 import { AHEAD, HEAD_START } from '../pace/head-start.js';
 import type { PayloadPipe } from '../system/payload-pipe.js';
 import { Cmd, CmdFlag, Size } from '../wire/constants.js';
 import { decodeExtendedRequest, decodeRequest, Request } from '../wire/request.js';
 import { ReplyBatch } from './batch.js';
-import { validFlags } from './command-flags.js';
 import { Commands } from './commands.js';
 import type { Input } from './input.js';
 import { answerOperation, type Link, Status, type ZeroCopy } from './link.js';
@@ -20,15 +19,14 @@ import type { Operation, Owner } from './operation.js';
 import type { Output } from './output.js';
 import { Reads } from './reads.js';
 import { PLAIN_REPLY_BYTES, Replies } from './replies.js';
+import { RequestRules, type RuleOptions } from './request-rules.js';
 import { maxStatusPayload, readStatusPayload } from './status-payload.js';
 import { type Deferral, UnderWay } from './under-way.js';
 import { wholeName } from './whole-operation.js';
 import { FROZEN, Writes } from './writes.js';
 
-const { EINVAL, EPERM } = constants.errno;
+const { EINVAL } = constants.errno;
 
-/** Bytes of payload a READ or WRITE may carry, where nothing else was said: 32 MiB. */
-export const MAX_PAYLOAD = 32 << 20;
 /** Bytes of payload a session moves in one turn, so that connections of a thread take turns. */
 export const TURN_BYTES = 1 << 20;
 /** What a request without payload counts for in a turn, bytes. */
@@ -39,18 +37,10 @@ const MAX_DRAIN = 0xffffffff;
 /** In place of a position: `status` says what is waited for; OPEN is for more bytes. */
 const WAIT = -1;
 
-export interface SessionOptions {
+export interface SessionOptions extends RuleOptions {
   readonly backend: Backend;
   readonly out: Output;
-  readonly mode: ReplyMode;
   readonly contexts: readonly NegotiatedContext[];
-  /** Bytes every offset and length must be a multiple of; 1 where the client was not told. */
-  readonly minimumBlock: number;
-  readonly readOnly: boolean;
-  /** Bytes of payload a READ or WRITE may carry; `MAX_PAYLOAD` when absent. */
-  readonly maxPayload?: number | undefined;
-  /** False where SEND_FAST_ZERO was not advertised. */
-  readonly fastZero?: boolean | undefined;
   readonly zeroCopy: ZeroCopy | undefined;
   /** Absent where everything is done in place. */
   readonly deferral?: Deferral | undefined;
@@ -81,17 +71,12 @@ export class Session {
   readonly #reads: Reads;
   readonly #writes: Writes;
   readonly #commands: Commands;
-  readonly #alignmentMask: number;
-  readonly #readOnly: boolean;
-  readonly #maxPayload: number;
+  readonly #rules: RequestRules;
   readonly #contexts: readonly NegotiatedContext[];
   readonly #extended: boolean;
-  readonly #flags: readonly (number | undefined)[];
   readonly #request = new Request();
   readonly #headStart = new Comparison(HEAD_START);
   #turn = 0;
-  /** Something was to be changed: a disconnect makes it durable. */
-  #hasChanged = false;
 
   constructor(options: SessionOptions) {
     const { backend, out, mode, zeroCopy, deferral } = options;
@@ -102,13 +87,10 @@ export class Session {
     this.#reads = new Reads(this.#link);
     this.#writes = new Writes(this.#link);
     this.#commands = new Commands(this.#link, options.minimumBlock);
-    this.#alignmentMask = options.minimumBlock - 1;
-    this.#readOnly = options.readOnly;
-    this.#maxPayload = options.maxPayload ?? MAX_PAYLOAD;
+    this.#rules = new RequestRules(options);
     this.#contexts = options.contexts;
     this.#extended = mode === 'extended';
     this.headerBytes = this.#extended ? Size.EXTENDED_REQUEST : Size.REQUEST;
-    this.#flags = validFlags({ mode, fastZero: options.fastZero !== false || options.readOnly });
   }
 
   /** Operations that were started and not answered. */
@@ -270,7 +252,7 @@ export class Session {
     if (!decode(input.view, at, request)) return this.#wait(Status.BROKEN);
     if (request.type === Cmd.DISC) return this.#disconnect(body);
     if (request.type === Cmd.BLOCK_STATUS && this.#hasPayload) return this.#narrowedStatus(input, body, end);
-    const flaw = this.#flaw(request);
+    const flaw = this.#rules.flaw(request);
     const whole = this.#isWhole ? wholeName(request.type) : undefined;
     if (whole !== undefined) return this.#whole(input, { body, end, flaw, operation: whole });
     if (request.type === Cmd.WRITE) return this.#write(input, body, end, flaw);
@@ -298,20 +280,6 @@ export class Session {
     return status === Status.OPEN ? behind : this.#wait(status);
   }
 
-  /** What is wrong with the request itself, whatever the device's state. */
-  #flaw(request: Request): Errno {
-    const { type, flags, length } = request;
-    const valid = this.#flags[type];
-    if (valid === undefined || (flags & ~valid) !== 0) return EINVAL;
-    if (type === Cmd.FLUSH) return request.offset === 0 && length === 0 ? 0 : EINVAL;
-    if (length === 0 || ((request.offsetLow | length) & this.#alignmentMask) !== 0) return EINVAL;
-    if (length > this.#maxPayload && (type === Cmd.READ || type === Cmd.WRITE)) return EINVAL;
-    const modifies = type === Cmd.WRITE || type === Cmd.TRIM || type === Cmd.WRITE_ZEROES;
-    if (modifies && this.#readOnly) return EPERM;
-    this.#hasChanged ||= modifies;
-    return 0;
-  }
-
   get #hasPayload(): boolean {
     return this.#extended && (this.#request.flags & CmdFlag.PAYLOAD_LEN) !== 0;
   }
@@ -323,7 +291,7 @@ export class Session {
     if (request.length > maxStatusPayload(this.#contexts)) return this.#refuse(body, EINVAL);
     if (behind > end) return WAIT;
     const contexts = readStatusPayload(input.view, body, request, this.#contexts);
-    const flaw = contexts === undefined ? EINVAL : this.#flaw(request);
+    const flaw = contexts === undefined ? EINVAL : this.#rules.flaw(request);
     if (contexts === undefined || flaw !== 0) return this.#answer(flaw, behind);
     this.#turn -= TURN_REQUEST;
     this.#link.batch.settle();
@@ -381,7 +349,7 @@ export class Session {
   #disconnect(body: number): number {
     this.#link.batch.settle();
     this.#link.underWay.whole?.dropHeld();
-    const status = this.#hasChanged ? this.#commands.disconnect(this.#request) : Status.FINISHED;
+    const status = this.#rules.hasChanged ? this.#commands.disconnect(this.#request) : Status.FINISHED;
     if (status !== Status.FINISHED) return this.#wait(status);
     this.status = status;
     return body;

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import t from 'tap';
 import { ZERO_COPY_READ } from '../../../server/session/reads.js';
-import { MAX_PAYLOAD } from '../../../server/session/session.js';
+import { MAX_PAYLOAD } from '../../../server/session/request-rules.js';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { PAGE } from '../../helpers/memory-backend.js';
 import { type BenchOptions, SessionBench } from '../../helpers/session-bench.js';

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import t from 'tap';
 import type { ReplyMode } from '../../../server/negotiation/outcome.js';
 import { Status } from '../../../server/session/link.js';
-import { MAX_PAYLOAD } from '../../../server/session/session.js';
+import { MAX_PAYLOAD } from '../../../server/session/request-rules.js';
 import { Cmd, CmdFlag, WireErrno } from '../../../server/wire/constants.js';
 import { type BenchOptions, SessionBench } from '../../helpers/session-bench.js';
 import { type Ask, encodeAsk } from '../../helpers/transmission-client.js';
