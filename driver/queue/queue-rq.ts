@@ -19,21 +19,15 @@ import { openStore } from '../store/open-store.js';
 import type { Store } from '../store/store.js';
 import { NO_TOOLS, openThreadTools, type ThreadTools } from '../store/thread-tools.js';
 import { BatchCounts } from './batch-counts.js';
+import { DeviceWords, ESHUTDOWN } from './device-words.js';
 import { DirtyMap } from './dirty-map.js';
 import { LaneCounters } from './lane-counters.js';
-import { DeviceState, DIRTY_OFFSET, LaneNum, LaneWord, LoFlag, laneWord, Num, Word } from './slots.js';
+import { LaneNum, LaneWord, LoFlag, laneWord, Word } from './slots.js';
 import { type Published, StorePort, storeBoard } from './store-board.js';
 import { decisionOf, Watch } from './watch.js';
 import { carryOut } from './whole-requests.js';
 
-const { EAGAIN, EINVAL, EIO, ENOSPC, ENOTCONN, ENOTSUP, EPERM, ESTALE } = constants.errno;
-/** Not among Node's. Linux: asm-generic/errno.h. */
-const EBADFD = 77;
-const ESHUTDOWN = 108;
-
-/** What a descriptor answers that is no good any more; EIO may be the disk's. */
-const isLoss = (errno: Errno): boolean =>
-  errno === EIO || errno === EBADFD || errno === ESTALE || errno === ENOTCONN;
+const { EAGAIN, EIO, ENOTSUP } = constants.errno;
 
 /** Opens the data path of one thread; `port` is its way to the board, without which it is the board's own thread. */
 export function openDataPath(lane: number, port?: MessagePort): DataPath {
@@ -52,7 +46,7 @@ export function openDataPath(lane: number, port?: MessagePort): DataPath {
 
 export class LoopBackend implements Backend {
   readonly #words: Int32Array;
-  readonly #nums: Float64Array;
+  readonly #device: DeviceWords;
   readonly #dirty: DirtyMap;
   readonly #inFlight: number;
   readonly #counters: LaneCounters;
@@ -84,10 +78,10 @@ export class LoopBackend implements Backend {
       },
       increment: () => Atomics.add(words, Word.ZEROED, 1),
     };
-    this.#nums = new Float64Array(shared, 0, DIRTY_OFFSET / 8);
+    this.#device = new DeviceWords(shared);
     this.#dirty = new DirtyMap(shared);
     this.#inFlight = laneWord(lane) + LaneWord.IN_FLIGHT;
-    this.#counters = new LaneCounters(this.#nums, lane);
+    this.#counters = new LaneCounters(this.#device.nums, lane);
     this.#store = new FileStore({ fd: -1, alignment: 1, tellsHoles: false }, tools, this.#zeroed);
     if (this.#countIn()) this.exit();
   }
@@ -128,11 +122,11 @@ export class LoopBackend implements Backend {
   }
 
   #plainStore(): Store {
-    const isDirect = (this.#flags() & LoFlag.DIRECT_IO) !== 0;
+    const isDirect = (this.#device.flags & LoFlag.DIRECT_IO) !== 0;
     const description = {
       fd: this.#words[Word.FD] ?? -1,
       alignment: isDirect ? this.#words[Word.DIO_ALIGN] || 4096 : 1,
-      tellsHoles: (this.#flags() & LoFlag.TELLS_HOLES) !== 0,
+      tellsHoles: (this.#device.flags & LoFlag.TELLS_HOLES) !== 0,
     };
     return new FileStore(description, this.#tools, this.#zeroed);
   }
@@ -147,18 +141,9 @@ export class LoopBackend implements Backend {
   }
 
   admit(access: Access, offset: number, length: number): Errno {
-    const errno = this.#refusal(access, offset, length);
+    const errno = this.#device.refusal(access, offset, length);
     if (errno !== 0) this.#counters.add(LaneNum.ERRORS, 1);
     return errno;
-  }
-
-  #refusal(access: Access, offset: number, length: number): Errno {
-    if (this.#isLost()) return ESHUTDOWN;
-    if (!this.#isBound()) return EIO;
-    const isWrite = access === 'write';
-    if (isWrite && (this.#flags() & LoFlag.READ_ONLY) !== 0) return EPERM;
-    if (offset + length > (this.#nums[Num.SIZE] ?? 0)) return isWrite ? ENOSPC : EINVAL;
-    return 0;
   }
 
   read(address: number, offset: number, length: number): Errno {
@@ -235,8 +220,8 @@ export class LoopBackend implements Backend {
 
   flush(): Errno {
     this.#counters.add(LaneNum.FLUSHES, 1);
-    if (this.#isLost()) return this.#failed(ESHUTDOWN);
-    return this.#failed(this.#isBound() ? this.#store.flush() : EIO);
+    if (this.#device.isLost()) return this.#failed(ESHUTDOWN);
+    return this.#failed(this.#device.isBound() ? this.#store.flush() : EIO);
   }
 
   trim(offset: number, length: number): Errno {
@@ -295,7 +280,7 @@ export class LoopBackend implements Backend {
   }
 
   startFlush(token: number): boolean {
-    if (this.#isLost() || !this.#isBound() || !this.#store.startFlush(token)) return false;
+    if (this.#device.isLost() || !this.#device.isBound() || !this.#store.startFlush(token)) return false;
     this.#counters.add(LaneNum.FLUSHES, 1);
     return true;
   }
@@ -326,7 +311,7 @@ export class LoopBackend implements Backend {
   }
 
   wantsWhole(): boolean {
-    return (this.#flags() & LoFlag.WATCHED) !== 0;
+    return (this.#device.flags & LoFlag.WATCHED) !== 0;
   }
 
   mayGoOn(request: WholeRequest): boolean {
@@ -346,8 +331,8 @@ export class LoopBackend implements Backend {
 
   carryOut(request: WholeRequest, token: number): Errno | CarriedOut {
     const start = this.#position(0);
-    const size = this.#nums[Num.SIZE] ?? 0;
-    if (request.operation === 'flush' && !this.#isBound()) return this.#counters.failed(EIO);
+    const size = this.#device.size;
+    if (request.operation === 'flush' && !this.#device.isBound()) return this.#counters.failed(EIO);
     const device = { store: this.#store, counters: this.#counters, dirty: this.#dirty, start, size };
     return carryOut(device, request, token);
   }
@@ -361,32 +346,11 @@ export class LoopBackend implements Backend {
   }
 
   #position(offset: number): number {
-    return (this.#nums[Num.OFFSET] ?? 0) + offset;
+    return this.#device.offset + offset;
   }
 
-  /** Counts an error; one by which the file proves to be lost is ESHUTDOWN from then on, for every thread. */
+  /** Counts an error, and looks whether the file proves to be lost. */
   #failed(errno: Errno): Errno {
-    if (errno === 0) return 0;
-    if (isLoss(errno)) {
-      const before = Atomics.load(this.#words, Word.LOST);
-      if (before === 0 || (before === EIO && errno !== EIO)) {
-        Atomics.store(this.#words, Word.LOST, errno);
-        Atomics.notify(this.#words, Word.LOST);
-      }
-    }
-    return this.#counters.failed(this.#isLost() ? ESHUTDOWN : errno);
-  }
-
-  #isLost(): boolean {
-    const errno = Atomics.load(this.#words, Word.LOST);
-    return errno !== 0 && (errno !== EIO || (this.#flags() & LoFlag.FENCED) !== 0);
-  }
-
-  #isBound(): boolean {
-    return this.#words[Word.STATE] === DeviceState.BOUND;
-  }
-
-  #flags(): number {
-    return this.#words[Word.FLAGS] ?? 0;
+    return errno === 0 ? 0 : this.#counters.failed(this.#device.failed(errno));
   }
 }
