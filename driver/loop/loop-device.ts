@@ -3,7 +3,7 @@ import type { FileIdentity } from '../io/file-identity.js';
 import type { RequestQueue } from '../queue/request-queue.js';
 import type { WrapperDescription } from '../store/description.js';
 import type { GivenRule } from '../store/faults/rule.js';
-import type { Limits, LimitsChange } from '../store/limits/limits.js';
+import { type Limits, type LimitsChange, NO_RATES } from '../store/limits/limits.js';
 import type { Layer } from './backing.js';
 import {
   isVolatile,
@@ -329,14 +329,7 @@ export class LoopDevice {
     await this.loopSetFaults([]);
     await this.loopSetVolatile(false);
     await this.loopSetLog(null);
-    await this.loopSetLimits({
-      iops: null,
-      iopsRead: null,
-      iopsWrite: null,
-      bytes: null,
-      bytesRead: null,
-      bytesWrite: null,
-    });
+    await this.loopSetLimits(NO_RATES);
   }
 
   /** ENXIO, EINVAL. */

@@ -1,9 +1,9 @@
 import type { Backend } from '../backend.js';
-import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
 import { Gathering } from '../pace/gathering.js';
 import { endingOf, faultReason, Status } from '../session/link.js';
 import type { Operation, Owner } from '../session/operation.js';
 import { Session, TURN_BYTES } from '../session/session.js';
+import type { SessionTerms } from '../session/terms.js';
 import { close } from '../system/sockets.js';
 import { Incoming, Received } from './incoming.js';
 import { Next } from './next.js';
@@ -15,7 +15,7 @@ import { PlainTransport, type Transport } from './transport.js';
 /** Bytes received for a request beyond which it is the copying that takes the time. */
 const SMALL_REQUEST = 16 << 10;
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends SessionTerms {
   readonly id: number;
   /** A non-blocking stream socket; the connection closes it. */
   readonly fd: number;
@@ -24,12 +24,6 @@ export interface ConnectionOptions {
   readonly device: number;
   /** What the connections of a device on a thread share. */
   readonly backend: Backend;
-  readonly mode: ReplyMode;
-  readonly contexts: readonly NegotiatedContext[];
-  readonly minimumBlock: number;
-  readonly readOnly: boolean;
-  readonly maxPayload?: number | undefined;
-  readonly fastZero?: boolean | undefined;
   /** Received already, by whoever negotiated. */
   readonly leftover: Uint8Array;
 }

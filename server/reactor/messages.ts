@@ -1,26 +1,9 @@
 /** What the main thread and a reactor tell each other. */
 import type { MessagePort } from 'node:worker_threads';
-import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+import type { SessionTerms } from '../session/terms.js';
 
 export type ToReactor =
-  | {
-      readonly kind: 'adopt';
-      readonly id: number;
-      /** Non-blocking; the reactor's from here on. */
-      readonly fd: number;
-      /** Address of the TLS connection on it, which is the reactor's, too; absent: there is none. */
-      readonly tls?: number | undefined;
-      /** Its number, and what its `Backend` is made of. */
-      readonly device: number;
-      readonly shared: SharedArrayBuffer;
-      readonly mode: ReplyMode;
-      readonly contexts: readonly NegotiatedContext[];
-      readonly minimumBlock: number;
-      readonly readOnly: boolean;
-      readonly maxPayload?: number | undefined;
-      readonly fastZero?: boolean | undefined;
-      readonly leftover: Uint8Array;
-    }
+  | Adopt
   /** Serve what has been received, then end every connection. */
   | { readonly kind: 'drain' }
   /** Give one connection up between two requests, with the socket open: somebody else goes on with it. */
@@ -29,6 +12,20 @@ export type ToReactor =
   | { readonly kind: 'drop'; readonly id: number; readonly reason: string }
   /** End every connection now, and the thread. */
   | { readonly kind: 'stop' };
+
+/** A connection for the thread. */
+export interface Adopt extends SessionTerms {
+  readonly kind: 'adopt';
+  readonly id: number;
+  /** Non-blocking; the reactor's from here on. */
+  readonly fd: number;
+  /** Address of the TLS connection on it, which is the reactor's, too; absent: there is none. */
+  readonly tls?: number | undefined;
+  /** Its number, and what its `Backend` is made of. */
+  readonly device: number;
+  readonly shared: SharedArrayBuffer;
+  readonly leftover: Uint8Array;
+}
 
 export type FromReactor =
   | { readonly kind: 'ready' }

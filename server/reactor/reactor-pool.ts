@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { OpenedExport } from '../export.js';
-import type { NegotiatedContext, ReplyMode } from '../negotiation/outcome.js';
+import type { SessionTerms } from '../session/terms.js';
 import { openssl } from '../system/openssl.js';
 import { close, setSendBuffer } from '../system/sockets.js';
 import type { FromReactor } from './messages.js';
@@ -14,20 +14,12 @@ export const MAX_THREADS = 64;
 const IDLE = 10_000;
 
 /** A connection that has finished its handshake. */
-export interface Adopted {
+export interface Adopted extends SessionTerms {
   /** A non-blocking stream socket; the pool's from here on. */
   readonly fd: number;
   /** Address of the TLS connection on it (`TlsStream.handOver`), the pool's, too; absent: there is none. */
   readonly tls?: number | undefined;
   readonly opened: OpenedExport;
-  readonly mode: ReplyMode;
-  readonly contexts: readonly NegotiatedContext[];
-  readonly minimumBlock: number;
-  readonly readOnly: boolean;
-  /** Bytes of payload a READ or WRITE may carry, where it is not the customary 32 MiB. */
-  readonly maxPayload?: number | undefined;
-  /** False where the client was not told that it may ask for FAST_ZERO. */
-  readonly fastZero?: boolean | undefined;
   /** Bytes received beyond the handshake. */
   readonly leftover: Uint8Array;
 }

@@ -19,8 +19,9 @@ import type { Operation, Owner } from './operation.js';
 import type { Output } from './output.js';
 import { Reads } from './reads.js';
 import { PLAIN_REPLY_BYTES, Replies } from './replies.js';
-import { RequestRules, type RuleOptions } from './request-rules.js';
+import { RequestRules } from './request-rules.js';
 import { maxStatusPayload, readStatusPayload } from './status-payload.js';
+import type { SessionTerms } from './terms.js';
 import { type Deferral, UnderWay } from './under-way.js';
 import { wholeName } from './whole-operation.js';
 import { FROZEN, Writes } from './writes.js';
@@ -37,10 +38,9 @@ const MAX_DRAIN = 0xffffffff;
 /** In place of a position: `status` says what is waited for; OPEN is for more bytes. */
 const WAIT = -1;
 
-export interface SessionOptions extends RuleOptions {
+export interface SessionOptions extends SessionTerms {
   readonly backend: Backend;
   readonly out: Output;
-  readonly contexts: readonly NegotiatedContext[];
   readonly zeroCopy: ZeroCopy | undefined;
   /** Absent where everything is done in place. */
   readonly deferral?: Deferral | undefined;

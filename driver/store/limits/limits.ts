@@ -20,13 +20,17 @@ export type LimitsChange = { readonly [K in keyof Limits]?: number | null | unde
 
 export const DEFAULT_BURST_S = 0.1;
 
-export const NO_LIMITS: Limits = {
+export const NO_RATES = {
   iops: null,
   iopsRead: null,
   iopsWrite: null,
   bytes: null,
   bytesRead: null,
   bytesWrite: null,
+} as const satisfies LimitsChange;
+
+export const NO_LIMITS: Limits = {
+  ...NO_RATES,
   burst: DEFAULT_BURST_S,
   burstRead: null,
   burstWrite: null,
