@@ -1,12 +1,12 @@
-/** Listens, accepts, and sees a connection through its handshake to the thread that serves it. */
-import { chmod, chown } from 'node:fs/promises';
-import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+/** Sees a connection from where it comes in through its handshake to the thread that serves it. */
+import type { AddressInfo, Socket } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
 import type { ServerAccess } from './access.js';
 import { descriptorLimit, lacksDescriptors } from './descriptors.js';
 import type { ExportTable, OpenedExport } from './export.js';
 import { type Handshake, hangUp, shakeHands } from './handshake.js';
 import { DEFAULT_SERVER_LIMITS, negotiationLimits, type ServerLimits } from './limits.js';
+import { type Accepted, type ListenerAccess, Listeners, type UnixSocketOptions } from './listeners.js';
 import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { accessOf, type Identity, permittedExports } from './negotiation/permissions.js';
@@ -24,6 +24,7 @@ import { TransmissionFlag } from './wire/constants.js';
 export type { ServerAccess } from './access.js';
 export type { ServerTls } from './handshake.js';
 export type { ServerLimits } from './limits.js';
+export type { ListenerAccess, UnixSocketOptions } from './listeners.js';
 export type { ConnectionInfo } from './peers.js';
 
 /** What the server writes its log to; pino's loggers are such. */
@@ -50,16 +51,6 @@ export interface NbdServerOptions {
   readonly onFailure: (error: Error) => void;
 }
 
-/** What clients of a listener may do with any export. */
-export type ListenerAccess = 'read-write' | 'read-only';
-
-/** Of a Unix socket's file: permission bits (default 0600), the number of its group (default: ours). */
-export interface UnixSocketOptions {
-  readonly mode?: number | undefined;
-  readonly group?: number | undefined;
-  readonly access?: ListenerAccess;
-}
-
 /** A socket that is served without a handshake. */
 export interface ServedSocket {
   /** `TransmissionFlag` bits that its client may rely on. */
@@ -75,15 +66,6 @@ export interface ServedSocket {
   drop(): void;
 }
 
-/** Milliseconds of silence after which TCP asks whether the peer is still there. */
-const KEEP_ALIVE_DELAY = 60_000;
-
-interface Accepted {
-  readonly socket: Socket;
-  readonly transport: 'tcp' | 'unix';
-  readonly access: ListenerAccess;
-}
-
 export class NbdServer {
   readonly #options: NbdServerOptions;
   #access: ServerAccess;
@@ -92,7 +74,7 @@ export class NbdServer {
   /** There once TLS is offered. */
   #handshaker: Handshaker | undefined;
   readonly #secured = new Map<Peer, Secured>();
-  readonly #listeners = new Set<Server>();
+  readonly #listeners: Listeners;
   readonly #peers: Peers;
   readonly #handshakes = new Set<AbortController>();
   readonly #refusals: Refusals;
@@ -116,6 +98,10 @@ export class NbdServer {
           { domain, threads: MAX_THREADS },
           'a connection shares a thread with other file systems',
         ),
+    });
+    this.#listeners = new Listeners({
+      onAccept: (accepted) => void this.#accept(accepted),
+      onError: (error) => options.log.error({ error }, 'a listener failed'),
     });
     this.#offerTls(access);
   }
@@ -157,35 +143,19 @@ export class NbdServer {
     await this.#reactors.ready();
   }
 
-  /** Listens on an address. Rejects with Node's system error (EADDRINUSE, EACCES, EADDRNOTAVAIL, ...). */
-  async listenTcp(host: string, port: number, access: ListenerAccess = 'read-write'): Promise<AddressInfo> {
-    const listener = await this.#listen({ host, port }, 'tcp', access);
-    return listener.address() as AddressInfo;
+  /** As `Listeners.tcp`. */
+  listenTcp(host: string, port: number, access?: ListenerAccess): Promise<AddressInfo> {
+    return this.#listeners.tcp(host, port, access);
   }
 
-  /**
-   * Listens on a Unix socket at a path where nothing is. Handshakes begin at once; requests wait until `ready`.
-   * Nobody but its owner can connect before its file has `group` and `mode`.
-   */
-  async listenUnix(
-    path: string,
-    { mode = 0o600, group, access = 'read-write' }: UnixSocketOptions = {},
-  ): Promise<void> {
-    const before = process.umask(0o177);
-    const listening = this.#listen({ path }, 'unix', access); // binds before it returns
-    process.umask(before);
-    await listening;
-    if (group !== undefined) await chown(path, -1, group);
-    if (mode !== 0o600) await chmod(path, mode);
+  /** As `Listeners.unix`. Handshakes begin at once; requests wait until `ready`. */
+  listenUnix(path: string, options?: UnixSocketOptions): Promise<void> {
+    return this.#listeners.unix(path, options);
   }
 
-  /** Listens on a socket that is bound already (socket activation); it is the server's from here on. */
-  async listenDescriptor(
-    fd: number,
-    transport: 'tcp' | 'unix',
-    access: ListenerAccess = 'read-write',
-  ): Promise<void> {
-    await this.#listen({ fd }, transport, access);
+  /** As `Listeners.descriptor`. */
+  listenDescriptor(fd: number, transport: 'tcp' | 'unix', access?: ListenerAccess): Promise<void> {
+    return this.#listeners.descriptor(fd, transport, access);
   }
 
   /** To be called after a thaw: requests that found the device frozen are looked at again. */
@@ -249,7 +219,7 @@ export class NbdServer {
   /** Stops accepting: from now on handshakes hear ERR_SHUTDOWN, while the sessions there are go on. */
   turnAway(): void {
     this.#isDraining = true;
-    for (const listener of this.#listeners) listener.close();
+    this.#listeners.close();
   }
 
   /**
@@ -267,25 +237,6 @@ export class NbdServer {
     }
     for (const handshake of this.#handshakes) handshake.abort('the server is draining');
     await this.#handshaker?.close();
-  }
-
-  async #listen(
-    where: ListenOptions | { fd: number },
-    transport: 'tcp' | 'unix',
-    access: ListenerAccess,
-  ): Promise<Server> {
-    const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY };
-    const listener = createServer(options, (socket) => void this.#accept({ socket, transport, access }));
-    await new Promise<void>((resolve, reject) => {
-      listener.once('error', reject);
-      listener.listen(where, () => {
-        listener.off('error', reject);
-        resolve();
-      });
-    });
-    listener.on('error', (error) => this.#options.log.error({ error }, 'a listener failed'));
-    this.#listeners.add(listener);
-    return listener;
   }
 
   async #accept({ socket, transport, access }: Accepted): Promise<void> {

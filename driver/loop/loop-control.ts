@@ -5,6 +5,7 @@ import { LockOrder } from '../locks/lock-order.js';
 import { OrderedMutex } from '../locks/mutex.js';
 import type { Backing } from './backing.js';
 import { configureWith, type Restored } from './configure.js';
+import { DeviceNumbers } from './device-numbers.js';
 import { ExportNames } from './export-names.js';
 import { faultsOf } from './faults.js';
 import type { Ledger } from './ledger.js';
@@ -53,14 +54,10 @@ export class LoopControl {
   readonly order: LockOrder;
   readonly #entries = new Map<number, Entry>();
   readonly #ctlMutex: OrderedMutex;
-  /** Numbers that are neither given away nor devices, and why: in a user's words, without the number. */
-  readonly #reserved = new Map<number, string>();
   readonly #names = new ExportNames();
-  /** The same of devices that are none of ours: of other hosts. */
-  readonly #lent = new Map<number, string>();
+  readonly #numbers: DeviceNumbers;
   readonly #log: Logger | undefined;
   readonly #host: LoopHost;
-  readonly #isTaken: (number: number) => boolean;
   #ledger: Ledger | undefined;
   #mapDirectory: string | undefined;
   #sequence = 0;
@@ -72,7 +69,10 @@ export class LoopControl {
     this.#log = options.log;
     this.#ctlMutex = new OrderedMutex(this.order, 'ctlMutex', 'loop-control');
     const isAttached = options.isAttached ?? (() => true);
-    this.#isTaken = options.isTaken ?? (() => false);
+    this.#numbers = new DeviceNumbers({
+      isDevice: (number) => this.#entries.has(number),
+      isTaken: options.isTaken ?? (() => false),
+    });
     this.#host = {
       order: this.order,
       validateMutex: new OrderedMutex(this.order, 'validateMutex', 'loop-control'),
@@ -159,13 +159,13 @@ export class LoopControl {
    * back to it. `reason` is told to those who ask for the device.
    */
   reserve(number: number, reason: string, exportName: string | null = null): void {
-    this.#reserved.set(number, reason);
+    this.#numbers.reserve(number, reason);
     this.#names.keep(number, exportName);
   }
 
   /** Gives a reserved number up. */
   release(number: number): void {
-    this.#reserved.delete(number);
+    this.#numbers.release(number);
     this.#names.keep(number, null);
   }
 
@@ -174,23 +174,17 @@ export class LoopControl {
    * given. `reason` is told to those who ask for it. EBUSY where it is in use.
    */
   lend(reason: (number: number) => string, number?: number): number {
-    let lent = number ?? 0;
-    if (number === undefined) while (this.#isInUse(lent)) lent++;
-    else if (this.#entries.has(lent) || this.#reserved.has(lent) || this.#lent.has(lent)) {
-      throw new LoopError('EBUSY', `The number ${lent} is in use.`);
-    }
-    this.#lent.set(lent, reason(lent));
-    return lent;
+    return this.#numbers.lend(reason, number);
   }
 
   /** It is in use no longer. */
   takeBack(number: number): void {
-    this.#lent.delete(number);
+    this.#numbers.takeBack(number);
   }
 
   /** The lowest number that is reserved. */
   get lowestReserved(): number | undefined {
-    return this.#reserved.size === 0 ? undefined : Math.min(...this.#reserved.keys());
+    return this.#numbers.lowestReserved;
   }
 
   /** Opens a file for `restore`, if it is `meant`. Throws EBADF, EBUSY, ESTALE. */
@@ -206,11 +200,11 @@ export class LoopControl {
   restore(number: number, file: Backing, config: LoopConfig, restored: Restored): Promise<void> {
     return this.order.task(`restore loop${number}`, async () => {
       const held = await this.#ctlMutex.acquire();
-      const reason = this.#reserved.get(number);
+      let reason: string | undefined;
       let entry: Entry;
       let settle: () => void;
       try {
-        this.#reserved.delete(number);
+        reason = this.#numbers.release(number);
         entry = this.#add(number);
         settle = entry.core.transitions.begin();
       } finally {
@@ -223,7 +217,7 @@ export class LoopControl {
       } catch (error) {
         const again = await this.#ctlMutex.acquire();
         this.#entries.delete(number);
-        if (reason !== undefined) this.#reserved.set(number, reason);
+        if (reason !== undefined) this.#numbers.reserve(number, reason);
         again.release();
         this.#announce(entry.core, 'remove');
         throw error;
@@ -315,7 +309,7 @@ export class LoopControl {
   async #free(take: (entry: Entry) => void): Promise<Entry> {
     const held = await this.#ctlMutex.acquire();
     const isFree = ({ state, number }: LoopCore): boolean =>
-      state === 'unbound' && !this.#isTaken(number) && this.#ledger?.kept(number) === undefined;
+      state === 'unbound' && !this.#numbers.isTaken(number) && this.#ledger?.kept(number) === undefined;
     let entry: Entry | undefined;
     let added = false;
     try {
@@ -332,9 +326,8 @@ export class LoopControl {
 
   /** Caller holds ctlMutex. */
   #add(wanted: number): Entry {
-    let number = wanted;
-    if (number < 0) for (number = 0; this.#isInUse(number); ) number++;
-    const reason = this.#reserved.get(number) ?? this.#lent.get(number);
+    const number = wanted < 0 ? this.#numbers.lowestFree() : wanted;
+    const reason = this.#numbers.keptFor(number);
     if (reason !== undefined) throw new LoopError('EBUSY', `loop${number} can't be had: ${reason}`);
     if (this.#entries.has(number)) throw new LoopError('EEXIST', `The device loop${number} exists already.`);
     const core = new LoopCore(number, this.#host);
@@ -343,13 +336,8 @@ export class LoopControl {
     return entry;
   }
 
-  #isInUse(number: number): boolean {
-    const isOurs = this.#entries.has(number) || this.#reserved.has(number);
-    return isOurs || this.#lent.has(number) || this.#isTaken(number);
-  }
-
   #noSuchDevice(number: number): LoopError {
-    const reason = this.#reserved.get(number) ?? this.#lent.get(number);
+    const reason = this.#numbers.keptFor(number);
     const message = reason === undefined ? `There is no device loop${number}.` : `loop${number}: ${reason}`;
     return new LoopError('ENODEV', message);
   }
