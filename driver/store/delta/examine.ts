@@ -7,7 +7,6 @@ import {
   BITMAP_OFFSET,
   bitmapBytesFor,
   blocksOf,
-  type DeltaBase,
   type DeltaHeader,
   HEADER_PLACES,
   MAX_LAYERS,
@@ -119,19 +118,24 @@ function wordsOfBytes(bytes: Buffer): Int32Array {
 
 async function followChain(top: DeltaHeader, path: string, faults: string[]): Promise<string[]> {
   const chain: string[] = [];
-  let [base, by]: [DeltaBase, string] = [top.base, path];
+  let [above, by]: [DeltaHeader, string] = [top, path];
   while (chain.length <= MAX_LAYERS) {
+    const { base } = above;
     chain.push(base.path);
-    const below = await examineBase(base, by, faults);
+    const below = await examineBase(above, by, faults);
     if (below === undefined) return chain;
-    [by, base] = [base.path, below.base];
+    [by, above] = [base.path, below];
   }
   faults.push(`there are more than ${MAX_LAYERS} deltas, or they go round in a circle`);
   return chain;
 }
 
-/** The header of a base that is a delta, if it can be had. */
-async function examineBase(base: DeltaBase, by: string, faults: string[]): Promise<DeltaHeader | undefined> {
+/** The header of the base where that is a delta, if it can be had. What is being committed into it has changed it. */
+async function examineBase(
+  { base, isCommitting }: DeltaHeader,
+  by: string,
+  faults: string[],
+): Promise<DeltaHeader | undefined> {
   let file: FileHandle;
   try {
     file = await open(nameToBytes(base.path), 'r');
@@ -152,6 +156,7 @@ async function examineBase(base: DeltaBase, by: string, faults: string[]): Promi
       faults.push(`the base ${base.path} of ${by} is another file than it was`);
     } else if (
       !isDisk &&
+      !isCommitting &&
       ((base.mtime !== 0n && mtimeNs !== base.mtime) || (header?.virtualSize ?? Number(size)) !== base.size)
     ) {
       faults.push(`the base ${base.path} of ${by} was changed since`);

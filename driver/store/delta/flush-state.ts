@@ -3,12 +3,16 @@
  *
  * A page of the bitmap has two counts: of the times that bits of it were set, and of how many of these are on disk. The
  * same two are kept for all pages together. They wrap around, and are compared as differences.
+ *
+ * A bit can be seen before it is counted: another thread writes to its block, and is to flush that. So there is a third
+ * count, of the threads that are just setting bits; while it is not 0, bits themselves tell.
  */
 import { BITMAP_PAGE } from './header.js';
 
 const ALL_SET = 0;
 const ALL_DURABLE = 1;
-const FIRST_PAGE = 2;
+const SETTING = 2;
+const FIRST_PAGE = 3;
 
 /** Shared memory for a bitmap of so many bytes. `isUnknown`: none of its pages is taken to be on disk as it is. */
 export function makeFlushState(
@@ -33,10 +37,25 @@ export class FlushState {
     this.pages = (this.#words.length - FIRST_PAGE) / 2;
   }
 
+  /** Bits are about to be set; `noteSet` follows. */
+  beginSetting(): void {
+    Atomics.add(this.#words, SETTING, 1);
+  }
+
   /** Bits of these pages were set. */
   noteSet(firstPage: number, lastPage: number): void {
-    for (let page = firstPage; page <= lastPage; page++) Atomics.add(this.#words, FIRST_PAGE + 2 * page, 1);
+    for (let page = firstPage; page <= lastPage; page++) this.notePageSet(page);
     Atomics.add(this.#words, ALL_SET, 1);
+    Atomics.sub(this.#words, SETTING, 1);
+  }
+
+  notePageSet(page: number): void {
+    Atomics.add(this.#words, FIRST_PAGE + 2 * page, 1);
+  }
+
+  /** There may be bits that are not counted; read before the counts. */
+  get isSetting(): boolean {
+    return Atomics.load(this.#words, SETTING) !== 0;
   }
 
   /** Of all pages; read before their own counts. */
@@ -46,7 +65,7 @@ export class FlushState {
 
   /** True when there is nothing of the bitmap to be written. */
   get isDurable(): boolean {
-    return this.allSet === Atomics.load(this.#words, ALL_DURABLE);
+    return !this.isSetting && this.allSet === Atomics.load(this.#words, ALL_DURABLE);
   }
 
   set(page: number): number {

@@ -43,6 +43,7 @@ export class Top {
 
   /** Blocks that the caller claimed are written. */
   cameIn(first: number, end: number): void {
+    this.#flushState.beginSetting();
     for (let word = first >>> 5; word * 32 < end; word++) {
       Atomics.or(this.#present, word, maskOf(word, first, end));
     }
@@ -61,10 +62,12 @@ export class Top {
    */
   flush(): Errno {
     const state = this.#flushState;
-    const { allSet } = state;
     if (state.isDurable) return flushFile(this.#fd);
+    const { isSetting, allSet } = state;
     const pages: { readonly page: number; readonly count: number; readonly bits: Int32Array }[] = [];
     for (let page = 0; page < state.pages; page++) {
+      // Before its counts are looked at: another flush may be about to write these very bits.
+      if (isSetting && this.#hasMore(page)) state.notePageSet(page);
       if (state.isPageDurable(page)) continue;
       const count = state.set(page);
       pages.push({ page, count, bits: this.#present.slice(page * PAGE_WORDS, (page + 1) * PAGE_WORDS) });
@@ -74,6 +77,14 @@ export class Top {
     for (const { page, count } of pages) state.notePageDurable(page, count);
     state.noteDurable(allSet);
     return 0;
+  }
+
+  /** There are bits that nobody is about to write to the disk. */
+  #hasMore(page: number): boolean {
+    for (let word = page * PAGE_WORDS; word < (page + 1) * PAGE_WORDS; word++) {
+      if ((Atomics.load(this.#present, word) & ~Atomics.load(this.#durable, word)) !== 0) return true;
+    }
+    return false;
   }
 
   #writePages(pages: readonly { readonly page: number; readonly bits: Int32Array }[]): Errno {

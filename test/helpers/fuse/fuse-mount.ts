@@ -44,6 +44,10 @@ export interface FuseFaults {
   readonly lost?: number;
   /** Added to every inode number, modulo 2^64. */
   readonly inode?: bigint;
+  /** By this a cut of the power decides which pages are lost, not 0. */
+  readonly cut?: number;
+  /** What is synced is lost at a cut all the same. */
+  readonly lie?: boolean;
 }
 
 export interface FuseOptions {
@@ -51,6 +55,8 @@ export interface FuseOptions {
   readonly writeback?: boolean;
   /** The server is asked for record locks; else the kernel keeps them itself. */
   readonly locks?: boolean;
+  /** What was not synced is lost at `cutPower`, page by page or not. Files lie in the topmost directory. */
+  readonly volatile?: boolean;
   /** The table of mounts says `fuse.` and this. */
   readonly type?: string;
   readonly faults?: FuseFaults;
@@ -67,23 +73,31 @@ export function skipWithoutFuse(): string | false {
 
 /** Mounted until the end of its scope, whatever state its server is in then. */
 export class FuseMount implements AsyncDisposable {
+  server: RunningProcess;
+  #faults: FuseFaults;
+
   private constructor(
     private readonly directory: TempDir,
-    readonly server: RunningProcess,
-  ) {}
+    private readonly args: readonly string[],
+    faults: FuseFaults,
+  ) {
+    this.#faults = faults;
+    writeFaults(directory, faults);
+    this.server = start(PROGRAM, args);
+  }
 
   static async mount(options: FuseOptions = {}): Promise<FuseMount> {
     await compile();
     const directory = new TempDir();
     for (const name of ['root', 'mnt']) mkdirSync(directory.file(name));
-    writeFaults(directory, options.faults ?? {});
     const args = [directory.file('root'), directory.file('mnt'), directory.file('faults')];
     if (options.writeback === true) args.push('writeback');
     if (options.locks === true) args.push('locks');
+    if (options.volatile === true) args.push('volatile');
     if (options.type !== undefined) args.push(options.type);
-    const mount = new FuseMount(directory, start(PROGRAM, args));
+    const mount = new FuseMount(directory, args, options.faults ?? {});
     try {
-      await mount.#ready(args);
+      await mount.#ready();
       return mount;
     } catch (error) {
       await mount[Symbol.asyncDispose]();
@@ -103,6 +117,7 @@ export class FuseMount implements AsyncDisposable {
 
   /** In place of the faults there were. Holds for every request that is begun after this returns. */
   set(faults: FuseFaults): void {
+    this.#faults = faults;
     writeFaults(this.directory, faults);
   }
 
@@ -120,10 +135,21 @@ export class FuseMount implements AsyncDisposable {
     this.server.signal('SIGCONT');
   }
 
-  async #ready(args: readonly string[]): Promise<void> {
+  /** Of a `volatile` one that nobody uses: it is mounted anew, and what was not synced is there or not, by the seed. */
+  async cutPower(seed: number): Promise<void> {
+    writeFaults(this.directory, { ...this.#faults, cut: seed });
+    this.server.signal('SIGTERM');
+    await this.server.ended;
+    await run(tool('umount'), ['--lazy', this.directory.file('mnt')]);
+    writeFaults(this.directory, this.#faults);
+    this.server = start(PROGRAM, this.args);
+    await this.#ready();
+  }
+
+  async #ready(): Promise<void> {
     const below = statSync(this.directory.path).dev;
     await until('the file system is mounted', async () => {
-      if (this.server.isOver) throw new Error(describeFailure(PROGRAM, args, await this.server.ended));
+      if (this.server.isOver) throw new Error(describeFailure(PROGRAM, this.args, await this.server.ended));
       return statSync(this.directory.file('mnt')).dev === below ? undefined : true;
     });
   }
@@ -138,7 +164,7 @@ export class FuseMount implements AsyncDisposable {
 }
 
 function writeFaults(directory: TempDir, faults: FuseFaults): void {
-  const { delay = {}, fail = {}, seek, epoch, lost, inode } = faults;
+  const { delay = {}, fail = {}, seek, epoch, lost, inode, cut, lie = false } = faults;
   const words = [
     ...Object.entries(delay).map(([operation, milliseconds]) => `${operation}=${milliseconds}`),
     ...Object.entries(fail).map(([operation, errno]) => `${operation}!${errno}`),
@@ -146,6 +172,8 @@ function writeFaults(directory: TempDir, faults: FuseFaults): void {
     ...(epoch === undefined ? [] : [`epoch=${epoch}`]),
     ...(lost === undefined ? [] : [`lost=${lost}`]),
     ...(inode === undefined ? [] : [`inode=${inode}`]),
+    ...(cut === undefined ? [] : [`cut=${cut}`]),
+    ...(lie ? ['lie=1'] : []),
   ];
   writeFileSync(directory.file('faults.new'), `${words.join(' ')}\n`);
   renameSync(directory.file('faults.new'), directory.file('faults'));

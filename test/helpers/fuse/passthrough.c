@@ -1,10 +1,11 @@
 /*
  * A FUSE file system that passes one directory through, with faults that a test sets while it is mounted.
  *
- *   passthrough ROOT MOUNTPOINT SETTINGS [writeback] [locks] [TYPE]
+ *   passthrough ROOT MOUNTPOINT SETTINGS [writeback] [locks] [volatile] [TYPE]
  *
  * writeback: the kernel may keep written data back, as with virtiofsd --writeback or passthrough_ll -o writeback.
  * locks: F_SETLK and its kin are asked here; else the kernel keeps them itself.
+ * volatile: what was not synced is lost, page by page or not, where it is unmounted with the setting `cut`.
  * TYPE: the table of mounts says fuse.TYPE.
  *
  * SETTINGS is a file of words, read anew at every request, so that what a test writes (by rename) holds from the next one on:
@@ -13,6 +14,8 @@
  *   seek=enxio  SEEK_DATA is ENXIO always; seek=late: data begins 1 MiB later; seek=trunc: nothing lies behind the first 64 KiB
  *   epoch=N     what is opened is of this epoch (0 unless told)
  *   lost=N      what was opened in an epoch before this one can be neither read nor written: EBADFD
+ *   cut=N       what `volatile` decides by, not 0
+ *   lie=1       what is synced is lost at a cut all the same
  *   inode=N     is added to every inode number (0x for hexadecimal), modulo 2^64
  *
  * SIGSTOP stops it as a server that hangs, SIGCONT lets it go on. Requests are served by several threads.
@@ -23,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,13 +75,87 @@ static char *real(const char *path, char *buffer) {
 /* A descriptor is in the low half of its handle, the epoch that it was opened in in the high one. */
 #define DESCRIPTOR(fi) ((int)(uint32_t)(fi)->fh)
 
-static uint64_t epoch(const char *name) {
+static uint64_t number_of(const char *name) {
   char value[64];
   return setting(name, '=', value, sizeof value) ? strtoull(value, NULL, 0) : 0;
 }
 
 #define LOST(fi) \
-  if ((fi)->fh >> 32 < epoch("lost")) return -EBADFD
+  if ((fi)->fh >> 32 < number_of("lost")) return -EBADFD
+
+/* What a page of a file held when it was synced last; nothing where it has not been written since. */
+#define PAGE 4096
+struct saved {
+  struct saved *next;
+  ino_t inode;
+  off_t position;
+  char old[PAGE];
+};
+static int volatile_cache;
+static struct saved *unsynced;
+static pthread_mutex_t unsynced_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static ino_t inode_of(int fd) {
+  struct stat st;
+  return fstat(fd, &st) < 0 ? 0 : st.st_ino;
+}
+
+/* Before a range of a file is changed. */
+static void save(int fd, off_t offset, off_t length) {
+  if (!volatile_cache) return;
+  ino_t inode = inode_of(fd);
+  pthread_mutex_lock(&unsynced_lock);
+  for (off_t at = offset - offset % PAGE; at < offset + length; at += PAGE) {
+    struct saved *one = unsynced;
+    while (one && (one->inode != inode || one->position != at)) one = one->next;
+    if (one || !(one = calloc(1, sizeof *one))) continue;
+    one->inode = inode;
+    one->position = at;
+    if (pread(fd, one->old, PAGE, at) < 0) memset(one->old, 0, PAGE);
+    one->next = unsynced;
+    unsynced = one;
+  }
+  pthread_mutex_unlock(&unsynced_lock);
+}
+
+static void synced(int fd) {
+  if (!volatile_cache) return;
+  ino_t inode = inode_of(fd);
+  pthread_mutex_lock(&unsynced_lock);
+  for (struct saved **at = &unsynced; *at;) {
+    struct saved *one = *at;
+    if (one->inode != inode) {
+      at = &one->next;
+      continue;
+    }
+    *at = one->next;
+    free(one);
+  }
+  pthread_mutex_unlock(&unsynced_lock);
+}
+
+/* Each page that was not synced is what it was, or what it is. */
+static void cut_power(uint64_t state) {
+  for (struct saved *one = unsynced; one; one = one->next) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    if (state >> 63) continue;
+    DIR *directory = opendir(root);
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+      char name[PATH_MAX];
+      struct stat st;
+      snprintf(name, sizeof name, "%s/%s", root, entry->d_name);
+      if (lstat(name, &st) < 0 || st.st_ino != one->inode || one->position >= st.st_size) continue;
+      int fd = open(name, O_WRONLY | O_CLOEXEC);
+      off_t rest = st.st_size - one->position;
+      struct timespec times[2] = {st.st_atim, st.st_mtim};
+      if (fd >= 0 && pwrite(fd, one->old, rest < PAGE ? rest : PAGE, one->position) < 0) perror(name);
+      if (fd >= 0) futimens(fd, times);
+      if (fd >= 0) close(fd);
+    }
+    if (directory) closedir(directory);
+  }
+}
 
 static int on_getattr(const char *path, struct stat *st, struct fuse_file_info *fi) {
   char name[PATH_MAX], value[64];
@@ -93,7 +171,7 @@ static int opened(const char *path, int flags, mode_t mode, struct fuse_file_inf
   if (writeback && (flags & O_ACCMODE) == O_WRONLY) flags = (flags & ~O_ACCMODE) | O_RDWR;
   int fd = open(real(path, name), flags & ~(O_DIRECT | O_NONBLOCK | O_NOCTTY | (writeback ? O_APPEND : 0)), mode);
   if (fd < 0) return -errno;
-  fi->fh = epoch("epoch") << 32 | (uint32_t)fd;
+  fi->fh = number_of("epoch") << 32 | (uint32_t)fd;
   return 0;
 }
 
@@ -117,6 +195,7 @@ static int on_read(const char *path, char *to, size_t length, off_t offset, stru
 static int on_write(const char *path, const char *from, size_t length, off_t offset, struct fuse_file_info *fi) {
   FAILED("write");
   LOST(fi);
+  save(DESCRIPTOR(fi), offset, length);
   ssize_t put = pwrite(DESCRIPTOR(fi), from, length, offset);
   return put < 0 ? -errno : put;
 }
@@ -139,11 +218,14 @@ static int on_release(const char *path, struct fuse_file_info *fi) {
 
 static int on_fsync(const char *path, int data_only, struct fuse_file_info *fi) {
   FAILED("fsync");
-  return OR_ERRNO(data_only ? fdatasync(DESCRIPTOR(fi)) : fsync(DESCRIPTOR(fi)));
+  int result = data_only ? fdatasync(DESCRIPTOR(fi)) : fsync(DESCRIPTOR(fi));
+  if (result == 0 && !number_of("lie")) synced(DESCRIPTOR(fi));
+  return OR_ERRNO(result);
 }
 
 static int on_fallocate(const char *path, int mode, off_t offset, off_t length, struct fuse_file_info *fi) {
   FAILED("fallocate");
+  save(DESCRIPTOR(fi), offset, length);
   return OR_ERRNO(fallocate(DESCRIPTOR(fi), mode, offset, length));
 }
 
@@ -213,8 +295,12 @@ int main(int count, char **words) {
   for (int i = 4; i < count; i++) {
     if (!strcmp(words[i], "writeback")) writeback = 1;
     else if (!strcmp(words[i], "locks")) operations.lock = on_lock;
+    else if (!strcmp(words[i], "volatile")) volatile_cache = 1;
     else snprintf(options + strlen(options), sizeof options - strlen(options), ",subtype=%s", words[i]);
   }
   char *arguments[] = {words[0], words[2], "-f", "-o", options, NULL};
-  return fuse_main(5, arguments, &operations, NULL);
+  int status = fuse_main(5, arguments, &operations, NULL);
+  uint64_t cut = number_of("cut");
+  if (cut) cut_power(cut);
+  return status;
 }

@@ -23,7 +23,7 @@ export interface KillOptions {
 export interface KillReport {
   readonly faults: string[];
   readonly counts: ReadonlyMap<string, number>;
-  readonly writes: number;
+  readonly requests: number;
 }
 
 /** A device that the administrator has, as the administrator knows it. */
@@ -56,7 +56,7 @@ export async function killRounds(options: KillOptions): Promise<KillReport> {
 }
 
 /** Whether an operation has no answer because the daemon was killed. */
-const isCut = (daemon: Daemon, error: unknown): boolean =>
+export const isCut = (daemon: Daemon, error: unknown): boolean =>
   daemon.process.isOver ||
   (error instanceof ControlError && /^(ECONNRESET|ECONNREFUSED|EPIPE|ENOENT)$/.test(error.errno));
 
@@ -99,7 +99,7 @@ class Administrator {
       for (const { client } of this.#holdings.values()) await this.#dismiss(client);
       this.#images.close();
     }
-    return { faults: this.#faults, counts: this.#counts, writes: this.#writes };
+    return { faults: this.#faults, counts: this.#counts, requests: this.#writes };
   }
 
   /** A daemon's life: it starts, is used, and ends one way or the other. */
