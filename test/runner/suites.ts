@@ -36,6 +36,8 @@ const CLIENTS = {
   gcc: 'gcc',
   'ocf-tester': 'resource-agents',
   xmllint: 'libxml2-utils',
+  nbdfuse: 'libnbd-bin',
+  sqlite3: 'sqlite3',
 };
 
 const MACHINES = {
@@ -53,6 +55,8 @@ const MACHINES = {
   nbdkit: 'nbdkit',
   fio: 'fio',
   sfdisk: 'fdisk',
+  sqlite3: 'sqlite3',
+  dmsetup: 'dmsetup',
 };
 
 /** A browser, and what reads what Prometheus is given. */

@@ -1,0 +1,181 @@
+/**
+ * Programs that write files at random, as fsstress does, while the power may go at any moment; and what must be there afterwards: every
+ * file that was fsynced is whole.
+ */
+import { existsSync } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run } from '../helpers/process.js';
+import type { Random } from '../helpers/random.js';
+import { tool } from '../helpers/tools.js';
+import type { Load } from './load.js';
+import { beginningOf, stamped, stampOfFile } from './stamped.js';
+
+const WORKERS = 4;
+const MAX_BYTES = 96 << 10;
+const RECORD = 3000;
+/** Files that were fsynced and are left alone; more are removed, the oldest first. */
+const KEPT = 60;
+
+/** A file that is replaced over and over: write another one, fsync, rename. */
+interface Slot {
+  /** What may be there. */
+  readonly possible: Set<number>;
+  /** One of them is on the disk. */
+  isDurable: boolean;
+}
+
+export class FileLoad implements Load {
+  /** Files by name that were fsynced: their numbers, and whether they are being removed. */
+  readonly #kept = new Map<string, { readonly number: number; isGoing: boolean }>();
+  readonly #slots = Array.from({ length: WORKERS }, (): Slot => ({ possible: new Set(), isDurable: false }));
+  /** Records of each worker's log that were fsynced; each starts a log in each round. */
+  readonly #records = Array.from({ length: WORKERS }, () => 0);
+  #number = 0;
+  #round = 0;
+  #done = 0;
+
+  constructor(private readonly random: Random) {}
+
+  get done(): number {
+    return this.#done;
+  }
+
+  async start(directory: string, over: () => boolean): Promise<void> {
+    this.#round++;
+    this.#records.fill(0);
+    await mkdir(join(directory, 'noise'), { recursive: true });
+    await this.#thinOut(directory);
+    // Past the page cache: writes that the disk has, and that nobody asked it to keep.
+    const direct = run(tool('dd'), [
+      ...['if=/dev/zero', `of=${join(directory, 'noise', 'direct')}`],
+      ...['bs=8k', 'count=300', 'oflag=direct', 'conv=notrunc'],
+    ]);
+    await Promise.all(this.#slots.map((_, worker) => this.#work(directory, worker, over)));
+    await direct;
+  }
+
+  /** What is wrong, in words. The directory is mounted anew. */
+  async check(directory: string): Promise<string[]> {
+    const wrong: string[] = [];
+    for (const [name, { number, isGoing }] of this.#kept) {
+      const path = join(directory, name);
+      if (isGoing && !existsSync(path)) this.#kept.delete(name);
+      else if (!existsSync(path)) wrong.push(`${name} was fsynced and is not there`);
+      else if (stampOfFile(path) !== number) wrong.push(`${name} was fsynced and is not whole`);
+    }
+    for (const [worker, slot] of this.#slots.entries()) {
+      const path = join(directory, `slot.${worker}`);
+      const found = existsSync(path) ? stampOfFile(path) : null;
+      if (found === undefined) wrong.push(`slot.${worker} was fsynced before its rename and is not whole`);
+      else if (found === null ? slot.isDurable : !slot.possible.has(found)) {
+        wrong.push(`slot.${worker} is ${found}, and may be ${[...slot.possible]}`);
+      }
+      slot.possible.clear();
+      if (typeof found === 'number') slot.possible.add(found);
+      slot.isDurable = typeof found === 'number';
+    }
+    for (const [worker, records] of this.#records.entries()) {
+      const content = beginningOf(join(directory, `log.${this.#round}.${worker}`), records * RECORD);
+      for (let n = 0; n < records; n++) {
+        const record = content.subarray(n * RECORD, (n + 1) * RECORD);
+        if (!record.equals(stamped(n, RECORD)))
+          wrong.push(`log.${worker}: record ${n} of ${records} is lost`);
+      }
+    }
+    return wrong;
+  }
+
+  async #work(directory: string, worker: number, over: () => boolean): Promise<void> {
+    const log = await open(join(directory, `log.${this.#round}.${worker}`), 'a');
+    // Then it asks for nothing to be durable, and more is under way when the power goes.
+    let asking = this.random.below(25);
+    try {
+      while (!over()) {
+        await this.random.weighted(asking-- > 0 ? DEEDS : NOISE)(this, directory, worker, log);
+        this.#done++;
+      }
+    } finally {
+      await log.close().catch(() => undefined);
+    }
+  }
+
+  async keep(directory: string): Promise<void> {
+    const number = ++this.#number;
+    await this.#write(join(directory, `kept.${number}`), number, 'sync');
+    this.#kept.set(`kept.${number}`, { number, isGoing: false });
+  }
+
+  async replace(directory: string, worker: number): Promise<void> {
+    const slot = this.#slots[worker];
+    if (slot === undefined) return;
+    const number = ++this.#number;
+    const path = join(directory, `slot.${worker}`);
+    await this.#write(`${path}.new`, number, 'sync');
+    slot.possible.add(number);
+    await rename(`${path}.new`, path);
+    if (this.random.chance(0.5)) return;
+    const parent = await open(directory);
+    try {
+      await parent.sync();
+    } finally {
+      await parent.close();
+    }
+    slot.possible.clear();
+    slot.possible.add(number);
+    slot.isDurable = true;
+  }
+
+  async append(worker: number, log: FileHandle): Promise<void> {
+    const record = this.#records[worker] ?? 0;
+    await log.write(stamped(record, RECORD));
+    await log.datasync();
+    this.#records[worker] = record + 1;
+  }
+
+  /** What nobody has asked to be durable. */
+  async noise(directory: string): Promise<void> {
+    const path = join(directory, 'noise', String(this.random.below(20)));
+    if (this.random.chance(0.6)) await this.#write(path, this.random.below(1000), 'leave');
+    else if (this.random.chance(0.3)) await rm(path, { force: true });
+    else if (!existsSync(path)) return;
+    else if (this.random.chance(0.5)) await truncate(path, this.random.below(MAX_BYTES));
+    else await rename(path, join(directory, 'noise', String(this.random.below(20)))).catch(missing);
+  }
+
+  async #write(path: string, number: number, how: 'sync' | 'leave'): Promise<void> {
+    const file = await open(path, 'w');
+    try {
+      await file.write(stamped(number, 600 + this.random.below(MAX_BYTES)));
+      if (how === 'sync') await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Room for the next round. */
+  async #thinOut(directory: string): Promise<void> {
+    for (const [name, file] of [...this.#kept].slice(0, -KEPT)) {
+      file.isGoing = true;
+      await rm(join(directory, name));
+    }
+    const old = (await readdir(directory)).filter((name) => name.startsWith('log.') || name.endsWith('.new'));
+    for (const name of old) await rm(join(directory, name));
+  }
+}
+
+type Deed = (load: FileLoad, directory: string, worker: number, log: FileHandle) => Promise<void>;
+
+const DEEDS: readonly (readonly [number, Deed])[] = [
+  [3, (load, directory) => load.keep(directory)],
+  [3, (load, directory, worker) => load.replace(directory, worker)],
+  [4, (load, _directory, worker, log) => load.append(worker, log)],
+  [6, (load, directory) => load.noise(directory)],
+];
+
+const NOISE = DEEDS.slice(-1);
+
+/** Another worker was there first. */
+const missing = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== 'ENOENT') throw error;
+};
