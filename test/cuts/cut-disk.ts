@@ -5,10 +5,20 @@ import type { ControlClient } from '../../driver/control/client.js';
 import type { PowerCutAnswer } from '../../driver/control/messages.js';
 import { FuseDisk } from '../helpers/fuse-disk.js';
 
+/** A flush takes a moment, as on a disk: what it is about to make durable may still be lost. */
+const SLOW_FLUSH = {
+  kind: 'delay',
+  id: 'slow-flush',
+  operations: ['flush'],
+  delay: { distribution: 'uniform', min: 0, max: 10 },
+} as const;
+
 export interface CutDisk extends AsyncDisposable {
   /** Path of the block device, after `plugIn`. */
   readonly node: string;
   plugIn(): Promise<void>;
+  /** Flushes are slow until the next cut. */
+  slowDown(): Promise<unknown>;
   /** Nothing is written back any more by the kernel that had it. Nobody has it mounted. */
   unplug(): Promise<void>;
   /** What has it mounted is left with a disk that is gone. */
@@ -35,6 +45,10 @@ export class AttachedDisk implements CutDisk {
   async unplug(): Promise<void> {
     if (existsSync(`/sys/block/nbd${this.number}/pid`)) await this.client.detach(this.number);
     while (existsSync(`/sys/block/nbd${this.number}/pid`)) await sleep(50);
+  }
+
+  slowDown(): Promise<unknown> {
+    return this.client.addFaults(this.number, [SLOW_FLUSH]);
   }
 
   cut(seed: number): Promise<PowerCutAnswer> {
@@ -68,6 +82,10 @@ export class FusedDisk implements CutDisk {
   async unplug(): Promise<void> {
     await this.#fuse?.[Symbol.asyncDispose]();
     this.#fuse = undefined;
+  }
+
+  slowDown(): Promise<unknown> {
+    return this.client.addFaults(this.number, [SLOW_FLUSH]);
   }
 
   cut(seed: number): Promise<PowerCutAnswer> {

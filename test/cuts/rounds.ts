@@ -102,6 +102,7 @@ async function cutOnAndOn({
     const random = new Random(seed + round);
     await mount(setting, disk, directory);
     await told.before?.();
+    await disk.slowDown();
     let isOver = false;
     const running = load
       .start(directory, () => isOver)

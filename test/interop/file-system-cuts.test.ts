@@ -30,7 +30,7 @@ for (const setting of SETTINGS) {
 t.test('a disk that loses flushes is found out', { skip }, async (t) => {
   const { wrong, cuts } = await cutsOverFuse({
     setting: 'sqlite',
-    cuts: 20,
+    cuts: 5,
     seed: SEED,
     before: (client) => client.setFaults(0, [{ kind: 'lost', operations: ['flush'] }]),
   });
