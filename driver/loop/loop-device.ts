@@ -3,7 +3,7 @@ import type { FileIdentity } from '../io/file-identity.js';
 import type { RequestQueue } from '../queue/request-queue.js';
 import type { WrapperDescription } from '../store/description.js';
 import type { GivenRule } from '../store/faults/rule.js';
-import { type Limits, type LimitsChange, NO_RATES } from '../store/limits/limits.js';
+import type { Limits, LimitsChange } from '../store/limits/limits.js';
 import type { Layer } from './backing.js';
 import {
   isVolatile,
@@ -24,7 +24,7 @@ import { loopSetDio } from './direct-io.js';
 import { faultsOf } from './faults.js';
 import { clearByForce } from './forced-clear.js';
 import { plainLayer } from './layers.js';
-import { limitsOf, setLimits } from './limits.js';
+import { liftLimits, limitsOf, setLimits } from './limits.js';
 import type { LoopCore } from './loop-core.js';
 import { haveFileBack, loseFile } from './lost-file.js';
 import { loOpen } from './open-release.js';
@@ -329,7 +329,7 @@ export class LoopDevice {
     await this.loopSetFaults([]);
     await this.loopSetVolatile(false);
     await this.loopSetLog(null);
-    await this.loopSetLimits(NO_RATES);
+    await this.#core.task('lift_limits', () => liftLimits(this.#core));
   }
 
   /** ENXIO, EINVAL. */

@@ -269,6 +269,7 @@ export class Recovery {
       exportName: exportName ?? '',
       description: description ?? '',
       fenced: record.fenced === true,
+      limits: record.limits ?? {},
     };
     await this.parts.loops.restore(number, file, { file: file.path, ...config, ...text }, { id, size });
     this.parts.log.info({ device: `loop${number}`, file: file.path }, 'brought back');

@@ -4,13 +4,17 @@
  * look for it.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import { type FileIdentity, identityFromJson, identityToJson } from '../io/file-identity.js';
 import type { AttachRecord } from '../kernel/attachments.js';
 import type { Kept } from '../kernel/keeper.js';
 import type { Binding } from '../loop/binding.js';
 import { type ExportText, NO_TEXT } from '../loop/export-names.js';
+import { limitsAmong } from '../loop/limits.js';
 import type { Parameters } from '../loop/parameters.js';
 import { type RemoteRecord, remoteFromJson } from '../remote/record.js';
+import { changedLimits } from '../store/limits/check-limits.js';
+import { type Limits, limitsAnything, NO_LIMITS } from '../store/limits/limits.js';
 
 const STATE_VERSION = 2;
 
@@ -35,6 +39,8 @@ export interface DeviceRecord extends Parameters, ExportText {
   readonly attachAgain: boolean;
   /** Another host may take the file; absent: none does. */
   readonly fenced?: boolean;
+  /** How much it may be asked for; absent: as much as anybody likes. */
+  readonly limits?: Limits;
 }
 
 /** Which delta an overlay has. */
@@ -80,6 +86,7 @@ export function recordOf(number: number, binding: Binding, before: DeviceRecord 
   const { id, file, size, offset, sizeLimit, blockSize } = binding;
   const { readOnly, autoclear, partscan, directIo, reference, exportName, description } = binding;
   const isKept = before?.id === id;
+  const limits = limitsAmong(binding.wrappers);
   return {
     ...{ number, id, file: file.path, identity: file.identity, size },
     ...{ offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo },
@@ -89,6 +96,7 @@ export function recordOf(number: number, binding: Binding, before: DeviceRecord 
     attach: isKept ? before.attach : null,
     attachAgain: isKept && before.attachAgain,
     ...(binding.isFenced && { fenced: true }),
+    ...(limitsAnything(limits) && { limits }),
   };
 }
 
@@ -167,10 +175,19 @@ function deviceFromJson(json: unknown): DeviceRecord | undefined {
     TEXTS.every((key) => typeof json[key] === 'string') &&
     DIGITS.every((key) => /^\d{1,20}$/.test(String(json[key]))) &&
     MAYBE_TEXTS.every((key) => ['string', 'undefined'].includes(typeof (json[key] ?? undefined))) &&
+    (json.limits === undefined || isLimits(json.limits)) &&
     (attach === null || (isObject(attach) && Number.isSafeInteger(attach.connections)));
   if (!isWhole) return undefined;
   const { offset, sizeLimit, ...rest } = json as unknown as DeviceRecord;
   return { ...NO_TEXT, ...rest, offset: BigInt(offset), sizeLimit: BigInt(sizeLimit), identity, overlay };
+}
+
+function isLimits(json: unknown): boolean {
+  try {
+    return isObject(json) && isDeepStrictEqual(changedLimits(NO_LIMITS, json), json);
+  } catch {
+    return false;
+  }
 }
 
 /** Undefined for what is none. */

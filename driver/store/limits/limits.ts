@@ -20,7 +20,7 @@ export type LimitsChange = { readonly [K in keyof Limits]?: number | null | unde
 
 export const DEFAULT_BURST_S = 0.1;
 
-export const NO_RATES = {
+const NO_RATES = {
   iops: null,
   iopsRead: null,
   iopsWrite: null,
