@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Ended, run } from '../helpers/process.js';
 import { tool } from '../helpers/tools.js';
-import { hostArch } from './debian.js';
+import { type DebianArch, hostArch } from './debian.js';
 import type { GuestDisk, GuestOptions } from './guest.js';
 import { firstStage, GuestFile, secondStage } from './guest-scripts.js';
 import { buildInitrd } from './initrd.js';
@@ -27,24 +27,41 @@ export async function runQemu(shared: string, options: GuestOptions): Promise<En
     secondStage({ shared, environment: options.environment ?? {} }),
   );
   if (root !== '/') mkdirSync(join(root, shared), { recursive: true });
-  const { program, options: machine, kernelParameters } = GUEST_MACHINES[arch];
-  const words = [
-    ...machine,
-    ...['-smp', String(options.cpus ?? 2), '-m', String(options.memoryMiB ?? 1024)],
-    ...['-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
-    ...['-kernel', kernel.vmlinuz, '-initrd', initrd],
-    ...['-append', `${kernelParameters} quiet panic=-1 nosoftlockup mitigations=off nokaslr`],
+  const { program, words } = machineWords(arch, { ...options, kernel: kernel.vmlinuz, initrd });
+  const more = [
     ...fileSystem('root', root, ',readonly=on'),
     ...fileSystem('shared', shared, ''),
-    ...(options.disks ?? []).flatMap(disk),
     ...(options.network === true
       ? ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile=']
       : []),
   ];
-  return await run(tool(program), words, {
+  return await run(tool(program), [...words, ...more], {
     timeoutMs: options.timeoutMs ?? 400_000,
     ...(options.onConsole === undefined ? {} : { onOutput: options.onConsole }),
   });
+}
+
+/** What a machine boots, and on what. */
+export interface Booted extends Pick<GuestOptions, 'cpus' | 'memoryMiB' | 'disks'> {
+  readonly kernel: string;
+  readonly initrd: string;
+  /** Of the kernel, or of what it starts. */
+  readonly parameters?: string;
+}
+
+/** QEMU's program and words for a machine with its console on standard output, that a reboot ends. */
+export function machineWords(arch: DebianArch, booted: Booted): { program: string; words: string[] } {
+  const { program, options, kernelParameters } = GUEST_MACHINES[arch];
+  const { kernel, initrd, parameters = '', cpus = 2, memoryMiB = 1024, disks = [] } = booted;
+  const words = [
+    ...options,
+    ...['-smp', String(cpus), '-m', String(memoryMiB)],
+    ...['-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
+    ...['-kernel', kernel, '-initrd', initrd],
+    ...['-append', `${kernelParameters} quiet panic=-1 nosoftlockup mitigations=off nokaslr ${parameters}`],
+    ...disks.flatMap(disk),
+  ];
+  return { program, words };
 }
 
 function initrdFor(kernel: KernelImage, shared: string, options: GuestOptions): Promise<string> {
