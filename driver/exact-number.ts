@@ -9,6 +9,10 @@ export type ExactNumber = number | string;
 export const toExactNumber = (value: bigint): ExactNumber =>
   value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : String(value);
 
+/** As calculations want it: a bigint only where a number would be rounded. */
+export const toWholeNumber = (value: bigint): number | bigint =>
+  value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
+
 /** Undefined for what is no whole number from 0 to 2^64 - 1, or a JSON number that may have been rounded. */
 export function fromExactNumber(value: unknown): bigint | undefined {
   if (typeof value === 'number') return Number.isSafeInteger(value) && value >= 0 ? BigInt(value) : undefined;

@@ -100,7 +100,12 @@ export interface ControlledLoops {
 }
 
 /** A device's state: DeviceStatus without what only the daemon knows. */
-export type LoopStatusFields = Omit<DeviceEvent['status'], 'backingInode' | 'backingDevice'> & {
+export type LoopStatusFields = Omit<
+  DeviceEvent['status'],
+  'offset' | 'sizeLimit' | 'backingInode' | 'backingDevice'
+> & {
+  readonly offset: number | bigint;
+  readonly sizeLimit: number | bigint;
   readonly backingInode: bigint | null;
   readonly backingDevice: bigint | null;
 };

@@ -51,8 +51,8 @@ export interface DeviceStatus {
    */
   readonly file: string | null;
   readonly size: number;
-  readonly offset: number;
-  readonly sizeLimit: number;
+  readonly offset: ExactNumber;
+  readonly sizeLimit: ExactNumber;
   readonly blockSize: number;
   readonly readOnly: boolean;
   readonly autoclear: boolean;

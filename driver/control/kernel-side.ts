@@ -95,8 +95,8 @@ export async function changeBlockSize(
 }
 
 const movesContent = (settings: LoopSettingsFields, { offset, sizeLimit }: LoopStatusFields): boolean =>
-  (settings.offset !== undefined && Number(settings.offset) !== offset) ||
-  (settings.sizeLimit !== undefined && Number(settings.sizeLimit) !== sizeLimit);
+  (settings.offset !== undefined && BigInt(settings.offset) !== BigInt(offset)) ||
+  (settings.sizeLimit !== undefined && BigInt(settings.sizeLimit) !== BigInt(sizeLimit));
 
 /** As the kernel's loop driver from 6.17 on (and 6.19 for the status): EBUSY under an exclusive holder. */
 async function refuseClaimed(
@@ -110,5 +110,5 @@ async function refuseClaimed(
 
 async function wouldShrink(status: LoopStatusFields): Promise<boolean> {
   const file = status.file === null ? undefined : await stat(status.file).catch(() => undefined);
-  return file?.isFile() === true && file.size - status.offset < status.size;
+  return file?.isFile() === true && file.size - Number(status.offset) < status.size;
 }

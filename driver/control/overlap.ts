@@ -55,14 +55,16 @@ export async function refuseOverlap(
 const withoutName = ({ exportName: _exportName, ...config }: LoopConfigFields): LoopConfigFields => config;
 
 interface Range {
-  readonly start: number;
-  readonly end: number;
+  readonly start: bigint;
+  /** Undefined: the end of the file, wherever that is. */
+  readonly end: bigint | undefined;
 }
 
-const overlap = (a: Range, b: Range): boolean => a.start < b.end && b.start < a.end;
+const overlap = (a: Range, b: Range): boolean =>
+  (b.end === undefined || a.start < b.end) && (a.end === undefined || b.start < a.end);
 
-/** Half-open, in bytes of the file; a limit of 0 reaches to the end, wherever that is. */
+/** Half-open, in bytes of the file; a limit of 0 reaches to the end. */
 function rangeOf(offset: number | bigint, sizeLimit: number | bigint): Range {
-  const start = Number(offset);
-  return { start, end: Number(sizeLimit) === 0 ? Number.POSITIVE_INFINITY : start + Number(sizeLimit) };
+  const start = BigInt(offset);
+  return { start, end: BigInt(sizeLimit) === 0n ? undefined : start + BigInt(sizeLimit) };
 }

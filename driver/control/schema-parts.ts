@@ -26,6 +26,7 @@ export const exact = {
   ],
   description: 'Unsigned, 64 bits: a number, or decimal digits beyond 2^53 - 1.',
 } as const;
+export const exactAnswer = { type: ['integer', 'string'], description: exact.description } as const;
 export const nullableExact = { type: ['integer', 'string', 'null'], description: exact.description } as const;
 export const blockSize = { type: 'integer', description: 'Bytes, a power of two, 512 to 4096.' } as const;
 

@@ -6,6 +6,8 @@ import type { DeviceEvent } from './messages.js';
 
 export const statusJson = (status: LoopStatusFields): DeviceEvent['status'] => ({
   ...status,
+  offset: toExactNumber(BigInt(status.offset)),
+  sizeLimit: toExactNumber(BigInt(status.sizeLimit)),
   backingInode: status.backingInode === null ? null : toExactNumber(status.backingInode),
   backingDevice: status.backingDevice === null ? null : toExactNumber(status.backingDevice),
 });

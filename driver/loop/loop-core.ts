@@ -1,4 +1,5 @@
 import { errnoName, LoopError } from '../errno.js';
+import { toWholeNumber } from '../exact-number.js';
 import type { LockOrder } from '../locks/lock-order.js';
 import { type Held, OrderedMutex } from '../locks/mutex.js';
 import { DirtyMap } from '../queue/dirty-map.js';
@@ -265,8 +266,8 @@ export class LoopCore {
       openers: this.openers.count,
       file: binding?.file.path ?? null,
       size: binding?.size ?? 0,
-      offset: Number(binding?.offset ?? 0n),
-      sizeLimit: Number(binding?.sizeLimit ?? 0n),
+      offset: toWholeNumber(binding?.offset ?? 0n),
+      sizeLimit: toWholeNumber(binding?.sizeLimit ?? 0n),
       blockSize: binding?.blockSize ?? SECTOR,
       readOnly: binding?.readOnly ?? false,
       autoclear: binding?.autoclear ?? false,

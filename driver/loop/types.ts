@@ -95,9 +95,9 @@ export interface LoopStatus {
    */
   readonly file: string | null;
   readonly size: number;
-  /** Exact up to 2^53; a larger one reads rounded. */
-  readonly offset: number;
-  readonly sizeLimit: number;
+  /** A bigint only beyond 2^53 - 1. */
+  readonly offset: number | bigint;
+  readonly sizeLimit: number | bigint;
   readonly blockSize: number;
   readonly readOnly: boolean;
   readonly autoclear: boolean;

@@ -47,6 +47,7 @@ t.test('a listing is losetup’s, byte for byte, in every format', { skip }, asy
     ['sp ace "quoted" back\\slash\ttab.img', ['-o', '4096', '--sizelimit', '1k', '-r']],
     ['uml\u00e4ut-\u65e5\u672c.img', ['-P', '-b', '4096']],
     ['big offset.img', ['-o', '1M', '--sizelimit', '2MB']],
+    ['far.img', ['-o', '9007199254740993', '--sizelimit', '9223372036854775807']],
   ];
   for (const [name, args] of files) {
     const file = makeSparseFile(dir.file(name), 4 * MIB);

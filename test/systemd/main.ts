@@ -57,8 +57,10 @@ async function boot(shared: TempDir, disk: string): Promise<{ before: string; af
   const ended = await run(tool(program), words, { timeoutMs: BOOT_MS, onOutput });
   const [before = '', after = ''] = ended.stdout.replaceAll('\r', '').split(GOES_DOWN);
   console.log();
-  for (const [, verdict, what] of before.matchAll(/^probe: (ok|not ok) (.*)$/gm))
-    report(verdict === 'ok', String(what));
+  const checks = [...before.matchAll(/probe: (ok|not ok) (.*)$/gm)];
+  for (const [, verdict, what] of checks) report(verdict === 'ok', String(what));
+  const made = /probe: (\d+) checks$/m.exec(before)?.[1];
+  report(Number(made) === checks.length, `${made} checks were made`);
   report(!ended.timedOut && after !== '', 'the machine goes down, and nothing hangs');
   return { before, after };
 }

@@ -24,7 +24,8 @@ export const GOES_DOWN = 'probe: goes down';
 export const PROBE = `#!/bin/bash
 n=$(($(cat /srv/boot 2>/dev/null || echo 0) + 1))
 echo $n >/srv/boot
-check() { local what=$1; shift; if "$@" >/run/answer 2>&1; then echo "probe: ok $what"; else echo "probe: not ok $what"; cat /run/answer; fi; }
+checks=0
+check() { local what=$1; shift; checks=$((checks + 1)); if "$@" >/run/answer 2>&1; then echo "probe: ok $what"; else echo "probe: not ok $what"; cat /run/answer; fi; }
 echo "probe: boot $n"
 check 'everything has started' systemctl is-active nbdloopd nbdloop@b mnt-a.mount mnt-b.mount
 check 'a is a device of ours' grep -q '^/dev/nbd[0-9]* /mnt/a ext4 rw' /proc/mounts
@@ -56,6 +57,7 @@ else
   end=poweroff
 fi
 dmesg --clear
+echo "probe: $checks checks"
 echo '${GOES_DOWN}'
 systemctl --no-block $end
 `;

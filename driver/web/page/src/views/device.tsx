@@ -52,7 +52,7 @@ export function DeviceView({ number }: { number: number }) {
         <Fact name="Part of the file">
           {device.offset === 0 && device.sizeLimit === 0
             ? 'all'
-            : `from ${device.offset}${device.sizeLimit === 0 ? '' : `, at most ${bytes(device.sizeLimit)}`}`}
+            : `from ${device.offset}${device.sizeLimit === 0 ? '' : `, at most ${bytes(Number(device.sizeLimit))}`}`}
         </Fact>
         <Fact name="Flags">{flagsOf(device)}</Fact>
         {device.exportName !== null && <Fact name="Name of the export">{device.exportName}</Fact>}
