@@ -6,7 +6,7 @@ import type { ActivatedSocket } from './kernel/service-manager.js';
 import type { TcpAddress } from './listen.js';
 import type { LoopControl } from './loop/loop-control.js';
 import type { Remotes } from './remote/remotes.js';
-import type { Unrecovered } from './state/recovery.js';
+import type { Unrecovered } from './state/down.js';
 
 /** A file, and what its export is called beside `loopN`; an empty text is none. */
 export interface DeviceToBind {

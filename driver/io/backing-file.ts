@@ -3,22 +3,15 @@ import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { errnoName, LoopError } from '../errno.js';
 import { seeDoctorOfFile } from '../see-doctor.js';
-import { deviceText } from './device-number.js';
 import { dioAlignmentOf } from './dio-alignment.js';
 import { tellsHoles } from './exact-holes.js';
-import {
-  describeIdentity,
-  type ExaminedFile,
-  examineFile,
-  type FileIdentity,
-  sameFile,
-} from './file-identity.js';
+import { type ExaminedFile, examineFile, type FileIdentity, sameFile } from './file-identity.js';
 import { FileLane } from './file-lanes.js';
 import { isReadLocked, lockForReading, lockForWriting, unlockReading, type WriteLock } from './file-lock.js';
 import { type FileRenewal, openRenewal } from './file-renewal.js';
 import { noteHolder } from './holder-note.js';
-import { imageLocks } from './image-locks.js';
 import { codeOf, guarded, nameMeant, nameOf, openNamed } from './named-file.js';
+import { anotherFile, domainOf, foreignLocks, proveGeneration } from './opened-file.js';
 import { blockDeviceSize, isWritable, setDirect } from './syscalls.js';
 
 const closeFile = promisify(fs.close);
@@ -295,32 +288,3 @@ export class BackingFile {
     });
   }
 }
-
-/** Warnings of the image locks that others hold. Throws EBUSY instead where the file is wanted exclusively. */
-async function foreignLocks(
-  path: string,
-  fd: number,
-  { writable, exclusive }: { readonly writable: boolean; readonly exclusive: boolean },
-): Promise<string[]> {
-  const held = await imageLocks(fd, { writable });
-  if (held.length === 0) return [];
-  const sentence = `${path} is in use as a disk image: ${held.join(', ')}`;
-  if (exclusive) throw new LoopError('EBUSY', `${sentence}.`);
-  return [sentence];
-}
-
-function domainOf({ device, blockDevice }: FileIdentity): string {
-  return blockDevice === null ? `file system ${deviceText(device)}` : `disk ${deviceText(blockDevice)}`;
-}
-
-/** How often an inode's number was used is told by an open descriptor only. */
-function proveGeneration(name: string, found: FileIdentity, meant: FileIdentity | undefined): void {
-  if (meant === undefined || meant.generation === null || found.generation === null) return;
-  if (meant.generation !== found.generation) throw anotherFile(name, found, meant);
-}
-
-const anotherFile = (name: string, found: FileIdentity, meant: FileIdentity): LoopError =>
-  new LoopError(
-    'ESTALE',
-    `The file ${name} is another one by now (${describeIdentity(found)}); meant is ${describeIdentity(meant)}.`,
-  );

@@ -1,51 +1,20 @@
 /** Which devices are attached to the kernel, by which way; one operation at a time for each device. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
 import { startHelper } from '../helper/helper.js';
-import type { Attacher, AttachTarget, PartedDevice, PartedSocket } from './attach.js';
-import { LastClose } from './last-close.js';
+import type { Attacher, PartedDevice, PartedSocket } from './attach.js';
 import {
-  dropPartitions,
-  isClaimed,
-  isUsed,
-  partitionsOf,
-  readPartitions,
-  syncMounts,
-  touch,
-  usersPhrase,
-} from './node.js';
+  type AttachableDevice,
+  type AttachOptions,
+  type AttachRecord,
+  recordOf,
+  targetOf,
+} from './attach-record.js';
+import { cutOff, endUnused, leaveToLastClose, PROBER_MS } from './ending.js';
+import { LastClose } from './last-close.js';
+import { isClaimed, isUsed, partitionsOf, usersPhrase } from './node.js';
+import { firstPartitions, settlePartitions } from './partitions.js';
 import { isConnected, nodePath } from './sysfs.js';
-
-/** Seconds; none: what is only slow is waited for. That the daemon is gone shows by its sockets, which are closed then. */
-const DEFAULT_TIMEOUT = 0;
-/** Seconds that one that is gone may take to come back. */
-const DEFAULT_DEAD_TIMEOUT = 30;
-/** Who looks at a node for a moment, as udev does at every new one, does not keep it from being detached, milliseconds. */
-const PROBER_MS = 1000;
-const LOOK_MS = 5;
-/** A machine that goes down waits for no disk, milliseconds. */
-const SYNC_MS = 1500;
-
-export interface AttachOptions {
-  readonly by?: Attacher['method'];
-  readonly connections?: number;
-  readonly timeout?: number;
-  readonly deadTimeout?: number;
-}
-
-/** How a device was attached: what a daemon that takes it up again has to know. */
-export type AttachRecord = Required<AttachOptions>;
-
-/** What the kernel has to know of a device. */
-export interface AttachableDevice {
-  /** Of its binding; null when it has none. */
-  readonly uuid: string | null;
-  readonly size: number;
-  readonly blockSize: number;
-  readonly autoclear: boolean;
-  readonly partscan: boolean;
-}
 
 export interface AttachmentsOptions {
   /** The first that works here is the default. */
@@ -76,7 +45,10 @@ export class Attachments {
 
   constructor(readonly options: AttachmentsOptions) {
     this.#lastClose = new LastClose({
-      leave: (device) => this.#leave(device),
+      leave: async (device) => {
+        const attached = this.#attached.get(device);
+        return attached === undefined || leaveToLastClose(device, attached);
+      },
       keep: async (device) => void (await this.#of(device).attacher.disconnectOnClose(device, false)),
       detach: (device) => this.detach(device),
       onError: (device, err) => options.log.error({ err, device }, 'autoclear: the kernel side failed'),
@@ -105,15 +77,10 @@ export class Attachments {
         const whose = this.#attached.has(device) ? 'attached already' : 'in use by another NBD client';
         throw new LoopError('EBUSY', `loop${device}: ${node} is ${whose}`);
       }
-      const record: AttachRecord = {
-        by: attacher.method,
-        connections: options.connections ?? 1,
-        timeout: options.timeout ?? DEFAULT_TIMEOUT,
-        deadTimeout: options.deadTimeout ?? DEFAULT_DEAD_TIMEOUT,
-      };
+      const record = recordOf(attacher.method, options);
       startHelper();
       const described = await this.options.describe(device);
-      const wanted = target(device, record, described);
+      const wanted = targetOf(device, record, described);
       await this.options.record(device, record);
       try {
         await attacher.attach(wanted);
@@ -132,7 +99,7 @@ export class Attachments {
     const attacher = this.options.attachers.find(({ method }) => method === record.by);
     if (attacher === undefined) return false;
     const described = await this.options.describe(device);
-    if (!(await attacher.resume(target(device, record, described), sockets))) return false;
+    if (!(await attacher.resume(targetOf(device, record, described), sockets))) return false;
     this.#attached.set(device, { attacher, record, autoclear: described.autoclear });
     if (described.autoclear) void this.#armed(device);
     return true;
@@ -144,7 +111,7 @@ export class Attachments {
    */
   hold(device: number, record: AttachRecord, described: AttachableDevice): boolean {
     const attacher = this.options.attachers.find(({ method }) => method === record.by);
-    if (attacher?.hold(target(device, record, described)) !== true) return false;
+    if (attacher?.hold(targetOf(device, record, described)) !== true) return false;
     this.#attached.set(device, { attacher, record, autoclear: described.autoclear });
     return true;
   }
@@ -157,7 +124,7 @@ export class Attachments {
     return this.#alone(device, async () => {
       const { attacher } = this.#of(device);
       if (options.force === true) await attacher.disconnect(device);
-      else if (!(await this.#endUnused(device, PROBER_MS))) {
+      else if (!(await endUnused(device, this.#of(device), PROBER_MS))) {
         const users = await usersPhrase(device);
         throw new LoopError(
           'EBUSY',
@@ -240,7 +207,7 @@ export class Attachments {
     const left = [...this.#attached.keys()].filter((device) => this.node(device) !== null);
     await Promise.all(
       left.map(async (device) => {
-        const isGone = await this.#endUnused(device, 0).catch((err: unknown) => {
+        const isGone = await endUnused(device, this.#of(device), 0).catch((err: unknown) => {
           this.options.log.error({ err, device }, 'whether the device is in use was not found out');
           return false;
         });
@@ -252,20 +219,8 @@ export class Attachments {
     for (const attacher of this.options.attachers) attacher.abandon();
   }
 
-  /** Never rejects. */
   async #cut(device: number): Promise<void> {
-    const { log } = this.options;
-    const synced = syncMounts(device, SYNC_MS).catch((err: unknown) =>
-      log.error({ err, device }, 'not all was written back'),
-    );
-    const [users] = await Promise.all([usersPhrase(device), synced]);
-    log.error(
-      { device, users },
-      'the machine goes down and the device is in use: it is taken out of the kernel',
-    );
-    await this.#of(device)
-      .attacher.disconnect(device)
-      .catch((err: unknown) => log.error({ err, device }, 'it stays in the kernel, and nobody serves it'));
+    await cutOff(device, this.#of(device), this.options.log);
     this.#forget(device);
   }
 
@@ -279,10 +234,9 @@ export class Attachments {
   /** What a fresh attachment still needs. Without the partitions that were asked for there is none. */
   async #settle(device: number, { autoclear, partscan }: AttachableDevice): Promise<void> {
     try {
-      if (partscan) await readPartitions(device, 'once');
-      else await this.#dropPartitions(device, []);
+      await firstPartitions(device, partscan, this.options.log);
     } catch (error) {
-      if (await this.#endUnused(device, PROBER_MS).catch(() => false)) {
+      if (await endUnused(device, this.#of(device), PROBER_MS).catch(() => false)) {
         this.#forget(device);
         await this.#recordEnd(device);
       }
@@ -291,19 +245,9 @@ export class Attachments {
     if (autoclear) await this.#armed(device);
   }
 
-  /** The kernel reads the table by itself when it hears of a size. Partitions that somebody made by hand stay. */
   async #settlePartitions(device: number, before: readonly number[]): Promise<void> {
     const { partscan } = await this.options.describe(device);
-    if (partscan) await readPartitions(device, 'again');
-    else await this.#dropPartitions(device, before);
-  }
-
-  async #dropPartitions(device: number, keep: readonly number[]): Promise<void> {
-    const stay = await dropPartitions(device, keep);
-    if (stay.length > 0) {
-      const names = stay.map((number) => `${nodePath(device)}p${number}`);
-      this.options.log.error({ device }, `nobody asked for ${names.join(', ')}, but somebody uses it`);
-    }
+    await settlePartitions(device, { partscan, before }, this.options.log);
   }
 
   /** Not written, it does no harm: what the kernel has counts. */
@@ -317,47 +261,6 @@ export class Attachments {
     return this.#lastClose
       .expect(device)
       .catch((err: unknown) => this.options.log.error({ err, device }, 'autoclear: the kernel side failed'));
-  }
-
-  /**
-   * From here on the kernel lets go at the last close: that may be ours, which looks whether anybody else has the device
-   * open in the one way that no user escapes. False where the way of attaching can't tell the kernel.
-   */
-  async #leave(device: number): Promise<boolean> {
-    try {
-      if (!(await this.#of(device).attacher.disconnectOnClose(device, true))) return false;
-      await touch(device);
-    } catch (error) {
-      if (!hasLetGoOf(error)) throw error;
-    }
-    return true;
-  }
-
-  /** True when the kernel has let go, which it does only if nobody has the device open. */
-  async #endUnused(device: number, patienceMs: number): Promise<boolean> {
-    const { attacher } = this.#of(device);
-    try {
-      if (!(await this.#leave(device))) {
-        if (await isUsed(device, patienceMs)) return false;
-        await attacher.disconnect(device);
-        return true;
-      }
-      if (await hasLetGo(device, patienceMs)) return true;
-    } catch (error) {
-      await this.#takeBack(device);
-      throw error;
-    }
-    await this.#takeBack(device);
-    return !isConnected(device);
-  }
-
-  /** It is in use and stays; where autoclear is wanted, until its last close. */
-  async #takeBack(device: number): Promise<void> {
-    const { attacher, autoclear } = this.#of(device);
-    if (autoclear) return;
-    await attacher.disconnectOnClose(device, false).catch((error: unknown) => {
-      if (!hasLetGoOf(error)) throw error;
-    });
   }
 
   #forget(device: number): void {
@@ -397,32 +300,4 @@ export class Attachments {
       this.#busy.delete(device);
     }
   }
-}
-
-const hasLetGoOf = (error: unknown): boolean => error instanceof LoopError && error.errno === 'ENXIO';
-
-async function hasLetGo(device: number, patienceMs: number): Promise<boolean> {
-  const deadline = Date.now() + patienceMs;
-  while (isConnected(device)) {
-    if (Date.now() >= deadline) return false;
-    await sleep(LOOK_MS);
-  }
-  return true;
-}
-
-/** Throws ENXIO when there is nothing to attach. */
-function target(device: number, record: AttachRecord, described: AttachableDevice): AttachTarget {
-  const { size, blockSize, uuid } = described;
-  const { connections, timeout, deadTimeout } = record;
-  if (uuid === null) throw new LoopError('ENXIO', `loop${device} has no backing file.`);
-  return {
-    device,
-    exportName: `loop${device}`,
-    binding: uuid,
-    size,
-    blockSize,
-    connections,
-    timeout,
-    deadTimeout,
-  };
 }

@@ -4,9 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { LoopError } from '../errno.js';
 import { seeDoctor } from '../see-doctor.js';
 import type { Attacher, AttachTarget, Obstacle, PartedDevice, PartedSocket } from './attach.js';
+import { backendIdentifier } from './backend-identifier.js';
 import { moduleObstacle } from './module.js';
 import { KernelRefusal } from './netlink/kernel-link.js';
-import { backendIdentifier, NetlinkDevice, type NetlinkHost } from './netlink-device.js';
+import { NetlinkDevice, type NetlinkHost } from './netlink-device.js';
 import { backendOf, isConnected, nodePath } from './sysfs.js';
 
 /** linux/capability.h */

@@ -5,25 +5,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
-import { seeDoctor } from '../see-doctor.js';
 import type { AttachTarget, PartedSocket } from './attach.js';
-import { closeDescriptor, errno, isHungUp, socketPair } from './netlink/calls.js';
+import { backendIdentifier } from './backend-identifier.js';
+import { closeDescriptor, isHungUp, socketPair } from './netlink/calls.js';
 import { type KernelLink, KernelRefusal } from './netlink/kernel-link.js';
 import type { NbdSettings } from './netlink/nbd.js';
+import { NetlinkSockets, type ServedEnd } from './netlink-sockets.js';
 import { RequestTimeouts } from './request-timeouts.js';
 import { backendOf, isConnected, nodePath, setRequestTick } from './sysfs.js';
-
-/** A socket of ours that a reactor serves. */
-export interface ServedEnd {
-  /** Transmission flags that the kernel may rely on. */
-  readonly transmissionFlags: number;
-  /** When the socket is closed: 'disconnected' if the kernel said so, as a disconnect does it. */
-  readonly closed: Promise<'disconnected' | 'lost'>;
-  /** Gives the socket up between two requests: what was received and not served, or undefined when it has ended. */
-  part(): Promise<Uint8Array | undefined>;
-  /** Takes nothing more from it, and ends when what is under way has ended. */
-  drop(): void;
-}
 
 /** What a device needs of the daemon. */
 export interface NetlinkHost {
@@ -60,19 +49,9 @@ const TICK_MS = 5000;
 const TICK_OF_SEVERAL_MS = 90_000;
 /** What timed out too often comes back within this, and is refused, milliseconds. */
 const REFUSING_MS = 1000;
-const NOTHING_LEFT = new Uint8Array(0);
 
-/**
- * A socket is served only when all that came over those before it is over: what the kernel has given up is sent again, and
- * an old write must not land on a newer one. The kernel gets the new socket at once, and waits there.
- */
 export class NetlinkDevice {
-  /** Served, and the kernel's as far as we know. */
-  readonly #live = new Map<number, ServedEnd>();
-  /** The kernel's, and not served before every fence is gone. */
-  readonly #held = new Set<number>();
-  /** Sockets that the kernel gave up, with operations that are still under way: each resolves when its last one ended. */
-  readonly #fences = new Set<Promise<unknown>>();
+  readonly #sockets: NetlinkSockets;
   readonly #timeouts: RequestTimeouts;
   /** Somebody asked for the end: lost sockets are no accident. */
   #isEnding = false;
@@ -85,6 +64,16 @@ export class NetlinkDevice {
     readonly host: NetlinkHost,
   ) {
     this.#timeouts = new RequestTimeouts(target.timeout);
+    this.#sockets = new NetlinkSockets({
+      exportName: target.exportName,
+      serve: (socket) => host.serve(target, socket),
+      isEnding: () => this.#isEnding,
+      onEnd: (how) => {
+        if (how === 'lost') this.#revive();
+        else void this.#letGo(GOODBYE_MS).then((isGone) => isGone || this.#revive());
+      },
+      onFailure: (err) => this.#failed(err),
+    });
   }
 
   /** CONNECT. Throws the kernel's errno. */
@@ -92,9 +81,8 @@ export class NetlinkDevice {
     const { device, exportName, blockSize, size, connections, timeout } = this.target;
     const sockets: number[] = [];
     try {
-      for (let i = 0; i < connections; i++) sockets.push(await this.#socket());
-      const [end] = this.#live.values();
-      const serverFlags = end?.transmissionFlags ?? 0;
+      for (let i = 0; i < connections; i++) sockets.push(await this.#sockets.open());
+      const serverFlags = this.#sockets.transmissionFlags;
       await this.#connectUnlessBusy({ ...this.#settings(), timeout, size, blockSize, serverFlags, sockets });
       if (timeout === 0) await this.#setTick();
     } catch (error) {
@@ -114,7 +102,7 @@ export class NetlinkDevice {
   async resume(sockets: readonly PartedSocket[]): Promise<void> {
     for (const socket of sockets) {
       if (isHungUp(socket.fd)) closeDescriptor(socket.fd);
-      else await this.#serve(socket);
+      else await this.#sockets.serve(socket);
     }
     this.#revive();
   }
@@ -127,15 +115,7 @@ export class NetlinkDevice {
   /** Gives up every socket, each between two requests. The kernel's are left alone from here on. */
   async part(): Promise<PartedSocket[]> {
     this.#isEnding = true;
-    const parted = await Promise.all(
-      [...this.#live].map(async ([fd, end]) => ({ fd, leftover: await end.part() })),
-    );
-    const held = [...this.#held].map((fd) => ({ fd, leftover: NOTHING_LEFT }));
-    this.#held.clear();
-    return [
-      ...parted.flatMap(({ fd, leftover }) => (leftover === undefined ? [] : [{ fd, leftover }])),
-      ...held,
-    ];
+    return await this.#sockets.part();
   }
 
   /** DISCONNECT, whoever uses the device: the kernel may keep it, without sockets, for those who have it open. */
@@ -147,9 +127,9 @@ export class NetlinkDevice {
       if (!(error instanceof KernelRefusal && error.errno === 'EINVAL')) throw error;
     });
     const isGone = await this.#letGo(FORCED_MS);
-    this.#retire();
+    this.#sockets.retire();
     // An operation that hangs keeps our end; the kernel has closed its own.
-    if (isGone || this.#sockets === 0) return;
+    if (isGone || this.#sockets.count === 0) return;
     this.#isEnding = false;
     throw new LoopError('EBUSY', `${nodePath(device)}: the kernel does not let go of it`);
   }
@@ -184,11 +164,6 @@ export class NetlinkDevice {
     );
   }
 
-  /** As many as the kernel has. */
-  get #sockets(): number {
-    return this.#live.size + this.#held.size;
-  }
-
   async #connectUnlessBusy(settings: NbdSettings): Promise<void> {
     const deadline = Date.now() + BUSY_MS;
     for (;;) {
@@ -199,81 +174,6 @@ export class NetlinkDevice {
         if (!isBusy || isConnected(this.target.device) || Date.now() > deadline) throw error;
         await sleep(RETRY_MS);
       }
-    }
-  }
-
-  /** A new pair, our end served as soon as it may be. Returns the kernel's descriptor, which the caller closes. */
-  async #socket(): Promise<number> {
-    const pair = socketPair();
-    if (pair === undefined) {
-      throw new LoopError(
-        'EMFILE',
-        `${this.target.exportName}: no socket can be had (errno ${errno()}) ${seeDoctor('open files')}`,
-      );
-    }
-    try {
-      if (this.#fences.size > 0) this.#hold(pair.ours);
-      else await this.#serve({ fd: pair.ours, leftover: NOTHING_LEFT });
-      return pair.kernels;
-    } catch (error) {
-      closeDescriptor(pair.kernels);
-      throw error;
-    }
-  }
-
-  #hold(fd: number): void {
-    this.#held.add(fd);
-    void this.#fenced().then(async () => {
-      // Given up or parted meanwhile.
-      if (!this.#held.delete(fd)) return;
-      if (this.#isEnding) closeDescriptor(fd);
-      else await this.#serve({ fd, leftover: NOTHING_LEFT }).catch((err: unknown) => this.#failed(err));
-    });
-  }
-
-  async #fenced(): Promise<void> {
-    while (this.#fences.size > 0) await Promise.all(this.#fences);
-  }
-
-  /** The descriptor is the server's from here on, or closed. */
-  async #serve(socket: PartedSocket): Promise<void> {
-    const { fd } = socket;
-    try {
-      this.#watch(fd, await this.host.serve(this.target, socket));
-    } catch (error) {
-      closeDescriptor(fd);
-      throw error;
-    }
-  }
-
-  #watch(fd: number, end: ServedEnd): void {
-    this.#live.set(fd, end);
-    void end.closed.then((how) => this.#ended(fd, end, how));
-  }
-
-  /** The number may be another socket's by now. */
-  #ended(fd: number, end: ServedEnd, how: 'disconnected' | 'lost'): void {
-    if (this.#live.get(fd) === end) this.#live.delete(fd);
-    if (how === 'lost') this.#revive();
-    else void this.#letGo(GOODBYE_MS).then((isGone) => isGone || this.#revive());
-  }
-
-  /**
-   * What the kernel has given up is a fence from here on, or closed where it was not served yet; the sockets beside one
-   * with it: over those it sends again at once what was under way there.
-   */
-  #retire(): void {
-    const dead = [...this.#live].filter(([fd]) => isHungUp(fd));
-    const leaving = dead.length > 0 ? [...this.#live] : [];
-    for (const [fd, end] of leaving) {
-      this.#live.delete(fd);
-      this.#fences.add(end.closed);
-      void end.closed.then(() => this.#fences.delete(end.closed));
-      end.drop();
-    }
-    for (const fd of [...this.#held].filter(isHungUp)) {
-      this.#held.delete(fd);
-      closeDescriptor(fd);
     }
   }
 
@@ -304,18 +204,18 @@ export class NetlinkDevice {
     const { device, connections, exportName } = this.target;
     let lost = 0;
     for (let attempt = 0; this.#isOurs(); attempt++) {
-      this.#retire();
-      const missing = connections - this.#sockets;
+      this.#sockets.retire();
+      const missing = connections - this.#sockets.count;
       if (missing === 0) break;
       lost ||= missing;
       if (this.#timeouts.areTooMany()) await this.#refuseResent();
-      await this.#replace(connections - this.#sockets);
+      await this.#replace(connections - this.#sockets.count);
       // A socket that the kernel had no use for ends at once.
       await sleep(attempt < QUICK_ATTEMPTS ? LOST_MS : 1000);
-      this.#retire();
-      if (this.#sockets < connections) await sleep(RETRY_MS);
+      this.#sockets.retire();
+      if (this.#sockets.count < connections) await sleep(RETRY_MS);
     }
-    if (this.#sockets >= connections && lost > 0 && this.#isOurs()) {
+    if (this.#sockets.count >= connections && lost > 0 && this.#isOurs()) {
       this.host.log.info({ device: exportName, sockets: lost }, `${nodePath(device)}: dead sockets replaced`);
     }
   }
@@ -324,7 +224,7 @@ export class NetlinkDevice {
     if (count === 0) return;
     const sockets: number[] = [];
     try {
-      for (let i = 0; i < count; i++) sockets.push(await this.#socket());
+      for (let i = 0; i < count; i++) sockets.push(await this.#sockets.open());
       await this.host.link.reconfigure({ ...this.#settings(), sockets });
     } catch (error) {
       if (!(error instanceof KernelRefusal)) throw error;
@@ -340,7 +240,7 @@ export class NetlinkDevice {
     const { device, exportName, timeout } = this.target;
     const pair = socketPair();
     if (pair === undefined) return;
-    const end = this.host.refuse(this.target, { fd: pair.ours, leftover: NOTHING_LEFT });
+    const end = this.host.refuse(this.target, { fd: pair.ours, leftover: new Uint8Array(0) });
     this.host.log.error(
       { device: exportName, timeout, times: RequestTimeouts.MOST },
       `${nodePath(device)}: requests took longer than the timeout too often and are answered EIO`,
@@ -376,14 +276,3 @@ export class NetlinkDevice {
     return true;
   }
 }
-
-/**
- * By this a restarted daemon knows its devices: /sys/block/nbdN/backend. The daemon's part tells its devices from those of
- * others, the binding's tells what is behind a device from what was there before.
- */
-export const backendIdentifier = (daemonId: string, device: number, binding: string): string =>
-  `${backendPrefix(daemonId, device)}${binding}`;
-
-/** What identifiers of this daemon's device begin with, whatever its binding. */
-export const backendPrefix = (daemonId: string, device: number): string =>
-  `nbdloop:${daemonId}:loop${device}:`;

@@ -7,13 +7,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
 import { type FileIdentity, sameFile } from '../io/file-identity.js';
 import type { PartedSocket } from '../kernel/attach.js';
-import type { Attachments, AttachRecord } from '../kernel/attachments.js';
-import { backendIdentifier, backendPrefix } from '../kernel/netlink-device.js';
-import { backendOf, isConnected, nodePath } from '../kernel/sysfs.js';
-import type { Backing } from '../loop/backing.js';
+import type { Attachments } from '../kernel/attachments.js';
+import { nodePath } from '../kernel/sysfs.js';
 import type { LoopControl } from '../loop/loop-control.js';
+import {
+  type Down,
+  isLeftToLastClose,
+  kernelHas,
+  refuseStranger,
+  UNKNOWN_ATTACHMENT,
+  type Unrecovered,
+} from './down.js';
 import { HandedOver } from './handed.js';
-import { checkSize, openAgain, openByName } from './reopen.js';
+import { checkSize, openAgain, openByName, restore } from './reopen.js';
 import type { DeviceRecord } from './state.js';
 import type { StateDirectory, StateDraft } from './state-directory.js';
 import type { KeeperLog, StateKeeper } from './state-keeper.js';
@@ -27,32 +33,6 @@ export interface RecoveryParts {
   readonly takeUpRemotes: (takeSockets: (number: number) => readonly PartedSocket[]) => void;
   readonly log: KeeperLog;
 }
-
-/** A device that could not be brought back. */
-export interface Unrecovered {
-  readonly number: number;
-  readonly name: string;
-  /** Of the binding, as clients know it. */
-  readonly uuid: string;
-  /** The name that is kept for its export; null when it had none. */
-  readonly exportName: string | null;
-  /** Where its file was. */
-  readonly file: string;
-  /** Why: an errno name, and a sentence that says which file was meant and which is there. */
-  readonly errno: string;
-  readonly message: string;
-  /** `/dev/nbdN` where the kernel still has it: its users wait, or get I/O errors. */
-  readonly node: string | null;
-}
-
-interface Down {
-  readonly record: DeviceRecord;
-  readonly errno: string;
-  readonly message: string;
-}
-
-/** For a device whose daemon died between the attachment and the note of it. */
-const UNKNOWN_ATTACHMENT: AttachRecord = { by: 'netlink', connections: 1, timeout: 0, deadTimeout: 30 };
 
 /** Whether the kernel has let go of a device that is down is looked at so often, milliseconds. */
 const LOOK_MS = 500;
@@ -155,7 +135,7 @@ export class Recovery {
       );
       try {
         if (!sameFile(file.identity, record.identity)) await checkSize(record, file);
-        await this.#restore(record, file);
+        await restore(record, file, this.parts);
       } catch (error) {
         await file.close();
         throw error;
@@ -234,13 +214,13 @@ export class Recovery {
   async #bringBackOrNot(record: DeviceRecord, handed: HandedOver): Promise<void> {
     const { number } = record;
     try {
-      this.#refuseStranger(record);
-      if (isLeftToLastClose(record) && !this.#kernelHas(record)) {
+      refuseStranger(this.parts.state.daemonId, record);
+      if (isLeftToLastClose(record) && !kernelHas(this.parts.state.daemonId, record)) {
         await this.#letGo(record);
         return;
       }
       const file = await openAgain(record, handed, this.parts);
-      await this.#restore(record, file).catch(async (error: unknown) => {
+      await restore(record, file, this.parts).catch(async (error: unknown) => {
         await file.close();
         throw error;
       });
@@ -261,25 +241,11 @@ export class Recovery {
     loops.release(record.number);
   }
 
-  async #restore(record: DeviceRecord, file: Backing): Promise<void> {
-    const { number, id, size, offset, sizeLimit, blockSize } = record;
-    const { readOnly, autoclear, partscan, directIo, reference, exportName, description } = record;
-    const config = { offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo, reference };
-    const text = {
-      exportName: exportName ?? '',
-      description: description ?? '',
-      fenced: record.fenced === true,
-      limits: record.limits ?? {},
-    };
-    await this.parts.loops.restore(number, file, { file: file.path, ...config, ...text }, { id, size });
-    this.parts.log.info({ device: `loop${number}`, file: file.path }, 'brought back');
-  }
-
   /** The device serves its file; what fails here is the kernel's side alone. */
   async #intoKernel(record: DeviceRecord, handed: HandedOver | undefined): Promise<void> {
     const { number, attach, attachAgain } = record;
     const { attachments, log } = this.parts;
-    if (!this.#kernelHas(record)) {
+    if (!kernelHas(this.parts.state.daemonId, record)) {
       if (attach !== null && attachAgain) this.#again.push(record);
       return;
     }
@@ -313,26 +279,12 @@ export class Recovery {
       `it was not brought back: ${message} "nbdloop recover loop${number}" tries again, "nbdlosetup -d loop${number}" gives it up.`,
       record.exportName,
     );
-    if (this.#kernelHas(record)) {
+    if (kernelHas(this.parts.state.daemonId, record)) {
       const { id: uuid, size, blockSize, autoclear, partscan, attach } = record;
       attachments.hold(number, attach ?? UNKNOWN_ATTACHMENT, { uuid, size, blockSize, autoclear, partscan });
       if (autoclear) this.#followLastCloses();
     }
     log.error({ err: error, device: `loop${number}`, file: record.file }, 'a device was not brought back');
-  }
-
-  #kernelHas({ number, id }: DeviceRecord): boolean {
-    const { daemonId } = this.parts.state;
-    return isConnected(number) && backendOf(number) === backendIdentifier(daemonId, number, id);
-  }
-
-  /** Throws EBUSY where the kernel has a device of ours with another binding: the record is not what was there last. */
-  #refuseStranger({ number, id }: DeviceRecord): void {
-    const { daemonId } = this.parts.state;
-    const backend = isConnected(number) ? backendOf(number) : undefined;
-    if (backend?.startsWith(backendPrefix(daemonId, number)) !== true) return;
-    if (backend === backendIdentifier(daemonId, number, id)) return;
-    throw new LoopError('EBUSY', `${nodePath(number)} was attached for another file than is recorded.`);
   }
 
   /** One at a time for a device that is down. */
@@ -351,10 +303,6 @@ export class Recovery {
     }
   }
 }
-
-/** The kernel had it, and its last close ends it. */
-const isLeftToLastClose = ({ attach, attachAgain, autoclear }: DeviceRecord): boolean =>
-  attach !== null && !attachAgain && autoclear;
 
 function dropHandover(draft: StateDraft): void {
   draft.handover = null;

@@ -105,3 +105,22 @@ export async function checkSize(record: DeviceRecord, file: Backing): Promise<vo
     `${file.path} makes a device of ${size} bytes, and loop${record.number} has ${record.size}.`,
   );
 }
+
+/** Binds the file as it was bound. Throws what binding throws; the file stays the caller's then. */
+export async function restore(
+  record: DeviceRecord,
+  file: Backing,
+  { loops, log }: ReopenParts,
+): Promise<void> {
+  const { number, id, size, offset, sizeLimit, blockSize } = record;
+  const { readOnly, autoclear, partscan, directIo, reference, exportName, description } = record;
+  const config = { offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo, reference };
+  const text = {
+    exportName: exportName ?? '',
+    description: description ?? '',
+    fenced: record.fenced === true,
+    limits: record.limits ?? {},
+  };
+  await loops.restore(number, file, { file: file.path, ...config, ...text }, { id, size });
+  log.info({ device: `loop${number}`, file: file.path }, 'brought back');
+}

@@ -6,7 +6,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { type FileIdentity, identityFromJson, identityToJson } from '../io/file-identity.js';
-import type { AttachRecord } from '../kernel/attachments.js';
+import type { AttachRecord } from '../kernel/attach-record.js';
 import type { Kept } from '../kernel/keeper.js';
 import type { Binding } from '../loop/binding.js';
 import { type ExportText, NO_TEXT } from '../loop/export-names.js';

@@ -38,7 +38,7 @@ attach_remote() { # JSON: prints the number; what is wrong goes to the log
 `;
 
 /** A file on the device goes through a server that is killed and one that is cut off, and is right at the end. */
-export const SERVER_GOES_AND_COMES = `
+export const serverGoesAndComes = (cutSeconds: number): string => `
 start_daemon
 truncate -s 48M /run/far.img /run/here.img
 nbdlosetup --no-attach -f /run/here.img
@@ -57,6 +57,11 @@ fio --name=verify --directory=/run/mnt --rw=randwrite --bs=4k --size=16m --fsync
   --verify=crc32c --verify_fatal=1 --verify_state_save=0 --eta=never >/run/fio.log 2>&1 &
 fio=$!
 pause; pause; pause; pause; pause; pause; pause; pause; pause; pause
+say 'the server is restarted'
+kill -TERM $far
+wait $far || true
+far_serve 10.9.0.2 /run/far.img
+wait_until remote_is 1 attached
 say 'the server is killed'
 far_dies
 wait_until remote_is 1 waiting
@@ -64,7 +69,10 @@ far_serve 10.9.0.2 /run/far.img
 wait_until remote_is 1 attached
 say 'the cable is pulled'
 ip -n far link set away down
+cut_until=$((SECONDS + ${cutSeconds}))
 wait_until remote_is 1 waiting
+while [ $SECONDS -lt $cut_until ]; do pause; done
+remote_is 1 waiting || remote_is 1 negotiating
 ip -n far link set away up
 wait_until remote_is 1 attached
 say 'a user keeps it from being detached'
@@ -195,10 +203,12 @@ far_runs() { # TRANSPORT PROGRAM...: its process is $far
   wait_until listens $transport
 }
 round=0
+gets_number() { number=$(attach_remote "$body") && [ -n "$number" ]; }
 works() { # TITLE URI TLS
   say "$1"
   round=$((round + 1))
-  number=$(attach_remote '{"uris":["'"$2"'"],"tls":{'"$3"'}}')
+  body='{"uris":["'"$2"'"],"tls":{'"$3"'}}'
+  wait_until gets_number # a server whose socket is there may take long to answer in an emulated machine
   head -c 4096 /dev/urandom | dd of=/run/random bs=4096 seek=$round conv=notrunc status=none
   dd if=/run/random of=/dev/nbd$number bs=256k oflag=direct conv=fsync status=none
   dd if=/dev/nbd$number bs=256k iflag=direct status=none | cmp - /run/random
@@ -250,6 +260,38 @@ for plain in nbd://10.9.0.2/disk "nbd+unix:///disk?socket=$socket"; do
   works "nbdloop $plain certificates" "\${plain/nbd/nbds}" "$ca"
   works "nbdloop $plain psk" "\${plain/nbd/nbds}" "$psk"
 done
+far_dies
+stop_daemon
+`;
+
+/**
+ * What /dev/nbdN of a URI does, and of nbd-client, with one server: both are attached, and have their turns of 2 s by one fio, ABBA.
+ * A line \`speed WHO RW SIZE IOPS\` for each turn.
+ */
+export const SPEED = `
+start_daemon
+truncate -s 64M /run/far.img
+far_serve 10.9.0.2 /run/far.img
+number=$(attach_remote '{"uris":["nbd://10.9.0.2"]}')
+nbd-client 10.9.0.2 -N '' /dev/nbd9 >/dev/null
+turn() { # WHO RW SIZE
+  [ $1 = nbdloop ] && node=/dev/nbd$number || node=/dev/nbd9
+  printf '%s\\n' "[$1,$2,$3]" stonewall filename=$node rw=$2 bs=$3
+}
+{
+  printf '%s\\n' '[global]' direct=1 ioengine=libaio iodepth=16 time_based runtime=2
+  for rw in randread randwrite; do
+    for size in 4k 128k; do
+      for pair in 1 2 3 4 5 6; do
+        for who in nbdloop nbd-client nbd-client nbdloop; do turn $who $rw $size; done
+      done
+    done
+  done
+} >/run/turns.fio
+fio --output-format=terse --terse-version=3 /run/turns.fio | tr ',;' '  ' | awk '{print "speed", $3, $4, $5, $10 + $51}'
+nbd-client -d /dev/nbd9 >/dev/null
+wait_until is_free nbd9
+api DELETE /remotes/$number
 far_dies
 stop_daemon
 `;

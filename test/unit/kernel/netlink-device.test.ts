@@ -2,7 +2,8 @@ import { fstatSync } from 'node:fs';
 import t from 'tap';
 import { closeDescriptor, socketPair } from '../../../driver/kernel/netlink/calls.js';
 import { KernelLink } from '../../../driver/kernel/netlink/kernel-link.js';
-import { NetlinkDevice, type ServedEnd } from '../../../driver/kernel/netlink-device.js';
+import { NetlinkDevice } from '../../../driver/kernel/netlink-device.js';
+import type { ServedEnd } from '../../../driver/kernel/netlink-sockets.js';
 
 /** No kernel has this device: nothing is reconnected. */
 const DEVICE = 60_000;
