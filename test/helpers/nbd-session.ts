@@ -1,6 +1,6 @@
-/** A plain NBD session over a Unix socket: one request at a time, simple replies. */
+/** A plain NBD session: one request at a time, simple replies. */
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { HandshakeClient, option, u16, u32 } from './handshake.js';
 
 const EXPORT_NAME = 1;
@@ -24,10 +24,15 @@ export class NbdSession {
     readonly size: number,
   ) {}
 
-  /** Takes an export by EXPORT_NAME. Throws when the server refuses, which it does by closing. */
+  /** Takes an export of a Unix socket. */
   static async open(socketPath: string, name: string): Promise<NbdSession> {
     const socket = connect(socketPath);
     await once(socket, 'connect');
+    return NbdSession.take(socket, name);
+  }
+
+  /** Takes an export by EXPORT_NAME, over what is connected. Throws when the server refuses, which it does by closing. */
+  static async take(socket: Socket, name: string): Promise<NbdSession> {
     socket.on('error', () => {});
     const client = new HandshakeClient(socket);
     await client.greet();
@@ -42,8 +47,8 @@ export class NbdSession {
     return { error, data: error === 0 ? await this.client.read(length) : Buffer.alloc(0) };
   }
 
-  async write(offset: number, data: Buffer): Promise<number> {
-    this.#request(Cmd.WRITE, offset, data.length, data);
+  async write(offset: number, data: Buffer, flags = 0): Promise<number> {
+    this.#request(Cmd.WRITE, offset, data.length, data, flags);
     return this.#reply();
   }
 
@@ -58,10 +63,10 @@ export class NbdSession {
     else this.client.stream.end();
   }
 
-  #request(type: number, offset: number, length: number, payload: Buffer = Buffer.alloc(0)): void {
+  #request(type: number, offset: number, length: number, payload: Buffer = Buffer.alloc(0), flags = 0): void {
     const place = Buffer.alloc(16);
     place.writeBigUInt64BE(BigInt(offset), 8);
-    this.client.send(u32(0x25609513), u16(0), u16(type), place, u32(length), payload);
+    this.client.send(u32(0x25609513), u16(flags), u16(type), place, u32(length), payload);
   }
 
   async #reply(): Promise<number> {

@@ -27,8 +27,16 @@ t.test('what a disk may answer', async (t) => {
   t.strictSame(kinds([write(1, 0, 1), read(1, 2, 3)]), []);
   t.strictSame(kinds([write(1, 0, 5), read(1, 1, 2), read(1, 3, 4)]), [], 'seen before its answer');
   t.strictSame(kinds([write(1, 0, 5), read(0, 1, 2), read(1, 3, 4)]), [], 'not yet, then seen');
-  t.strictSame(kinds([write(1, 0, Infinity), read(0, 9, 10), read(1, 11, 12)]), [], 'late, and never answered');
-  t.strictSame(kinds([write(1, 0, 1), write(2, 2, 6), write(3, 3, 5), read(2, 7, 8)]), [], 'overlapping ones');
+  t.strictSame(
+    kinds([write(1, 0, Infinity), read(0, 9, 10), read(1, 11, 12)]),
+    [],
+    'late, and never answered',
+  );
+  t.strictSame(
+    kinds([write(1, 0, 1), write(2, 2, 6), write(3, 3, 5), read(2, 7, 8)]),
+    [],
+    'overlapping ones',
+  );
 });
 
 t.test('what it may not, by name', async (t) => {
@@ -45,7 +53,10 @@ t.test('what it may not, by name', async (t) => {
   );
   t.strictSame(kinds([read(5, 0, 1)]), ['garbage']);
   t.strictSame(kinds([read(1, 0, 1), write(1, 2, 3)]), ['early']);
-  t.match(checkRegisters([...twice, read(1, 4, 5)])[0]?.message, /^lost: sector 7: 1 was read, at 4.0 ms, in place of 2/);
+  t.match(
+    checkRegisters([...twice, read(1, 4, 5)])[0]?.message,
+    /^lost: sector 7: 1 was read, at 4.0 ms, in place of 2/,
+  );
 });
 
 /** Whether some order of them is one that a single register could have had: tries all. */
@@ -116,7 +127,13 @@ t.test('a fault that is planted into a long history is found, and nothing else',
       .filter((one) => one.kind === 'write' && one.sector === sector)
       .sort((a, b) => a.start - b.start);
     const victim = writes[random.below(writes.length >> 1)];
-    const planted = { kind: 'read', sector, value: victim?.value ?? 0, start: last + 1, end: last + 2 } as const;
+    const planted = {
+      kind: 'read',
+      sector,
+      value: victim?.value ?? 0,
+      start: last + 1,
+      end: last + 2,
+    } as const;
     const faults = checkRegisters([...history, planted]);
     t.ok(faults.length > 0, where);
     t.ok(

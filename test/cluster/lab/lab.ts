@@ -1,0 +1,224 @@
+/**
+ * Three nodes on this machine, with Corosync, Pacemaker and a replicated GlusterFS volume, that serve files at a floating
+ * address with ocf:nbdloop:device and programs of the tree under test. Everything lies in a temporary directory, and runs in a
+ * control group of its own, by which it is ended however the tests end.
+ */
+import { spawn } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { run, runOk } from '../../helpers/process.js';
+import { TempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
+import { Cgroup, cgroupRoot } from './cgroup.js';
+import { ADDRESSES, COROSYNC, cib, deviceName, fileOf, NODES, type NodeName } from './configuration.js';
+import { Network } from './network.js';
+import { ClusterNode } from './node.js';
+import { PowerSwitch } from './power-switch.js';
+import { Storage } from './storage.js';
+
+/** A hang limit, milliseconds: a machine that is loaded takes its time. */
+const LIMIT = 150_000;
+
+const PACEMAKER_ENVIRONMENT = {
+  PCMK_logfile: '/var/log/pacemaker/pacemaker.log',
+  PCMK_logfacility: 'none',
+  PCMK_stderr: '0',
+  PCMK_node_start_state: 'default',
+  PCMK_fail_fast: 'no',
+  PCMK_panic_action: 'off',
+  HA_cluster_type: 'corosync',
+};
+
+export interface LabOptions {
+  /** One unless told. */
+  readonly devices?: number;
+  readonly progress?: (text: string) => void;
+}
+
+export class Lab implements AsyncDisposable {
+  readonly devices: readonly string[];
+
+  private constructor(
+    readonly directory: TempDir,
+    readonly group: Cgroup,
+    readonly network: Network,
+    readonly nodes: ReadonlyMap<string, ClusterNode>,
+    readonly power: PowerSwitch,
+    readonly storage: Storage,
+    readonly guardian: () => void,
+    readonly options: LabOptions,
+  ) {
+    this.devices = Array.from({ length: options.devices ?? 1 }, (_, index) => deviceName(index));
+  }
+
+  /** From nothing to devices that are served. */
+  static async start(options: LabOptions = {}): Promise<Lab> {
+    const root = cgroupRoot();
+    if (root === undefined) throw new Error('cgroup v2 is not mounted');
+    const directory = new TempDir();
+    const group = new Cgroup(join(root, `nbdloop-cluster-${process.pid}`));
+    const guardian = watchOver(group);
+    try {
+      await layOut(directory, options.devices ?? 1);
+      const network = await Network.start(group.child('network'));
+      const nodes = new Map(NODES.map((name) => [name, makeNode(name, directory, group, network)] as const));
+      const power = new PowerSwitch(directory.file('power'), nodes);
+      const storage = new Storage(nodes, directory.file('disk'));
+      const lab = new Lab(directory, group, network, nodes, power, storage, guardian, options);
+      await lab.#begin();
+      return lab;
+    } catch (error) {
+      await group.remove();
+      guardian();
+      directory[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  node(name: string): ClusterNode {
+    const node = this.nodes.get(name);
+    if (node === undefined) throw new Error(`there is no node ${name}`);
+    return node;
+  }
+
+  /** Some node that is on. */
+  get any(): ClusterNode {
+    const node = [...this.nodes.values()].find(({ isOn }) => isOn);
+    if (node === undefined) throw new Error('no node is on');
+    return node;
+  }
+
+  /** Node that Pacemaker has a device on, seen from a node that is on; undefined when on none. */
+  async active(device = deviceName(0), from = this.any): Promise<ClusterNode | undefined> {
+    const { stdout } = await from.run('crm_resource', ['-r', device, '-W']);
+    const name = /running on: (\w+)/.exec(stdout)?.[1];
+    return name === undefined ? undefined : this.node(name);
+  }
+
+  /** The node that serves, once everything is well: all nodes on and members, all bricks healed, all devices served. */
+  async settled(): Promise<ClusterNode> {
+    await this.#rejoin();
+    await this.storage.healed();
+    return until(
+      'every device is served',
+      async () => {
+        const { stdout } = await this.any.run('crm_mon', ['-1']);
+        const isUp = stdout.includes('Online: [ a b c ]') && stdout.includes('Started: [ a b c ]');
+        const started = this.devices.every((name) =>
+          new RegExp(`\\* ${name}\\s.*Started \\w+\\s*$`, 'm').test(stdout),
+        );
+        const power = /power\s.*Started \w+\s*$/m.test(stdout);
+        return isUp && started && power ? await this.active() : undefined;
+      },
+      LIMIT,
+    );
+  }
+
+  /** The daemon's process number as the node counts, of a device there; undefined when there is none. */
+  async daemonOn(node: ClusterNode, device = deviceName(0)): Promise<number | undefined> {
+    const { stdout } = await node.run('cat', [`/run/nbdloop-cluster/${device}/pid`]);
+    const pid = Number(stdout.split(' ')[0]);
+    return pid > 0 ? pid : undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.power[Symbol.dispose]();
+    for (const node of this.nodes.values()) await node.powerOff();
+    await this.network[Symbol.asyncDispose]();
+    await this.group.remove();
+    this.guardian();
+    this.directory[Symbol.dispose]();
+  }
+
+  async #begin(): Promise<void> {
+    const nodes = [...this.nodes.values()];
+    await Promise.all(nodes.map((node) => node.powerOn()));
+    this.#say('nodes are on');
+    await Promise.all(nodes.flatMap((node) => [this.storage.startServer(node), startCorosync(node)]));
+    await this.storage.create(this.devices.map(fileOf));
+    this.#say('the volume is there');
+    await Promise.all(nodes.map(startPacemaker));
+    await this.settled();
+    this.#say('the cluster serves');
+  }
+
+  /** Nodes that are off are switched on. */
+  async #rejoin(): Promise<void> {
+    const off = [...this.nodes.values()].filter(({ isOn }) => !isOn);
+    await Promise.all(
+      off.map(async (node) => {
+        await node.powerOn();
+        await Promise.all([this.storage.startServer(node), startCorosync(node)]);
+        await this.storage.answers(node);
+        await startPacemaker(node);
+      }),
+    );
+  }
+
+  #say(text: string): void {
+    this.options.progress?.(text);
+  }
+}
+
+const makeNode = (name: NodeName, directory: TempDir, group: Cgroup, network: Network): ClusterNode =>
+  new ClusterNode({
+    name,
+    address: ADDRESSES[name],
+    group: group.child(name),
+    network,
+    directory: directory.path,
+  });
+
+const startCorosync = (node: ClusterNode): Promise<void> => node.background('corosync', 'corosync', ['-f']);
+
+async function startPacemaker(node: ClusterNode): Promise<void> {
+  await until(
+    `corosync of ${node.name} has a quorum`,
+    async () =>
+      (await node.sh('corosync-quorumtool -s | grep -q "Quorate: *Yes"')).status === 0 ? true : undefined,
+    LIMIT,
+  );
+  const environment = Object.entries(PACEMAKER_ENVIRONMENT).map(([name, value]) => `${name}=${value}`);
+  await node.background('pacemaker', 'env', [...environment, 'pacemakerd']);
+}
+
+/** Files that the nodes see. */
+async function layOut(directory: TempDir, devices: number): Promise<void> {
+  chmodSync(directory.path, 0o755); // Pacemaker's daemons run as a user of their own
+  for (const name of ['log', 'etc', 'sbin', 'bin', 'disk']) mkdirSync(directory.file(name));
+  writeFileSync(directory.file('etc', 'corosync.conf'), COROSYNC);
+  copyFileSync('test/cluster/lab/fence_lab', directory.file('sbin', 'fence_lab'));
+  chmodSync(directory.file('sbin', 'fence_lab'), 0o755);
+  const [nbdloopd, nbdloop] = ['nbdloopd', 'nbdloop'].map((name) => {
+    const file = directory.file('bin', name);
+    writeFileSync(
+      file,
+      `#!/bin/sh\nexec '${process.execPath}' '${resolve('dist/bin', `${name}.js`)}' "$@"\n`,
+    );
+    chmodSync(file, 0o755);
+    return file;
+  }) as [string, string];
+  await runOk(nbdloop, ['cluster', 'install', '--root', directory.file('ocf')]);
+  writeFileSync(
+    directory.file('cib.xml'),
+    cib({ power: directory.file('power'), devices, nbdloopd, nbdloop }),
+  );
+}
+
+/** Kills the group when this process is gone, also by SIGKILL. Returns what calls it off. */
+function watchOver(group: Cgroup): () => void {
+  const child = spawn('sh', ['-c', 'cat >/dev/null; echo 1 >"$0/cgroup.kill"', group.path], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  child.unref();
+  return () => child.kill('SIGKILL');
+}
+
+/** Whether this machine can run a node at all: tries it. Undefined when it can, else why not. */
+export async function obstacle(): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return 'only root can make namespaces';
+  if (cgroupRoot() === undefined) return 'cgroup v2 is not mounted';
+  const { status, stderr } = await run('unshare', ['-n', '-m', '-u', '-i', '-p', '--fork', 'true']);
+  return status === 0 ? undefined : stderr.trim();
+}

@@ -1,0 +1,109 @@
+/** The replicated GlusterFS volume that holds the files: a brick on each node. */
+import { join } from 'node:path';
+import { until } from '../../helpers/until.js';
+import { ADDRESSES, NODES, VOLUME, VOLUME_OPTIONS } from './configuration.js';
+import type { ClusterNode } from './node.js';
+
+/** A hang limit, milliseconds. */
+const LIMIT = 150_000;
+/** Bytes of each device's file. */
+export const FILE_SIZE = 64 << 20;
+
+export class Storage {
+  constructor(
+    readonly nodes: ReadonlyMap<string, ClusterNode>,
+    /** Where bricks are. */
+    readonly disks: string,
+  ) {}
+
+  /** Some node that is on. */
+  get #any(): ClusterNode {
+    const node = [...this.nodes.values()].find(({ isOn }) => isOn);
+    if (node === undefined) throw new Error('no node is on');
+    return node;
+  }
+
+  startServer(node: ClusterNode): Promise<void> {
+    return node.background('glusterd', 'glusterd', ['-N', '--log-level', 'INFO']);
+  }
+
+  async answers(node: ClusterNode): Promise<void> {
+    const ask = async () => ((await node.run('gluster', ['pool', 'list'])).status === 0 ? true : undefined);
+    await until(`glusterd of ${node.name} answers`, ask, LIMIT);
+  }
+
+  /** The pool, the volume with its options, and the files. */
+  async create(files: readonly string[]): Promise<void> {
+    const nodes = [...this.nodes.values()];
+    await Promise.all(nodes.map((node) => this.answers(node)));
+    const [first, ...others] = nodes;
+    if (first === undefined) throw new Error('a volume wants nodes');
+    for (const { parts } of others) await this.#gluster('peer', 'probe', parts.address);
+    await until(
+      'the pool is connected',
+      async () => {
+        const { stdout } = await first.run('gluster', ['peer', 'status']);
+        return stdout.match(/Peer in Cluster \(Connected\)/g)?.length === others.length ? true : undefined;
+      },
+      LIMIT,
+    );
+    const bricks = NODES.map((name) => `${ADDRESSES[name]}:${join(this.disks, name, 'brick')}`);
+    await this.#gluster('volume', 'create', VOLUME, 'replica', '3', ...bricks, 'force');
+    await this.#gluster('volume', 'set', VOLUME, 'group', 'gluster-block');
+    await this.set(VOLUME_OPTIONS);
+    await this.#gluster('volume', 'start', VOLUME);
+    await this.#bricksUp();
+    const names = files.map((file) => `'${file}'`).join(' ');
+    await first.runOk('sh', [
+      '-c',
+      `mount -t glusterfs localhost:/${VOLUME} /mnt/images && truncate -s ${FILE_SIZE} ${names}; umount /mnt/images`,
+    ]);
+  }
+
+  async set(options: Readonly<Record<string, string>>): Promise<void> {
+    await this.#gluster('volume', 'set', VOLUME, ...Object.entries(options).flat());
+  }
+
+  /** Every brick is there, and has what the others have. */
+  async healed(): Promise<void> {
+    await this.#bricksUp();
+    await until(
+      'the bricks are healed',
+      async () => {
+        const { status, stdout } = await this.#any.run('gluster', ['volume', 'heal', VOLUME, 'info']);
+        const counts = [...stdout.matchAll(/Number of entries: (\S+)/g)].map(([, count]) => count);
+        return status === 0 && counts.length === NODES.length && counts.every((count) => count === '0')
+          ? true
+          : undefined;
+      },
+      LIMIT,
+    );
+  }
+
+  /** Kills the brick of a node. */
+  async killBrick(node: ClusterNode): Promise<void> {
+    await node.sh('pkill -KILL -x glusterfsd');
+  }
+
+  /** Starts the bricks that are down. */
+  async startBricks(): Promise<void> {
+    await this.#gluster('volume', 'start', VOLUME, 'force');
+    await this.#bricksUp();
+  }
+
+  async #bricksUp(): Promise<void> {
+    await until(
+      'all bricks are up',
+      async () => {
+        const { stdout } = await this.#any.run('gluster', ['volume', 'status', VOLUME, '--xml']);
+        const up = stdout.split('<node>').filter((one) => /brick<\/path>[\s\S]*<status>1</.test(one));
+        return up.length === NODES.length ? true : undefined;
+      },
+      LIMIT,
+    );
+  }
+
+  #gluster(...words: string[]): Promise<string> {
+    return this.#any.runOk('gluster', ['--mode=script', ...words], LIMIT);
+  }
+}
