@@ -1,5 +1,5 @@
 /** Brings the programs that the chosen suites need, where that is possible. */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { run } from '../helpers/process.js';
 import { findTool } from '../helpers/tools.js';
 import { LIBRARIES, type Suite } from './suites.js';
@@ -37,11 +37,20 @@ export async function installPackages(names: readonly string[]): Promise<void> {
   }
   say(`installing ${names.join(' ')}`);
   await refreshPackageLists();
+  using _ = withoutServices();
   const ended = await run(apt, ['install', '-y', '-q', '--no-install-recommends', ...names], {
     env: APT_ENVIRONMENT,
     timeoutMs: 600_000,
   });
   if (ended.status !== 0) say(`apt-get install failed: ${ended.stderr.trim()}`);
+}
+
+/** Says that no service may start, where nobody has said anything: RUNLEVEL is not asked where systemd runs. */
+function withoutServices(): Disposable {
+  const policy = '/usr/sbin/policy-rc.d';
+  if (existsSync(policy)) return { [Symbol.dispose]: () => undefined };
+  writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  return { [Symbol.dispose]: () => rmSync(policy, { force: true }) };
 }
 
 /** apt-get update, where we may. */

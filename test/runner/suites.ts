@@ -59,6 +59,19 @@ const MACHINES = {
   dmsetup: 'dmsetup',
 };
 
+const CLUSTER = {
+  corosync: 'corosync',
+  pacemakerd: 'pacemaker',
+  crm_resource: 'pacemaker-cli-utils',
+  glusterd: 'glusterfs-server',
+  'mount.glusterfs': 'glusterfs-client',
+  nft: 'nftables',
+  ip: 'iproute2',
+  'ocf-tester': 'resource-agents',
+  unshare: 'util-linux',
+  pkill: 'procps',
+};
+
 /** A browser, and what reads what Prometheus is given. */
 const PAGE = { chromium: 'chromium', promtool: 'prometheus' };
 
@@ -69,6 +82,7 @@ export const SUITES: readonly Suite[] = [
   { name: 'page', fileTimeout: 200, tools: PAGE },
   { name: 'stress', fileTimeout: 300, tools: { fio: 'fio' } },
   { name: 'fuzz', fileTimeout: 300, tools: { openssl: 'openssl' } },
+  { name: 'cluster', fileTimeout: 400, tools: CLUSTER },
   { name: 'vm', fileTimeout: 900, tools: MACHINES },
   { name: 'nodes', fileTimeout: 600, tools: { ...UNIT, ...CLIENTS, ...MACHINES } },
 ];

@@ -2,10 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NbdSession } from '../../helpers/nbd-session.js';
 import { Random } from '../../helpers/random.js';
-import type { Durability, Journal } from './journal.js';
+import { type Durability, type Journal, now } from './journal.js';
 import { decodeRecord, encodeRecord, RECORD } from './record.js';
 import { openSession } from './session.js';
 
+export const WRITERS = 2;
+export const READERS = 2;
 /** Records that a writer has for itself: few, so that each is written and read often. */
 export const SLOTS = 24;
 /** Between two requests of a client, milliseconds. */
@@ -20,6 +22,8 @@ export interface ClientOptions {
   readonly port: number;
   readonly name: string;
   readonly journal: Journal;
+  /** Where their slots begin. */
+  readonly firstSlot: number;
   readonly seed: number;
   readonly signal: AbortSignal;
 }
@@ -41,7 +45,7 @@ class Client {
         return await attempt(this.#session);
       } catch (error) {
         if (error instanceof Refused) {
-          journal.add({ what: 'refused', errno: error.errno, request, at: performance.now() });
+          journal.add({ what: 'refused', errno: error.errno, request, at: now() });
         }
         this.leave();
         await sleep(RETRY);
@@ -73,17 +77,17 @@ export async function write(options: ClientOptions, writer: number, values: () =
   const random = new Random(options.seed + writer);
   const { journal, signal } = options;
   while (!signal.aborted) {
-    const slot = writer * SLOTS + random.below(SLOTS);
+    const slot = options.firstSlot + writer * SLOTS + random.below(SLOTS);
     const value = values();
     const durability: Durability = random.chance(0.5) ? 'fua' : 'flush';
     const record = encodeRecord(slot, value);
-    journal.add({ what: 'write', value, slot, at: performance.now(), durability });
+    journal.add({ what: 'write', value, slot, at: now(), durability });
     const isDone = await client.persist('write', async (session) => {
       check(await session.write(slot * RECORD, record, durability === 'fua' ? FUA : 0));
       if (durability === 'flush') check(await session.flush());
       return true;
     });
-    if (isDone === true) journal.add({ what: 'acknowledged', value, at: performance.now() });
+    if (isDone === true) journal.add({ what: 'acknowledged', value, at: now() });
     await sleep(PAUSE);
   }
   client.leave();
@@ -95,7 +99,7 @@ export async function read(options: ClientOptions, reader: number, writers: numb
   const random = new Random(options.seed + 1000 + reader);
   const { signal } = options;
   while (!signal.aborted) {
-    await readSlot(client, random.below(writers * SLOTS));
+    await readSlot(client, options.firstSlot + random.below(writers * SLOTS));
     await sleep(PAUSE);
   }
   client.leave();
@@ -104,7 +108,7 @@ export async function read(options: ClientOptions, reader: number, writers: numb
 /** Everything once more, at the end. */
 export async function readAll(options: ClientOptions, writers: number): Promise<void> {
   const client = new Client(options);
-  for (let slot = 0; slot < writers * SLOTS; slot++) await readSlot(client, slot);
+  for (let slot = 0; slot < writers * SLOTS; slot++) await readSlot(client, options.firstSlot + slot);
   client.leave();
 }
 
@@ -112,12 +116,12 @@ async function readSlot(client: Client, slot: number): Promise<void> {
   // Of the attempt that was answered.
   let start = 0;
   const data = await client.persist('read', async (session) => {
-    start = performance.now();
+    start = now();
     const answer = await session.read(slot * RECORD, RECORD);
     check(answer.error);
     return answer.data;
   });
   if (data === undefined) return;
   const values = decodeRecord(slot, data);
-  client.options.journal.add({ what: 'read', slot, values, start, at: performance.now() });
+  client.options.journal.add({ what: 'read', slot, values, start, at: now() });
 }

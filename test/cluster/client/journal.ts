@@ -26,6 +26,9 @@ export type Entry =
   /** An errno answered. */
   | { readonly what: 'refused'; readonly errno: number; readonly request: string; readonly at: number };
 
+/** Milliseconds, in order within a process and near enough between processes of one machine. */
+export const now = (): number => performance.timeOrigin + performance.now();
+
 export class Journal implements Disposable {
   readonly #fd: number;
 

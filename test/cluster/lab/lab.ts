@@ -95,10 +95,17 @@ export class Lab implements AsyncDisposable {
     return name === undefined ? undefined : this.node(name);
   }
 
-  /** The node that serves, once everything is well: all nodes on and members, all bricks healed, all devices served. */
+  /** The node that serves, once everything is well, with what the bricks hold. Nobody writes meanwhile. */
   async settled(): Promise<ClusterNode> {
-    await this.#rejoin();
+    const active = await this.whole();
     await this.storage.healed();
+    return active;
+  }
+
+  /** The node that serves, once all nodes are on and members, all bricks up and all devices served. */
+  async whole(): Promise<ClusterNode> {
+    await this.#rejoin();
+    await this.storage.bricksUp();
     return until(
       'every device is served',
       async () => {
@@ -173,9 +180,12 @@ const startCorosync = (node: ClusterNode): Promise<void> => node.background('cor
 
 async function startPacemaker(node: ClusterNode): Promise<void> {
   await until(
-    `corosync of ${node.name} has a quorum`,
+    // All of them: one that is not there yet would be fenced.
+    `corosync of ${node.name} sees every node`,
     async () =>
-      (await node.sh('corosync-quorumtool -s | grep -q "Quorate: *Yes"')).status === 0 ? true : undefined,
+      (await node.sh(`corosync-quorumtool -s | grep -q 'Total votes: *${NODES.length}$'`)).status === 0
+        ? true
+        : undefined,
     LIMIT,
   );
   const environment = Object.entries(PACEMAKER_ENVIRONMENT).map(([name, value]) => `${name}=${value}`);

@@ -76,8 +76,11 @@ export class ClusterNode {
   /** Starts what stays, a child of the node's first process. */
   async background(tag: string, program: string, args: readonly string[]): Promise<void> {
     const log = `${this.parts.directory}/log/${this.name}.${tag}`;
-    // -f: else nsenter, outside of the node, would be its parent, and nobody would reap it when nsenter is stopped.
-    const script = `exec setsid -f "$@" >>'${log}' 2>&1 </dev/null`;
+    const flag = `/run/started.${tag}`;
+    // -f: else nsenter, outside of the node, would be its parent, and nobody would reap it when nsenter is stopped. Awaited:
+    // whoever is still in the group of what `run` started ends with that.
+    const script = `rm -f ${flag}; setsid -f sh -c ': >${flag}; exec "$@"' sh "$@" >>'${log}' 2>&1 </dev/null
+      while [ ! -e ${flag} ]; do sleep 0.02; done`;
     await this.runOk('sh', ['-c', script, 'sh', program, ...args]);
   }
 

@@ -52,7 +52,7 @@ export class Storage {
     await this.#gluster('volume', 'set', VOLUME, 'group', 'gluster-block');
     await this.set(VOLUME_OPTIONS);
     await this.#gluster('volume', 'start', VOLUME);
-    await this.#bricksUp();
+    await this.bricksUp();
     const names = files.map((file) => `'${file}'`).join(' ');
     await first.runOk('sh', [
       '-c',
@@ -64,9 +64,8 @@ export class Storage {
     await this.#gluster('volume', 'set', VOLUME, ...Object.entries(options).flat());
   }
 
-  /** Every brick is there, and has what the others have. */
+  /** Every brick has what the others have. Under writes that can't be told: a brick is marked as behind while it is written. */
   async healed(): Promise<void> {
-    await this.#bricksUp();
     await until(
       'the bricks are healed',
       async () => {
@@ -88,10 +87,10 @@ export class Storage {
   /** Starts the bricks that are down. */
   async startBricks(): Promise<void> {
     await this.#gluster('volume', 'start', VOLUME, 'force');
-    await this.#bricksUp();
+    await this.bricksUp();
   }
 
-  async #bricksUp(): Promise<void> {
+  async bricksUp(): Promise<void> {
     await until(
       'all bricks are up',
       async () => {
