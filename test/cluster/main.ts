@@ -1,11 +1,12 @@
 /**
  * `npm run test:cluster -- [--minutes N] [--faults N] [--seed N] [--only NAME]`: faults in a random order, which the seed decides,
- * under clients whose every answer is checked.
+ * under clients whose every answer is checked. `--controls`: a zombie with and without what stops it, see faults/zombie.ts.
  */
 import { parseArgs } from 'node:util';
 import { Random } from '../helpers/random.js';
 import { FAULT_NAMES, type FaultName } from './faults/faults.js';
 import { describe, type FaultReport, underFault } from './faults/under-fault.js';
+import { zombie } from './faults/zombie.js';
 import { Lab } from './lab/lab.js';
 import { prepare } from './prepare.js';
 
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     faults: { type: 'string', default: 'Infinity' },
     seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
     only: { type: 'string', multiple: true },
+    controls: { type: 'boolean', default: false },
   },
 });
 const names = (values.only ?? FAULT_NAMES) as FaultName[];
@@ -27,7 +29,8 @@ const reports: FaultReport[] = [];
 console.log(`seed ${random.seed}`);
 await prepare();
 await using lab = await Lab.start({ progress: console.log });
-while (Date.now() < until && reports.length < Number(values.faults)) {
+if (values.controls) await controls();
+while (!values.controls && Date.now() < until && reports.length < Number(values.faults)) {
   const report = await underFault(lab, random.pick(names), random);
   reports.push(report);
   console.log(`${reports.length}: ${describe(report)}`);
@@ -46,3 +49,17 @@ console.log(
   `seed ${random.seed}: ${reports.length} faults, ${sum('acknowledged')} writes acknowledged, ${sum('reads')} reads, ${found.length} of them wrong`,
 );
 process.exitCode = found.length === 0 ? 0 : 1;
+
+/** Throws when the checker does not tell the one that loses from the one that does not. */
+async function controls(): Promise<void> {
+  for (const strictLocks of ['on', 'off'] as const) {
+    const { faults, acknowledged, reads } = await zombie(lab, strictLocks, random.next());
+    console.log(
+      `zombie, client.strict-locks ${strictLocks}: ${acknowledged} writes acknowledged, ${reads} reads, ${faults.length} faults`,
+    );
+    for (const fault of faults.slice(0, 10)) console.log(`  ${fault.message}`);
+    if (faults.length > 0 !== (strictLocks === 'off')) {
+      throw new Error(`client.strict-locks ${strictLocks}: not what was expected`);
+    }
+  }
+}
