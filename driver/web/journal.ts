@@ -4,7 +4,8 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import type { ControlledLoops } from '../control/context.js';
+import type { ControlledLoops, ControlledRemotes } from '../control/context.js';
+import { watchRemotes } from '../control/remote-routes.js';
 import { statusJson } from '../control/status-json.js';
 import type { JournalEvent } from './live-messages.js';
 
@@ -27,6 +28,11 @@ export class Journal {
       this.#add({ type: 'device', at: Date.now(), event: { ...event, status: statusJson(event.status) } }),
     );
     loops.events.on('fault', (event) => this.#add({ type: 'fault', at: Date.now(), event }));
+  }
+
+  /** From here on; returns how to stop. */
+  tellOf(remotes: ControlledRemotes): () => void {
+    return watchRemotes(remotes, (event) => this.#add({ type: 'remote', at: Date.now(), event }));
   }
 
   lockReport(message: string): void {

@@ -1,10 +1,18 @@
 /** What the page's server tells besides the control API: types only, shared with the page. */
 
-import type { DaemonInfo, DeviceEvent, FaultEvent, LayerAnswer } from '../control/messages.js';
+import type {
+  CopyAnswer,
+  DaemonInfo,
+  DeviceEvent,
+  FaultEvent,
+  LayerAnswer,
+  RemoteEvent,
+} from '../control/messages.js';
 
-/** With ids: a change of a device, a request that met a fault, or a mistake in the order of locks. */
+/** With ids: a change of a device, here or of another host, a request that met a fault, or a mistake in the order of locks. */
 export type JournalEvent =
   | { readonly type: 'device'; readonly at: number; readonly event: DeviceEvent }
+  | { readonly type: 'remote'; readonly at: number; readonly event: RemoteEvent }
   | { readonly type: 'fault'; readonly at: number; readonly event: FaultEvent }
   | { readonly type: 'lock-report'; readonly at: number; readonly message: string };
 
@@ -95,3 +103,6 @@ export type Overlays = readonly {
   readonly name: string;
   readonly layers: readonly LayerAnswer[];
 }[];
+
+/** GET /api/copies: the copy of each device that runs, or ran last. */
+export type Copies = readonly { readonly number: number; readonly copy: CopyAnswer }[];

@@ -7,10 +7,11 @@ import { deviceRoutes } from '../control/device-routes.js';
 import { refuse } from '../control/errors.js';
 import { layerAnswer } from '../control/layer-routes.js';
 import { metricsRoute, observerRoutes } from '../control/observer-routes.js';
+import { remoteRoutes } from '../control/remote-routes.js';
 import { deviceParams } from '../control/schemas.js';
 import { assetRoutes, PAGE_HEADERS } from './assets.js';
 import { type HostNames, otherSitesRequest, type Refused, strangersRequest, tokenRefusal } from './guard.js';
-import type { Overlays } from './live-messages.js';
+import type { Copies, Overlays } from './live-messages.js';
 import type { Sampler, Tier } from './sampler.js';
 import type { Streams } from './streams.js';
 
@@ -40,6 +41,7 @@ export async function createWebApp(context: ControlContext, parts: WebParts): Pr
     await guarded.register(
       async (api) => {
         deviceRoutes(api, context);
+        remoteRoutes(api, context);
         observerRoutes(api, context);
         liveRoutes(api, context, parts);
       },
@@ -83,6 +85,14 @@ function liveRoutes(app: FastifyInstance, { loops }: ControlContext, { sampler, 
         return layers.length > 1
           ? [{ number: device.number, name: device.name, layers: layers.map(layerAnswer) }]
           : [];
+      }),
+  );
+  app.get(
+    '/copies',
+    async (): Promise<Copies> =>
+      loops.devices().flatMap((device) => {
+        const copy = device.copyStatus();
+        return copy === null ? [] : [{ number: device.number, copy }];
       }),
   );
   app.get('/history', async () => sampler.sparkLines());

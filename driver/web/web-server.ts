@@ -44,6 +44,7 @@ export class WebServer implements ControlledPage {
     private readonly token: PageToken,
     private readonly sampler: Sampler,
     private readonly streams: Streams,
+    private readonly unwatch: () => void,
   ) {
     this.#port = options.port;
   }
@@ -65,7 +66,7 @@ export class WebServer implements ControlledPage {
       latest: () => sampler.latest,
       daemon: () => context.daemon(),
     });
-    const server = new WebServer(options, token, sampler, streams);
+    const server = new WebServer(options, token, sampler, streams, journal.tellOf(context.remotes));
     const app = await createWebApp(
       { ...context, page: null },
       {
@@ -94,6 +95,7 @@ export class WebServer implements ControlledPage {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#retry);
+    this.unwatch();
     this.sampler.stop();
     this.streams.close();
     await this.#app?.close();

@@ -1,7 +1,7 @@
 import { truncateSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import t from 'tap';
-import { closeBrowser, view } from '../helpers/browser.js';
+import { closeBrowser, picture, view } from '../helpers/browser.js';
 import { NbdSession } from '../helpers/nbd-session.js';
 import { PagedDaemon } from '../helpers/paged-daemon.js';
 import { makeSparseFile } from '../helpers/temp.js';
@@ -135,6 +135,64 @@ t.test('faults, limits and snapshots', { skip }, async (t) => {
   );
 });
 
+t.test('a move and a commit show how far they are; a power cut what it took', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(1);
+  const { client, socket } = paged.daemon;
+  await using viewer = await view();
+  const page = await viewer.open(await paged.url());
+  await page.getByRole('link', { name: 'loop0' }).click();
+  const dialog = dialogOf(page);
+  const session = await NbdSession.open(socket, 'loop0');
+  await session.write(0, Buffer.alloc(1 << 20, 7));
+
+  const copy = page.locator('section.copy');
+  await copy.getByRole('button', { name: 'Move…' }).click();
+  await dialog.getByLabel('File').fill(paged.directory.file('disk0.img'));
+  await dialog.getByRole('button', { name: 'Move' }).click();
+  t.match(await dialog.getByRole('alert').textContent(), /\(EEXIST\)/);
+  await dialog.getByLabel('File').fill(paged.directory.file('moved.img'));
+  await dialog.getByLabel('At most').fill('64K');
+  await dialog.getByRole('button', { name: 'Move' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await copy.getByRole('progressbar').waitFor();
+  t.match(await copy.textContent(), /Moving to .*moved\.img.*of 16 MiB, at most 64 KiB a second/);
+  await picture(page, 'moving');
+  await copy.getByRole('button', { name: 'Cancel the copy…' }).click();
+  await dialog.getByRole('button', { name: 'Cancel the copy' }).click();
+  await copy.getByText('was cancelled').waitFor();
+  t.match(await client.device(0), { file: paged.directory.file('disk0.img') });
+  await copy.getByRole('button', { name: 'Move…' }).click();
+  await dialog.getByLabel('File').fill(paged.directory.file('moved.img'));
+  await dialog.getByRole('button', { name: 'Move' }).click();
+  await copy.getByText('Moved to').waitFor();
+  t.match(await client.device(0), { file: paged.directory.file('moved.img') });
+
+  await page.getByRole('button', { name: 'Volatile cache on…' }).click();
+  await dialog.getByRole('button', { name: 'Turn on' }).click();
+  await page.getByText('Its cache is volatile').waitFor();
+  await session.write(0, Buffer.alloc(4096, 9));
+  await page.getByRole('button', { name: 'Power cut…' }).click();
+  await dialog.getByRole('button', { name: 'Cut the power' }).click();
+  t.match(
+    await dialog.getByRole('status').textContent(),
+    /The power went\. Of 1 write that was not durable, 0 were kept\./,
+  );
+  await dialog.getByRole('button', { name: 'Close' }).click();
+
+  const base = makeSparseFile(paged.directory.file('base.img'), 4 << 20);
+  const { name, number } = await client.find({ file: base, overlay: { delta: paged.directory.file('d') } });
+  const over = await NbdSession.open(socket, name);
+  await over.write(0, Buffer.alloc(8192, 1));
+  over.leave('disc');
+  await page.evaluate((to) => {
+    location.hash = to;
+  }, `#/devices/${number}`);
+  await copy.getByRole('button', { name: 'Commit…' }).click();
+  await dialog.getByRole('button', { name: 'Commit' }).click();
+  await copy.getByText('Wrote its delta into').waitFor();
+  t.match(await client.device(number), { layers: 1 });
+});
+
 t.test('all of it by keyboard alone', { skip }, async (t) => {
   await using paged = await PagedDaemon.start(2);
   await using viewer = await view();
@@ -188,6 +246,7 @@ t.test('all of it by keyboard alone', { skip }, async (t) => {
   await page.keyboard.press('ArrowRight');
   await until('the other is chosen', async () => (await page.getByLabel('4 hours').isChecked()) || undefined);
   for (const [name, sign] of [
+    ['Other hosts', 'Attach an address'],
     ['Lock order', 'Edges'],
     ['Connections', 'Connections'],
     ['Events', 'Events'],

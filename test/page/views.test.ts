@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 import t, { type Test } from 'tap';
+import { violations } from '../helpers/axe.js';
 import { closeBrowser, picture, view } from '../helpers/browser.js';
 import { PagedDaemon } from '../helpers/paged-daemon.js';
 import { makeSparseFile } from '../helpers/temp.js';
@@ -11,31 +10,18 @@ t.setTimeout(180_000);
 const skip = skipUnless('chromium');
 t.teardown(closeBrowser);
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
 /** Each view, and what is there once it is. */
 const VIEWS = [
   ['devices', '#/', '.devices .row .spark path'],
   ['device', '#/devices/0', '.chart.heat canvas'],
   ['overlay', '#/devices/6', '.layers li'],
   ['overlays', '#/overlays', '.tree .tree .tag'],
+  ['remotes', '#/remotes', '.head .totals'],
   ['locks', '#/locks', '.graph .box'],
   ['connections', '#/connections', 'tbody tr'],
   ['events', '#/events', '.events li'],
   ['daemon', '#/daemon', '.charts canvas'],
 ] as const;
-
-interface AxeResult {
-  readonly violations: { id: string; nodes: { html: string; failureSummary?: string }[] }[];
-}
-
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
-  const result = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as AxeResult;
-  return result.violations.flatMap(({ id, nodes }) =>
-    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary ?? ''}`),
-  );
-}
 
 async function lookAtAll(t: Test, page: Page, name: string): Promise<void> {
   for (const [view, hash, sign] of VIEWS) {

@@ -10,10 +10,12 @@ import { Events } from './views/events.js';
 import { Locks } from './views/locks.js';
 import { Overlays } from './views/overlays.js';
 import { Overview } from './views/overview.js';
+import { Remotes } from './views/remotes.js';
 
 const PLACES = [
   { view: 'overview', href: '#/', name: 'Devices' },
   { view: 'overlays', href: '#/overlays', name: 'Overlays' },
+  { view: 'remotes', href: '#/remotes', name: 'Other hosts' },
   { view: 'locks', href: '#/locks', name: 'Lock order' },
   { view: 'connections', href: '#/connections', name: 'Connections' },
   { view: 'events', href: '#/events', name: 'Events' },
@@ -83,6 +85,8 @@ function View({ route }: { route: Route }): ComponentChildren {
       return <DeviceView key={route.number} number={route.number} />;
     case 'overlays':
       return <Overlays />;
+    case 'remotes':
+      return <Remotes />;
     case 'locks':
       return <Locks />;
     case 'connections':

@@ -3,13 +3,13 @@
 import { useEffect, useState } from 'preact/hooks';
 
 export type Route =
-  | { readonly view: 'overview' | 'overlays' | 'locks' | 'connections' | 'daemon' | 'events' }
+  | { readonly view: 'overview' | 'overlays' | 'remotes' | 'locks' | 'connections' | 'daemon' | 'events' }
   | { readonly view: 'device'; readonly number: number };
 
 export function routeOf(hash: string): Route {
   const device = /^#\/devices\/(\d{1,7})$/.exec(hash)?.[1];
   if (device !== undefined) return { view: 'device', number: Number(device) };
-  const [, view] = /^#\/(overlays|locks|connections|daemon|events)$/.exec(hash) ?? [];
+  const [, view] = /^#\/(overlays|remotes|locks|connections|daemon|events)$/.exec(hash) ?? [];
   return { view: (view ?? 'overview') as 'overview' };
 }
 

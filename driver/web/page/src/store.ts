@@ -1,7 +1,13 @@
 /** What the page knows: the devices, what they do, and what happened; kept up to date by the daemon's events. */
 
 import { useEffect, useReducer } from 'preact/hooks';
-import type { DaemonInfo, DeviceEvent, DeviceStatus, UnrecoveredDevice } from '../../../control/messages.js';
+import type {
+  DaemonInfo,
+  DeviceEvent,
+  DeviceStatus,
+  RemoteStatus,
+  UnrecoveredDevice,
+} from '../../../control/messages.js';
 import type { DeviceSample, Hello, JournalEvent, Sample, SparkLines } from '../../live-messages.js';
 import { get, Refusal } from './api.js';
 import { EventStream } from './stream.js';
@@ -40,6 +46,8 @@ class Store {
   readonly devices = new Map<number, DeviceStatus>();
   readonly samples = new Map<number, DeviceSample>();
   readonly sparks = new Map<number, number[]>();
+  /** Devices of other hosts. */
+  readonly remotes = new Map<number, RemoteStatus>();
   unrecovered: readonly UnrecoveredDevice[] = [];
   /** The latest last. */
   events: PageEvent[] = [];
@@ -81,6 +89,13 @@ class Store {
     this.#changed();
   }
 
+  /** Null: it is gone. */
+  putRemote(number: number, remote: RemoteStatus | null): void {
+    if (remote === null) this.remotes.delete(number);
+    else this.remotes.set(number, remote);
+    this.#changed();
+  }
+
   note(message: string): void {
     this.#push({ id: `page.${performance.now()}`, at: Date.now(), event: { type: 'note', message } });
   }
@@ -97,10 +112,11 @@ class Store {
   async #lookAtAll(): Promise<void> {
     this.#waiting = [];
     try {
-      const [devices, lines, unrecovered] = await Promise.all([
+      const [devices, lines, unrecovered, remotes] = await Promise.all([
         get<DeviceStatus[]>('/devices'),
         get<SparkLines>('/history'),
         get<UnrecoveredDevice[]>('/devices/unrecovered'),
+        get<RemoteStatus[]>('/remotes'),
       ]);
       this.devices.clear();
       for (const device of devices) this.devices.set(device.number, device);
@@ -109,6 +125,8 @@ class Store {
       for (const [number, line] of Object.entries(lines.devices))
         this.sparks.set(Number(number), padded(line));
       this.unrecovered = unrecovered;
+      this.remotes.clear();
+      for (const remote of remotes) this.remotes.set(remote.number, remote);
     } catch (error) {
       // The stream tells of a daemon that is gone, and its next hello brings us here again.
       if (!(error instanceof Refusal)) throw error;
@@ -123,6 +141,7 @@ class Store {
 
   #event(event: JournalEvent, id: string): void {
     this.#push({ id, at: event.at, event });
+    if (event.type === 'remote') this.putRemote(event.event.device, event.event.remote);
     if (event.type !== 'device') return;
     if (this.#waiting === undefined) this.#apply(event.event);
     else this.#waiting.push(event.event);

@@ -6,14 +6,29 @@ import { call } from '../api.js';
 import { bytes, fileName } from '../format.js';
 import { store } from '../store.js';
 import { AddFault, ChangeLimits, NoFaults, Snapshot } from './bench-actions.js';
+import { CancelCopy, Commit, Flatten, Move } from './copy-actions.js';
 import { ActionDialog, Check, Field } from './dialog.js';
+import { PowerCut, VolatileCache } from './power-actions.js';
 import { sizeField } from './size-field.js';
 
 export type Action =
   | { readonly kind: 'bind'; readonly number?: number }
   | { readonly kind: DeviceAction; readonly device: DeviceStatus };
 
-type DeviceAction = 'let-go' | 'direct-io' | 'capacity' | 'snapshot' | 'fault' | 'no-faults' | 'limits';
+type DeviceAction =
+  | 'let-go'
+  | 'direct-io'
+  | 'capacity'
+  | 'snapshot'
+  | 'move'
+  | 'flatten'
+  | 'commit'
+  | 'cancel-copy'
+  | 'fault'
+  | 'no-faults'
+  | 'limits'
+  | 'volatile-cache'
+  | 'power-cut';
 
 export function ActionFor({ action, close }: { action: Action; close: () => void }) {
   if (action.kind === 'bind') return <Bind number={action.number} close={close} />;
@@ -157,4 +172,10 @@ const DIALOGS: Readonly<Record<DeviceAction, (props: Props) => preact.JSX.Elemen
   fault: AddFault,
   'no-faults': NoFaults,
   limits: ChangeLimits,
+  move: Move,
+  flatten: Flatten,
+  commit: Commit,
+  'cancel-copy': CancelCopy,
+  'volatile-cache': VolatileCache,
+  'power-cut': PowerCut,
 };

@@ -2,10 +2,11 @@
 
 import { clock, duration, fileName, span } from '../format.js';
 import { store, useStore } from '../store.js';
+import { REMOTE_STATES } from './remote-state.js';
 
 export function Attention() {
   useStore();
-  const notes = [...troubles(), ...down(), ...settings()];
+  const notes = [...troubles(), ...down(), ...away(), ...settings()];
   if (notes.length === 0) return null;
   return (
     <section class="attention" aria-label="Needs attention">
@@ -54,6 +55,15 @@ const down = (): Note[] =>
     ...{ id: `down ${number}`, tone: 'bad', name },
     text: `could not be brought back from ${fileName(file)}: ${message}`,
   }));
+
+const away = (): Note[] =>
+  [...store.remotes.values()]
+    .filter(({ state }) => state !== 'attached' && state !== 'negotiating')
+    .map(({ number, state, message, uri }) => ({
+      ...{ id: `away ${number}`, tone: REMOTE_STATES[state][0] === 'bad' ? 'bad' : 'warn' },
+      ...{ href: '#/remotes', name: `nbd${number}` },
+      text: `is ${REMOTE_STATES[state][1]}: ${message ?? uri}`,
+    }));
 
 function settings(): Note[] {
   const error = store.daemon?.settings.error;

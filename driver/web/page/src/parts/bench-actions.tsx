@@ -14,7 +14,7 @@ import { call } from '../api.js';
 import { duration, fileName } from '../format.js';
 import { store } from '../store.js';
 import { ActionDialog, Check, Field } from './dialog.js';
-import { sizeField } from './size-field.js';
+import { sizeValue } from './size-field.js';
 
 interface Props {
   readonly device: DeviceStatus;
@@ -122,8 +122,7 @@ export function ChangeLimits({ device, close }: Props) {
     const change: Record<string, number | string | null> = {};
     for (const [name] of LIMITS) {
       const text = texts[name] ?? '';
-      const value = sizeField(text);
-      change[name] = text === '' ? null : Number.isNaN(Number(value)) ? text : Number(value);
+      change[name] = text === '' ? null : sizeValue(text);
     }
     await call<Limits>('PATCH', `/devices/${device.number}/limits`, change as LimitsChange);
     await refresh(device);

@@ -32,8 +32,17 @@ export function Bench({ device, act }: { device: DeviceStatus; act: (action: Act
           <button type="button" onClick={() => act({ kind: 'limits', device })}>
             Limits…
           </button>
+          <button type="button" onClick={() => act({ kind: 'volatile-cache', device })}>
+            Volatile cache {device.volatileCache ? 'off' : 'on'}…
+          </button>
+          <button type="button" onClick={() => act({ kind: 'power-cut', device })}>
+            Power cut…
+          </button>
         </div>
       </div>
+      {device.volatileCache && (
+        <p class="limits">Its cache is volatile: what no flush has asked for is lost with the power.</p>
+      )}
       {limits !== '' && <p class="limits">At most {limits}.</p>}
       <Table
         label="Fault rules"

@@ -1,8 +1,9 @@
 /** What happened, the latest first. */
 
-import type { DeviceEvent, FaultEvent } from '../../../../control/messages.js';
+import type { DeviceEvent, FaultEvent, RemoteEvent } from '../../../../control/messages.js';
 import { bytes, clock, fileName } from '../format.js';
 import { type PageEvent, useStore } from '../store.js';
+import { REMOTE_STATES } from './remote-state.js';
 
 const WORDS: Readonly<Record<DeviceEvent['kind'], string>> = {
   add: 'was added',
@@ -43,14 +44,18 @@ export function EventList({
 
 const isAbout = ({ event }: PageEvent, device: number | undefined): boolean =>
   device === undefined ||
-  ((event.type === 'device' || event.type === 'fault') && event.event.device === device);
+  (event.type !== 'note' && event.type !== 'lock-report' && event.event.device === device);
 
 export function textOf({ event }: PageEvent): string {
   if (event.type === 'fault') return `loop${event.event.device} ${faultText(event.event)}`;
+  if (event.type === 'remote') return `nbd${event.event.device} ${remoteText(event.event)}`;
   if (event.type !== 'device') return event.message;
   const { kind, status } = event.event;
   return `${status.name} ${WORDS[kind]} ${detailOf(event.event)}`;
 }
+
+const remoteText = ({ remote }: RemoteEvent): string =>
+  remote === null ? 'is detached' : `is ${REMOTE_STATES[remote.state][1]}: ${remote.message ?? remote.uri}`;
 
 function faultText({ fault, rule, operation, offset, length, missed }: FaultEvent): string {
   const where = length === 0 ? '' : ` of ${bytes(length)} at ${offset}`;
@@ -83,6 +88,13 @@ function Sentence({ event: { event }, isNamed }: { event: PageEvent; isNamed: bo
     return (
       <span>
         {isNamed && <a href={`#/devices/${device}`}>loop{device}</a>} {faultText(event.event)}
+      </span>
+    );
+  }
+  if (event.type === 'remote') {
+    return (
+      <span>
+        <a href="#/remotes">nbd{event.event.device}</a> {remoteText(event.event)}
       </span>
     );
   }

@@ -5,3 +5,9 @@ export function sizeField(text: string): string {
   const power = 'kmgt'.indexOf(suffix?.toLowerCase() || '-') + 1;
   return (BigInt(digits) * 1024n ** BigInt(power)).toString();
 }
+
+/** For a field of JSON: a number, or what is none as it is. */
+export function sizeValue(text: string): number | string {
+  const value = sizeField(text);
+  return Number.isNaN(Number(value)) ? text : Number(value);
+}

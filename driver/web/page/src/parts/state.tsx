@@ -18,7 +18,10 @@ export function shownState({ state }: DeviceStatus, sample: DeviceSample | undef
 }
 
 export function StateMark({ device, sample }: { device: DeviceStatus; sample: DeviceSample | undefined }) {
-  const { word, tone } = shownState(device, sample);
+  return <Mark {...shownState(device, sample)} />;
+}
+
+export function Mark({ word, tone }: Shown) {
   return (
     <span class={`state ${tone}`}>
       <span class="dot" aria-hidden="true" />

@@ -7,6 +7,7 @@ import { bytes, bytesPerSecond, clock, count, duration, fileName, span } from '.
 import { type Action, ActionFor } from '../parts/actions.js';
 import { Bench, Layers } from '../parts/bench.js';
 import { Chart } from '../parts/chart.js';
+import { Copy } from '../parts/copy.js';
 import { EventList } from '../parts/event-list.js';
 import { Heat } from '../parts/heat.js';
 import { StateMark } from '../parts/state.js';
@@ -81,6 +82,7 @@ export function DeviceView({ number }: { number: number }) {
         <Sessions device={device} />
       </div>
       {device.state === 'bound' && <Bench device={device} act={act} />}
+      {device.state === 'bound' && <Copy device={device} act={act} />}
       <Layers device={device} />
       <section>
         <h2>Events</h2>
