@@ -111,6 +111,8 @@ function problemSentence({ keyword, instancePath, params, message }: Problem): s
   if (field === '') return 'the body of the request must be a JSON object';
   if (keyword === 'enum')
     return `the field "${field}" must be ${(params.allowedValues as string[]).join(' or ')}`;
+  if (keyword === 'oneOf' && field.endsWith('delay'))
+    return `the field "${field}" must be a distribution (fixed, uniform, normal, pareto) with its times in milliseconds, 0 or more`;
   if (keyword === 'oneOf') return `the field "${field}" must be a whole number of bytes, 0 or more`;
   return `the field "${field}" ${keyword === 'pattern' ? EXPECTED[field] : message}`;
 }

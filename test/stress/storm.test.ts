@@ -22,6 +22,10 @@ t.test('clients and controllers at random leave no fault behind', async (t) => {
     'steady write',
     'configure',
     'clear',
+    'troubled request',
+    'set faults',
+    'set limits',
+    'power cut',
   ]) {
     t.ok((counts.get(event) ?? 0) > 0, `${event} happened`);
   }

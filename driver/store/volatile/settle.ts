@@ -20,8 +20,7 @@ export async function settle(request: SettleRequest): Promise<CutResult> {
   await worker.terminate();
   if (answer.result !== undefined) return answer.result;
   const number = Number(answer.failure);
-  throw new LoopError(
-    Number.isInteger(number) ? errnoName(number) : 'EIO',
-    `what the volatile cache held could not be written: ${answer.failure}`,
-  );
+  if (Number.isInteger(number))
+    throw new LoopError(errnoName(number), 'what the volatile cache held could not be written');
+  throw new LoopError('EIO', `what the volatile cache held could not be written: ${answer.failure}`);
 }

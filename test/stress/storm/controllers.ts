@@ -87,10 +87,13 @@ const UNSTABLE: readonly Deed[] = [
   deed(2, 'find', [], findWhereThereIsRoom),
 ];
 
+/** Devices that have faults. */
+const TROUBLED = 2;
+
 /** Adds no device beyond the last of the unstable ones: only where one of them is free now. */
 async function findWhereThereIsRoom(bridge: Bridge): Promise<unknown> {
   const devices = await bridge.control.list();
-  if (devices.length >= STABLE_DEVICES + UNSTABLE_NUMBERS.length - 1) return undefined;
+  if (devices.length >= STABLE_DEVICES + UNSTABLE_NUMBERS.length + TROUBLED - 1) return undefined;
   return bridge.control.find(someConfig(bridge));
 }
 

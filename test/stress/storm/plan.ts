@@ -5,6 +5,11 @@ export const STABLE_DEVICES = 2;
 /** Devices that are added, bound, cleared and removed at random; a find may add the last ones. */
 export const UNSTABLE_NUMBERS = [2, 3, 4, 5, 6, 7] as const;
 
+/** Its requests fail, wait and hang, but what is answered is so; no find binds it. */
+export const HONEST_DEVICE = 8;
+/** Whatever goes wrong with a disk goes wrong here: faults of all kinds, power cuts, and now and then another binding. */
+export const WILD_DEVICE = 9;
+
 export const PATTERN_FILES = 3;
 export const PATTERN_BYTES = 4 << 20;
 /** Where an unstable device may begin in its file. */

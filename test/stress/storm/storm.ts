@@ -9,9 +9,10 @@ import { REGION_BYTES, type Sea, steadyClient, unsteadyClient } from './clients.
 import { type Bridge, stableController, unstableController } from './controllers.js';
 import { countKinds, type Kinds, leftOpen } from './kinds.js';
 import { makePatternFile } from './pattern.js';
-import { PATTERN_BYTES, PATTERN_FILES, STABLE_DEVICES } from './plan.js';
+import { HONEST_DEVICE, PATTERN_BYTES, PATTERN_FILES, STABLE_DEVICES, WILD_DEVICE } from './plan.js';
 import { Races } from './races.js';
 import { Tally } from './tally.js';
+import { honestClient, TROUBLED_BYTES, troublemaker, wildClient } from './trouble.js';
 
 export interface StormOptions {
   readonly seconds: number;
@@ -47,7 +48,8 @@ const residentOf = (pid: number): number =>
 
 /**
  * A real daemon, many clients and controllers at random, for a while. Half of the clients verify what they wrote to
- * devices whose file stays, while all that may change about these changes; the others use devices that come and go.
+ * devices whose file stays, while all that may change about these changes; the others use devices that come and go. Two more devices have
+ * faults, limits, power cuts and logs of writes.
  */
 export async function storm(options: StormOptions): Promise<Aftermath> {
   using dir = new TempDir();
@@ -69,6 +71,11 @@ export async function storm(options: StormOptions): Promise<Aftermath> {
     await daemon.client.add(device);
     await daemon.client.configure(device, { file });
   }
+  for (const device of [HONEST_DEVICE, WILD_DEVICE]) {
+    await daemon.client.add(device);
+    const file = makeSparseFile(dir.file(`troubled${device}`), TROUBLED_BYTES);
+    await daemon.client.configure(device, { file });
+  }
   // A session of its own keeps autoclear from taking a stable device away.
   const holders = await Promise.all(
     stableFiles.map((_, device) => NbdSession.open(daemon.socket, `loop${device}`)),
@@ -88,6 +95,8 @@ export async function storm(options: StormOptions): Promise<Aftermath> {
     ...halves(options.controllers).map((stable) =>
       stable ? stableController(bridge()) : unstableController(bridge()),
     ),
+    ...[honestClient(sea()), wildClient(sea()), wildClient(sea())],
+    troublemaker(bridge(), dir.file(`troubled${WILD_DEVICE}`), dir.file('writes.log')),
   ];
   const early = sleep(Math.min(WARM_MS, options.seconds * 500)).then(() => residentOf(daemon.pid));
   const ticking = setInterval(() => options.progress?.(String(tally)), PROGRESS_MS);
@@ -143,4 +152,8 @@ async function settledConnections(daemon: Daemon): Promise<void> {
   const limit = Date.now() + 20_000;
   while ((await daemon.client.daemon()).connections > 0 && Date.now() < limit) await sleep(20);
   await sleep(200);
+  // A last close lets go of the file, which waits for the disk where a volatile cache is written out.
+  const isLettingGo = async (): Promise<boolean> =>
+    (await daemon.client.list()).some(({ state }) => state === 'rundown');
+  while ((await isLettingGo()) && Date.now() < limit) await sleep(50);
 }
