@@ -48,7 +48,7 @@ export function copyRoutes(app: FastifyInstance, context: ControlContext): void 
     copying(
       'Writes the delta of an overlay in use into its base, which the device has then',
       schemas.commitRequest,
-      'ENXIO; EINVAL for a plain file; EOPNOTSUPP with deltas below; EBUSY while others have the base; EBADF, EROFS',
+      'ENXIO; EINVAL for a plain file; EFBIG where the delta below shows less; EBUSY while others have the base; EBADF, EROFS',
     ),
     async (request) => {
       const device = named(context, request);

@@ -57,11 +57,11 @@ export interface OverlayDescription {
   readonly base: { readonly fd: number; readonly tellsHoles: boolean };
 }
 
-/** A store whose bytes are being copied to a file. */
+/** A store whose bytes are being copied to a file, or into the delta below it. */
 export interface MirrorDescription {
   readonly kind: 'mirror';
   readonly from: FileDescription | OverlayDescription;
-  readonly to: FileDescription;
+  readonly to: FileDescription | OverlayDescription;
   /** `MirrorShared`. */
   readonly shared: SharedArrayBuffer;
 }

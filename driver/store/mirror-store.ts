@@ -5,7 +5,6 @@
  */
 import { constants } from 'node:os';
 import type { Errno, ZeroMode } from '../../server/backend.js';
-import type { FileStore } from './file-store.js';
 import type { Store } from './store.js';
 
 const { ENOTSUP } = constants.errno;
@@ -73,7 +72,7 @@ export class MirrorShared {
 export class MirrorStore implements Store {
   constructor(
     private readonly from: Store,
-    private readonly to: FileStore,
+    private readonly to: Store,
     private readonly shared: MirrorShared,
   ) {}
 

@@ -49,7 +49,7 @@ export function openInner(description: InnerDescription, context: StoreContext):
     case 'overlay':
       return new OverlayStore(description, tools, zeroed);
     case 'mirror': {
-      const to = new FileStore(description.to, NO_TOOLS, zeroed);
+      const to = openInner(description.to, { ...context, tools: NO_TOOLS });
       return new MirrorStore(openInner(description.from, context), to, new MirrorShared(description.shared));
     }
   }

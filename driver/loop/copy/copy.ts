@@ -14,24 +14,14 @@ import { startDirectIo } from '../direct-io.js';
 import type { LoopCore } from '../loop-core.js';
 import { syncDirectory } from '../overlay/open-overlay.js';
 import { OverlayFile } from '../overlay/overlay-file.js';
-import type { SharedLayer } from '../overlay/shared-layer.js';
 import { CopyJob, type CopyStatus } from './copy-job.js';
+import { intoBase } from './into-base.js';
 import { MirrorFile } from './mirror-file.js';
+import type { Target } from './target.js';
 
 export interface CopyWish {
   /** Bytes a second at most. Default: no limit. */
   readonly rate?: number;
-}
-
-/** What a copy goes to, and what becomes of things when it has, or has not. */
-interface Target {
-  readonly to: BackingFile;
-  /** The name that the file has in the end, where it has another one meanwhile. */
-  readonly finalPath?: string;
-  /** The device has it: the old files are let go of. */
-  done(old: Backing): Promise<void>;
-  /** It does not come to be. */
-  undo(): Promise<void>;
 }
 
 /**
@@ -58,8 +48,9 @@ export const loopFlatten = (core: LoopCore, file: string | undefined, wish: Copy
   });
 
 /**
- * Writes what the delta holds into its base, which the device has from then on; the delta is gone. EINVAL for a plain
- * file, EOPNOTSUPP where there are deltas below, EBUSY while others have the base, EBADF where it can't be written.
+ * Writes what the delta holds into its base, a file or the delta below, which the device has from then on; the delta is gone.
+ * EINVAL for a plain file, EFBIG where the delta below shows less, EBUSY while others have the base, EBADF where it can't be
+ * written.
  */
 export const loopCommit = (core: LoopCore, wish: CopyWish): Promise<void> =>
   start(core, 'commit', wish, async (present) => {
@@ -100,10 +91,19 @@ async function start(
     const mirror: MirrorDescription = {
       kind: 'mirror',
       from: fromOf(present),
-      to: { kind: 'file', fd: to.fd, alignment: 1, tellsHoles: to.tellsHoles },
+      to:
+        to instanceof OverlayFile
+          ? to.describe()
+          : { kind: 'file', fd: to.fd, alignment: 1, tellsHoles: to.tellsHoles },
       shared: MirrorShared.make(size),
     };
-    const job = new CopyJob(kind, mirror, size, () => finalPath ?? to.path, rate);
+    const job = new CopyJob(
+      kind,
+      mirror,
+      size,
+      () => finalPath ?? (to instanceof OverlayFile ? to.delta : to.path),
+      rate,
+    );
     const abandon = async (): Promise<void> => {
       await job.stopped();
       await target.undo();
@@ -181,6 +181,7 @@ async function swap(core: LoopCore, job: CopyJob, file: MirrorFile, target: Targ
     job.expectGood();
     if ((await file.to.size()) < BigInt(job.size))
       throw new LoopError('EIO', `${job.file()} became shorter.`);
+    await target.ready?.();
     await core.note(wanted);
     core.publish(frozen, wanted);
     frozen.thaw();
@@ -252,48 +253,4 @@ async function make(from: Backing, path: string): Promise<void> {
       errno === 'EEXIST' ? `${path} exists already.` : `${path} can't be made (${errno}).`,
     );
   }
-}
-
-async function intoBase(core: LoopCore, overlay: OverlayFile): Promise<Target> {
-  const { delta, below } = overlay.pieces;
-  const base = below[0] as SharedLayer;
-  if (base.delta !== undefined) {
-    throw new LoopError(
-      'EOPNOTSUPP',
-      `${core.name} has ${below.length} layers below its delta: flatten makes one file of them.`,
-    );
-  }
-  if (!delta.writable) throw new LoopError('EROFS', `${delta.path} is read-only: it can't be committed.`);
-  if (base.users > 1) {
-    throw new LoopError('EBUSY', `${base.file.path} is the base of ${base.users - 1} other devices, too.`);
-  }
-  await overlay.sync();
-  await base.file.letWriters(true);
-  let to: BackingFile;
-  try {
-    to = await BackingFile.open(base.file.path, { readOnly: false, identity: base.file.identity });
-    if (!to.writable) {
-      await to.close();
-      throw new LoopError('EBADF', `${base.file.path} can't be written.`);
-    }
-    await overlay.changeHeader({ isCommitting: true });
-  } catch (error) {
-    await base.file.letWriters(false);
-    throw error;
-  }
-  return {
-    to,
-    done: async () => {
-      const path = overlay.isTemporary ? undefined : delta.path;
-      if (path !== undefined) await rm(nameToBytes(path), { force: true });
-      await overlay.close();
-      if (path !== undefined) await syncDirectory(path);
-    },
-    undo: async () => {
-      await to.sync();
-      await to.close();
-      await base.file.letWriters(false);
-      await overlay.changeHeader({ isCommitting: false, base: await base.asBase() });
-    },
-  };
 }

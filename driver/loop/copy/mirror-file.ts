@@ -1,7 +1,8 @@
 import { LoopError } from '../../errno.js';
-import type { BackingFile, HandedFile } from '../../io/backing-file.js';
+import type { HandedFile } from '../../io/backing-file.js';
 import type { InnerDescription, MirrorDescription } from '../../store/description.js';
 import type { Backing, OverlayParts } from '../backing.js';
+import type { Target } from './target.js';
 
 /** A backing that is being copied: it is what it was, and what is written to it goes into another file, too. */
 export class MirrorFile implements Backing {
@@ -9,7 +10,7 @@ export class MirrorFile implements Backing {
 
   constructor(
     readonly from: Backing,
-    readonly to: BackingFile,
+    readonly to: Target['to'],
     readonly mirror: MirrorDescription,
     /** Ends the copy, and lets go of what it wrote. */
     private readonly abandon: () => Promise<void>,
@@ -29,7 +30,7 @@ export class MirrorFile implements Backing {
 
   /** A request waits for both. */
   get domain(): string {
-    const domains = new Set([...this.from.domain.split(' and '), this.to.domain]);
+    const domains = new Set([this.from, this.to].flatMap(({ domain }) => domain.split(' and ')));
     return [...domains].sort().join(' and ');
   }
 

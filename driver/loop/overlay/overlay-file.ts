@@ -12,7 +12,8 @@ import {
   writeFully,
   writeHeader,
 } from '../../store/delta/delta-file.js';
-import { bitmapBytesFor, blocksOf, type DeltaHeader } from '../../store/delta/header.js';
+import { FlushState } from '../../store/delta/flush-state.js';
+import { BITMAP_PAGE, bitmapBytesFor, blocksOf, type DeltaHeader } from '../../store/delta/header.js';
 import type { OverlayDescription } from '../../store/description.js';
 import type { Backing, Layer, OverlayParts } from '../backing.js';
 import type { SharedLayer } from './shared-layer.js';
@@ -167,8 +168,12 @@ export class OverlayFile implements Backing, OverlayParts {
       const bits = Buffer.from(this.#maps.bits());
       await syncData(fd);
       const durable = wordsOf(this.#maps.durable);
+      const state = new FlushState(this.#maps.flushState);
       new Int32Array(bits.buffer, bits.byteOffset, bits.length / 4).forEach((word, index) => {
-        if (word !== 0) Atomics.or(durable, index, word);
+        if ((word & ~Atomics.load(durable, index)) === 0) return;
+        // A FLUSH meanwhile must not take it for written.
+        state.notePageSet(Math.floor((index * 4) / BITMAP_PAGE));
+        Atomics.or(durable, index, word);
       });
       await writeBits(fd, Buffer.from(durable.buffer, durable.byteOffset, durable.byteLength));
     });

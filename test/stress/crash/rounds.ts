@@ -7,11 +7,12 @@
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { examineDelta } from '../../../driver/store/delta/examine.js';
+import { type Examined, examineDelta } from '../../../driver/store/delta/examine.js';
 import { Daemon } from '../../helpers/daemon.js';
 import { FuseMount } from '../../helpers/fuse/fuse-mount.js';
 import { Random } from '../../helpers/random.js';
 import { TempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
 import { isCut } from '../kill/rounds.js';
 import { type Crash, SECTOR, Sectors, stamp, Value, valueIn } from './sectors.js';
 import { readDisk, Writer } from './writer.js';
@@ -33,8 +34,9 @@ export interface CrashReport {
 const DISKS = 3;
 /** Sectors of a disk, which ends within a block. */
 const SECTORS = 2051;
-/** Milliseconds under load, at most. */
-const LONGEST_LIFE = 500;
+/** Requests that are answered before a crash, at most, and milliseconds that this may take. */
+const MOST_REQUESTS = 400;
+const LONGEST_LIFE = 5000;
 /** Layers at which a disk gets a new base and delta. */
 const MOST_LAYERS = 8;
 
@@ -109,20 +111,28 @@ class Crashes {
         if (!daemon.process.isOver) this.#fault(`loop${number}: ${String(error)}`);
       }),
     );
-    const operations = this.#disks.map((disk) => this.#operate(daemon, disk));
-    await sleep(this.random.below(LONGEST_LIFE));
+    const answered = (): number => writers.reduce((sum, { requests }) => sum + requests, 0);
+    const end = Date.now() + LONGEST_LIFE;
+    const reach = async (requests: number): Promise<void> => {
+      while (answered() < requests && Date.now() < end) await sleep(2);
+    };
+    const most = this.random.below(MOST_REQUESTS);
+    const operations = this.#disks.map(async (disk) => {
+      await reach(this.random.below(most + 1));
+      await this.#operate(daemon, disk);
+    });
+    await reach(most);
     // A killed process is as good as a machine without power until the files are looked at.
     await daemon.kill();
     for (const writer of writers) writer.stop();
     await Promise.all([...running, ...operations]);
-    for (const writer of writers) this.#requests += writer.requests;
+    this.#requests += answered();
     if (crash === 'cut') for (const disk of this.#disks) this.#renew(disk);
   }
 
   /** What an administrator does meanwhile; a daemon that dies leaves it open. */
   async #operate(daemon: Daemon, disk: Disk): Promise<void> {
     const { number, generation } = disk;
-    await sleep(this.random.below(LONGEST_LIFE / 2));
     const what = this.random.weighted([
       [5, 'nothing'],
       [3, 'snapshot'],
@@ -130,9 +140,9 @@ class Crashes {
     ]);
     try {
       if (what === 'snapshot') {
-        const file = this.files.file(`snapshot-${number}-${generation}-${disk.snapshots++}`);
+        const file = this.#snapshot(number, generation, disk.snapshots++);
         await daemon.client.snapshot({ devices: [{ number, file }] });
-      } else if (what === 'commit' && disk.snapshots === 0) {
+      } else if (what === 'commit') {
         await daemon.client.commit(number);
       } else return;
       this.#count(what);
@@ -155,21 +165,44 @@ class Crashes {
     return { number, generation, base, delta, sectors: new Sectors(SECTORS), snapshots: 0 };
   }
 
-  async #examine({ delta, number }: Disk, when: string): Promise<void> {
-    if (!existsSync(delta)) return;
-    const { faults } = await examineDelta(delta);
-    for (const fault of faults) this.#fault(`${when}: the delta of loop${number}: ${fault}`);
+  async #examine(disk: Disk, when: string): Promise<void> {
+    for (const { path, faults } of await this.#deltas(disk)) {
+      for (const fault of faults) this.#fault(`${when}: ${path} of loop${disk.number}: ${fault}`);
+    }
   }
 
-  /** A delta that is there is gone on with; what was committed is in the base. */
-  async #bind(daemon: Daemon, { number, base, delta }: Disk): Promise<void> {
+  async #deltas({ delta, number, generation, snapshots }: Disk): Promise<Examined[]> {
+    const names = Array.from({ length: snapshots }, (_, index) => this.#snapshot(number, generation, index));
+    const all = await Promise.all([delta, ...names].filter(existsSync).map(examineDelta));
+    // One that was being made for a snapshot stays behind, and is nobody's: it was to change names with its base.
+    return all.filter(
+      ({ path, header }) => path === delta || (header !== undefined && header.base.path !== path),
+    );
+  }
+
+  #snapshot(number: number, generation: number, index: number): string {
+    return this.files.file(`snapshot-${number}-${generation}-${index}`);
+  }
+
+  /** With the delta over which there is none; what was committed is in the base. */
+  async #bind(daemon: Daemon, disk: Disk): Promise<void> {
+    const { number, base } = disk;
+    const deltas = await this.#deltas(disk);
+    const isBelow = ({ header }: Examined): boolean =>
+      deltas.some((other) => other.header?.base.uuid === header?.uuid);
+    const top = deltas.find((one) => !isBelow(one))?.path ?? disk.delta;
     await daemon.client.add(number);
-    await daemon.client.configure(number, { file: base, overlay: { delta } });
+    await daemon.client.configure(number, { file: base, overlay: { delta: top } });
   }
 
   /** After a kill every device comes back by itself, as the overlay it was or as the base into which it was committed. */
   async #compareDevices(daemon: Daemon, when: string): Promise<void> {
-    const down = await daemon.client.unrecovered();
+    const down = await until('all devices are there', async () => {
+      const waiting = await daemon.client.unrecovered();
+      return waiting.some(({ message }) => message.includes('still being brought back'))
+        ? undefined
+        : waiting;
+    });
     for (const { number, message } of down) this.#fault(`${when}: loop${number} is down: ${message}`);
     for (const disk of this.#disks) {
       const device = (await daemon.client.list()).find(({ number }) => number === disk.number);

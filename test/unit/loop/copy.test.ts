@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
+import { examineDelta } from '../../../driver/store/delta/examine.js';
 import { errnoOf, MIB } from '../../helpers/loop-bench.js';
 import { OverlayBench } from '../../helpers/overlays.js';
 
@@ -99,6 +100,47 @@ t.test('what can not be committed is refused', async (t) => {
   const other = await control.findAndConfigure({ file: bench.base, overlay: { delta: dir.file('other') } });
   t.equal(await errnoOf(bench.device.commit()), 'EBUSY', 'others have the base');
   await control.device(other.number).loopClrFd({ force: true });
-  await control.snapshot([{ number: 0, file: dir.file('snapshot') }]);
-  t.match(await errnoOf(bench.device.commit({ rate: 1 })), /EOPNOTSUPP|none/, 'deltas below');
+});
+
+t.test('a delta over a snapshot is committed into that, which is then the one that is written', async (t) => {
+  await using bench = await OverlayBench.start({ bytes: 4 * MIB + 1536, blockSize: 65_536 });
+  const { control, dir } = bench.loops;
+  const before = bench.baseContent();
+  const snapshot = dir.file('snapshot');
+  bench.steps(60);
+  const [taken] = await control.snapshot([{ number: 0, file: snapshot }]);
+  if (taken?.kind !== 'sealed') return t.comment('the file system has clones');
+  bench.steps(60);
+  await bench.device.commit();
+  await busyUntilEnd(bench);
+  bench.check();
+  const [top, base] = bench.device.layers();
+  t.match(
+    [top, base],
+    [
+      { kind: 'delta', path: snapshot },
+      { kind: 'base', path: bench.base },
+    ],
+  );
+  t.equal(bench.device.layers().length, 2);
+  t.notOk(existsSync(bench.delta), 'it is gone');
+  t.ok(bench.baseContent().equals(before));
+  bench.steps(60);
+  bench.check();
+  t.strictSame((await examineDelta(snapshot)).faults, []);
+  await bench.rebind({ file: bench.base, overlay: { delta: snapshot } });
+  bench.check();
+
+  t.comment('cancelled, it is sealed again');
+  const second = dir.file('second');
+  await control.snapshot([{ number: 0, file: second }]);
+  bench.steps(60);
+  await bench.device.commit({ rate: MIB });
+  bench.steps(20);
+  await bench.device.cancelCopy();
+  t.equal(bench.device.layers().length, 3);
+  bench.check();
+  t.match((await examineDelta(second)).header, { isSealed: true });
+  await bench.rebind({ file: bench.base, overlay: { delta: snapshot } });
+  bench.check();
 });
