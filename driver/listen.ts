@@ -6,7 +6,7 @@ import { LoopError } from './errno.js';
 import { bindFreely } from './kernel/free-bind.js';
 import { type ActivatedSocket, addressOfSocket } from './kernel/service-manager.js';
 import { seeDoctor } from './see-doctor.js';
-import { ANY, ANY_IPV4, addressesOf, isLoopback } from './tcp-addresses.js';
+import { ANY, ANY_IPV4, addressesOf, addressText, isLoopback } from './tcp-addresses.js';
 
 /** Port 0 is any free one. */
 export interface TcpAddress {
@@ -97,10 +97,9 @@ async function listenTcp(server: NbdServer, wanted: TcpListener, listeners: List
     wanted.opened.push(...(await openAll(server, wanted, listeners)));
   } catch (error) {
     if (listeners.onFailure === 'reject' || server.isDraining) throw error;
-    const { host, port } = wanted.address;
     const isFinal = error instanceof LoopError && error.errno === 'EPERM';
     const outlook = isFinal ? '' : `; it is tried again every ${RETRY_MS / 1000} s`;
-    listeners.log.error({ err: error }, `${host}:${port} cannot be listened on${outlook}`);
+    listeners.log.error({ err: error }, `${addressText(wanted.address)} cannot be listened on${outlook}`);
     if (isFinal) return;
     setTimeout(() => void listenTcp(server, wanted, listeners).catch(() => undefined), RETRY_MS).unref();
   }
@@ -159,7 +158,7 @@ async function openLater(
   const address = addressOfSocket(fd);
   await server.listenDescriptor(fd, 'tcp', access);
   log.warn(
-    { address: `${host}:${port}` },
+    { address: addressText(wanted) },
     'no interface has this address yet: clients are served once one has',
   );
   return 'port' in address ? { host, port: address.port } : wanted;
@@ -168,7 +167,7 @@ async function openLater(
 /** Refuses, or says, that other machines can use the exports without having shown who they are. */
 function sayWhoMayCome({ host, port }: TcpAddress, { tls, allow, insecure }: Guard, log: ServerLog): void {
   if (isLoopback(host) || tls === 'required') return;
-  const address = `${host}:${port}`;
+  const address = addressText({ host, port });
   if (tls === 'off' && allow.length === 0 && !insecure) {
     throw new LoopError(
       'EPERM',
@@ -184,7 +183,7 @@ const codeOf = (error: unknown): unknown =>
   typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
 
 function listenError(error: unknown, { host, port }: TcpAddress): unknown {
-  const where = `${host}:${port}`;
+  const where = addressText({ host, port });
   const code = codeOf(error);
   switch (code) {
     case 'EADDRINUSE':

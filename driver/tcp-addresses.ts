@@ -30,6 +30,10 @@ export async function addressesOf(host: string): Promise<HostAddresses> {
   }
 }
 
+/** `127.0.0.1:10809`, `[::1]:10809`. */
+export const addressText = ({ host, port }: { readonly host: string; readonly port: number }): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
 /** True where only this machine's own programs can connect. */
 export function isLoopback(address: string): boolean {
   const bare = address.toLowerCase().replace(/^::ffff:/, '');

@@ -1,7 +1,7 @@
 /** The HTTP application of the control API, on whatever socket: how requests are read, and how refusals are answered. */
 
 import type { Socket } from 'node:net';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import fastify, { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { ControlLog } from './context.js';
 import { refusalOf, refuse } from './errors.js';
 import { nearestRoutes, type Route } from './nearest-route.js';
@@ -23,6 +23,7 @@ export function controlApp(log: ControlLog): ControlApp {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
+    routerOptions: { ignoreTrailingSlash: true },
     // Say what is wrong with a request; never repair it.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
     clientErrorHandler: answerGarbage,
@@ -51,6 +52,15 @@ function exactSizes(app: FastifyInstance): void {
     if (body === '' && !needsBody(request)) done(null, undefined);
     else void parse(request, body.replace(LARGE_NUMBER, '$1"$2"'), done);
   });
+  // curl's own type of a body, also of none: -d ''.
+  app.addContentTypeParser<string>(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string' },
+    (request, body, done) => {
+      if (body === '' && !needsBody(request)) done(null, undefined);
+      else done(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE());
+    },
+  );
 }
 
 function needsBody({ routeOptions }: FastifyRequest): boolean {

@@ -46,10 +46,13 @@ function distance(asked: readonly string[], known: readonly string[]): number {
   for (let at = 0; at < Math.max(asked.length, known.length); at++) {
     const [a = '', b = ''] = [asked[at], known[at]];
     if (b === ':number') steps += /^\d+$/.test(a) ? 0 : /^loop\d+$/.test(a) ? 1 : MAX_STEPS;
-    else steps += letters(a.slice(0, 64), b);
+    else steps += isBeginning(a, b) ? 1 : letters(a.slice(0, 64), b);
   }
   return steps;
 }
+
+/** Of three letters at least: `openapi` of `openapi.json`. */
+const isBeginning = (a: string, b: string): boolean => a.length > 2 && a.length < b.length && b.startsWith(a);
 
 /** Levenshtein's distance. */
 function letters(a: string, b: string): number {

@@ -141,6 +141,11 @@ t.test('an empty body counts as none where none is needed, whatever the header s
   t.equal((await send('DELETE', '/devices/1')).statusCode, 204);
   t.equal((await send('POST', '/devices/0/attach')).json().errno, 'ENXIO', 'its turn comes');
   t.match((await send('PUT', BACKING)).json(), { errno: 'EINVAL', message: /body of the request/ });
+  // As curl sends -d ''.
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  const form = (payload: string, url: string) => server.app.inject({ method: 'POST', url, headers, payload });
+  t.equal((await form('', '/devices/')).statusCode, 201, 'with a slash at the end, too');
+  t.equal((await form('file=x', '/devices/find')).statusCode, 415);
 });
 
 t.test('HEAD answers as GET does, without its body, and OPTIONS tells what a path takes', async (t) => {
@@ -169,6 +174,7 @@ t.test('a path or a method that is not there names the nearest one', async (t) =
     ['PUT', '/devices/0/baking', 404, '; the nearest is PUT /devices/N/backing'],
     ['DELETE', '/devices/0/bakcing?force=true', 404, '; the nearest is DELETE /devices/N/backing'],
     ['POST', '/devices/0/direct-io', 405, '; the nearest is PUT /devices/N/direct-io'],
+    ['GET', '/openapi', 404, '; the nearest is GET /openapi.json'],
     ['GET', '/something/else/entirely', 404, ''],
   ];
   for (const [method, url, status, near] of cases) {
