@@ -274,6 +274,10 @@ truncate -s 64M /run/far.img
 far_serve 10.9.0.2 /run/far.img
 number=$(attach_remote '{"uris":["nbd://10.9.0.2"]}')
 nbd-client 10.9.0.2 -N '' /dev/nbd9 >/dev/null
+say 'the kernel drives both in the same way'
+# But for the time after which it looks again at what is under way, and schedulers, which udev chooses.
+attributes() { (cd /sys/block/$1 && grep -r . queue size ro 2>/dev/null | grep -v io_timeout | sort); }
+diff <(attributes nbd$number) <(attributes nbd9)
 turn() { # WHO RW SIZE
   [ $1 = nbdloop ] && node=/dev/nbd$number || node=/dev/nbd9
   printf '%s\\n' "[$1,$2,$3]" stonewall filename=$node rw=$2 bs=$3
