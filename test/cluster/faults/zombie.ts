@@ -52,9 +52,10 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
+/** Leaves the option as it was told. */
 export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number): Promise<Testimony> {
   await lab.settled();
-  await lab.storage.set({ 'client.strict-locks': strictLocks });
+  if (strictLocks === 'off') await lab.storage.set({ 'client.strict-locks': 'off' });
   // The clients of the volume take the option now; descriptors do when they are opened.
   await sleep(TAKEN_MS);
   await lab.any.runOk('crm_resource', ['--restart', '-r', lab.devices[0] ?? '', '-T', '60s'], 90_000);
@@ -82,6 +83,5 @@ export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number):
   } finally {
     lab.power.mode = 'works';
     await active.powerOff();
-    await lab.storage.set({ 'client.strict-locks': 'on' });
   }
 }

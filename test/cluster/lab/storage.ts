@@ -1,5 +1,7 @@
 /** The replicated GlusterFS volume that holds the files: a brick on each node. */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeFailure, type Ended } from '../../helpers/process.js';
 import { until } from '../../helpers/until.js';
 import { ADDRESSES, NODES, VOLUME, VOLUME_OPTIONS } from './configuration.js';
 import type { ClusterNode } from './node.js';
@@ -102,7 +104,16 @@ export class Storage {
     );
   }
 
-  #gluster(...words: string[]): Promise<string> {
-    return this.#any.runOk('gluster', ['--mode=script', ...words], LIMIT);
+  /** A glusterd that has just seen another come or go may let a command time out. */
+  async #gluster(...words: string[]): Promise<void> {
+    const ask = () => this.#any.run('gluster', ['--mode=script', ...words], LIMIT);
+    const mayPass = ({ status, stdout, stderr }: Ended): boolean =>
+      status !== 0 && /timed out|in progress/.test(stdout + stderr);
+    let ended = await ask();
+    for (let again = 0; again < 20 && mayPass(ended); again++) {
+      await sleep(3000);
+      ended = await ask();
+    }
+    if (ended.status !== 0) throw new Error(describeFailure('gluster', words, ended));
   }
 }
