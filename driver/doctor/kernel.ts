@@ -26,7 +26,16 @@ export function checkModule(): Finding[] {
   return [note('nbd module', says, help)];
 }
 
+/** The one user namespace whose rights count for the kernel's devices maps every user to itself (user_namespaces(7)). */
+const isInitialUserNamespace = (): boolean =>
+  /^\s*0\s+0\s+4294967295\s*$/.test(text('/proc/self/uid_map') ?? '0 0 4294967295');
+
 export function checkRights(): Finding[] {
+  if (!isInitialUserNamespace()) {
+    const says =
+      'in a user namespace, where even root may not attach devices, nor go on where memory is short';
+    return [note('rights', says, 'run the daemon outside of it; NBD clients are served here as well')];
+  }
   const held = BigInt(`0x${status('CapEff') ?? '0'}`);
   const lacking = [
     ...((held >> BigInt(CAP_SYS_ADMIN)) & 1n ? [] : ['CAP_SYS_ADMIN (to attach devices)']),

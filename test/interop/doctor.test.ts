@@ -75,6 +75,12 @@ t.test('a run directory of somebody else would break it', { skip }, async (t) =>
   t.match(found(other, 'rights'), { verdict: 'note', says: /CAP_SYS_ADMIN/ });
 });
 
+t.test('root of a user namespace has no rights over the kernel', { skip }, async (t) => {
+  const ended = await run(tool('unshare'), ['-Ur', '/bin/bash', '-c', `exec ${DOCTOR}`]);
+  if (/unshare failed/.test(ended.stderr)) return t.comment(ended.stderr);
+  t.match(found(ended, 'rights'), { verdict: 'note', says: /user namespace/ });
+});
+
 t.test('what the file system of a file can do is tried', async (t) => {
   const directory = mkdtempSync('/dev/shm/nbdloop-doctor-');
   t.teardown(() => rmSync(directory, { recursive: true }));

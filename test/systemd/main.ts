@@ -50,7 +50,7 @@ async function boot(shared: TempDir, disk: string): Promise<{ before: string; af
     parameters: { nbd: 'nbds_max=8 max_part=15' },
     init: INIT,
   });
-  const parameters = 'systemd.show_status=1 systemd.log_color=0';
+  const parameters = 'systemd.show_status=1 systemd.log_color=0 systemd.default_timeout_start_sec=900';
   const machine = { kernel: kernel.vmlinuz, initrd, parameters, disks: [{ file: disk }] };
   const { program, words } = machineWords('amd64', machine);
   const onOutput = (text: string): void => void process.stdout.write(text);

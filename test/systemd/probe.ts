@@ -1,8 +1,8 @@
 /** What runs in the machine, at the end of each of its two boots. */
 
 export const FSTAB = `
-/srv/a.img /mnt/a nbdloop fstype=ext4,_netdev 0 0
-/dev/disk/by-loop-ref/b /mnt/b ext4 _netdev,x-systemd.requires=nbdloop@b.service 0 0
+/srv/a.img /mnt/a nbdloop fstype=ext4,_netdev,x-systemd.mount-timeout=900 0 0
+/dev/disk/by-loop-ref/b /mnt/b ext4 _netdev,x-systemd.requires=nbdloop@b.service,x-systemd.device-timeout=900 0 0
 `;
 
 export const PROBE_UNIT = `
