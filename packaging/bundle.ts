@@ -1,12 +1,12 @@
 /**
- * Puts the programs, and what their threads run, into few files: Node takes longer to open a hundred modules than
- * to do all the rest of a start. Part of the build; packages stay what they are.
+ * Puts the programs, what their threads run, and the packages that they import into few files: Node takes longer to open a
+ * hundred modules than to do all the rest of a start. Part of the build; koffi, which brings machine code, stays what it is.
  *
  * All outputs lie in one directory, as deep as `dist/driver`, so that a module finds its neighbours by URL in either.
  */
 import { rmSync } from 'node:fs';
 import { build } from 'esbuild';
-import { ENTRIES } from './entries.js';
+import { ENTRIES, NATIVE, REQUIRE } from './entries.js';
 
 const OUTPUT = 'dist/bin';
 
@@ -21,7 +21,8 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  packages: 'external',
+  external: NATIVE.map((name) => `${name}*`),
+  banner: { js: REQUIRE },
   sourcemap: true,
   logLevel: 'warning',
 });

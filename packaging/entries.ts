@@ -16,3 +16,10 @@ const PARTS = [
 ];
 
 export const ENTRIES: readonly string[] = [...PROGRAMS, ...PARTS];
+
+/** Packages with a program of machine code, which is looked for in their folders. */
+export const NATIVE = ['koffi', '@koromix'];
+
+/** What packages of the older kind call. */
+export const REQUIRE =
+  "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import fastify, { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { ControlLog } from './context.js';
 import { refusalOf, refuse } from './errors.js';
+import { compilersFactory, loadValidators } from './late-validators.js';
 import { nearestRoutes, type Route } from './nearest-route.js';
 
 /** Bodies of this API are a few hundred bytes. */
@@ -26,6 +27,7 @@ export function controlApp(log: ControlLog): ControlApp {
     routerOptions: { ignoreTrailingSlash: true },
     // Say what is wrong with a request; never repair it.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
+    schemaController: { compilersFactory },
     clientErrorHandler: answerGarbage,
     frameworkErrors: (error, _request, { raw }) => {
       const { status, body } = refusalOf(error);
@@ -33,6 +35,7 @@ export function controlApp(log: ControlLog): ControlApp {
     },
   });
   const known = rememberRoutes(app);
+  loadValidators(app);
   exactSizes(app);
   errorAnswers(app, log, known);
   return { app, known };

@@ -1,7 +1,6 @@
 /** The control API: HTTP/1.1 and JSON on a Unix socket that only its owner may open. */
 
 import { chmod } from 'node:fs/promises';
-import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import { controlApp, optionsRoutes } from './app.js';
 import type { ControlContext } from './context.js';
@@ -21,22 +20,11 @@ export interface ControlServer {
 /** The application without a socket: tests inject requests into it. */
 export async function createControlApp(context: ControlContext): Promise<ControlServer> {
   const { app, known } = controlApp(context.log);
-  await app.register(swagger, {
-    openapi: {
-      info: {
-        title: 'nbdloop control API',
-        description: 'Loop devices served over NBD.',
-        version: context.daemon().version,
-      },
-    },
-  });
   const streams = new EventStreams(context.loops, context.remotes);
+  let document: Promise<object> | undefined;
   await app.register(async (routes) => {
-    deviceRoutes(routes, context);
-    remoteRoutes(routes, context);
-    observerRoutes(routes, context);
-    daemonRoutes(routes, context, streams);
-    pageRoutes(routes, context);
+    controlRoutes(routes, context, streams);
+    routes.get('/openapi.json', { schema: { hide: true } }, () => (document ??= describe(context, streams)));
     optionsRoutes(routes, known);
   });
   await app.ready();
@@ -47,6 +35,29 @@ export async function createControlApp(context: ControlContext): Promise<Control
       await app.close();
     },
   };
+}
+
+function controlRoutes(app: FastifyInstance, context: ControlContext, streams: EventStreams): void {
+  deviceRoutes(app, context);
+  remoteRoutes(app, context);
+  observerRoutes(app, context);
+  daemonRoutes(app, context, streams);
+  pageRoutes(app, context);
+}
+
+/** The API's own description, from a second application with the same routes: few ask, and what makes it loads slowly. */
+async function describe(context: ControlContext, streams: EventStreams): Promise<object> {
+  const { app } = controlApp(context.log);
+  const { default: swagger } = await import('@fastify/swagger');
+  const { version } = context.daemon();
+  await app.register(swagger, {
+    openapi: {
+      info: { title: 'nbdloop control API', description: 'Loop devices served over NBD.', version },
+    },
+  });
+  await app.register(async (routes) => controlRoutes(routes, context, streams));
+  await app.ready();
+  return app.swagger();
 }
 
 /**
@@ -112,5 +123,4 @@ function daemonRoutes(app: FastifyInstance, context: ControlContext, streams: Ev
       return reply.status(204).send();
     },
   );
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }
