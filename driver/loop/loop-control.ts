@@ -274,7 +274,7 @@ export class LoopControl {
 
   /**
    * Binds a file to a free device in one step: two callers never get the same, and neither sees EBUSY. Throws what
-   * `loopConfigure` throws but EBUSY.
+   * `loopConfigure` throws but EBUSY, and leaves no device behind that was added for it.
    */
   findAndConfigure(config: LoopConfig): Promise<LoopStatus> {
     return this.order.task('find', async () => {
@@ -290,23 +290,37 @@ export class LoopControl {
 
   async #bindToFree(file: Backing, config: LoopConfig): Promise<LoopStatus> {
     for (;;) {
-      const entry = await this.#free((free) => {
+      let isNew = false;
+      const entry = await this.#free((free, added) => {
         free.claimed = true;
+        isNew = added;
       });
       try {
         await configureWith(entry.core, file, config);
         return entry.core.snapshot();
       } catch (error) {
         // Somebody who named this very device bound or removed it first: there are others.
-        if (!(error instanceof LoopError && error.errno === 'EBUSY')) throw error;
+        if (error instanceof LoopError && error.errno === 'EBUSY') continue;
+        // Claimed until it is gone: nobody is told its number meanwhile.
+        if (isNew) await this.#removeUnused(entry.core.number);
+        throw error;
       } finally {
         entry.claimed = false;
       }
     }
   }
 
+  /** Somebody may have bound or opened it by its name, or removed it: then it is theirs. */
+  async #removeUnused(number: number): Promise<void> {
+    try {
+      await this.ctlRemove(number);
+    } catch (error) {
+      if (!(error instanceof LoopError)) throw error;
+    }
+  }
+
   /** The lowest unbound device that nobody has claimed, or a new one; `take` runs in the same step. */
-  async #free(take: (entry: Entry) => void): Promise<Entry> {
+  async #free(take: (entry: Entry, added: boolean) => void): Promise<Entry> {
     const held = await this.#ctlMutex.acquire();
     const isFree = ({ state, number }: LoopCore): boolean =>
       state === 'unbound' && !this.#numbers.isTaken(number) && this.#ledger?.kept(number) === undefined;
@@ -316,7 +330,7 @@ export class LoopControl {
       entry = this.#sorted().find(({ core, claimed }) => isFree(core) && !claimed);
       added = entry === undefined;
       entry ??= this.#add(-1);
-      take(entry);
+      take(entry, added);
     } finally {
       held.release();
     }

@@ -90,6 +90,7 @@ t.test('a failed find leaves no device claimed', async (t) => {
   t.equal(await errnoOf(bench.control.findAndConfigure({ file: '/nowhere' })), 'EBADF');
   t.same(bench.control.devices(), [], 'not even a device was added');
   t.equal(await errnoOf(bench.control.findAndConfigure({ file, blockSize: 3 })), 'EINVAL');
+  t.same(bench.control.devices(), [], 'what was added for it is gone');
   t.equal((await bench.control.findAndConfigure({ file })).number, 0);
 });
 
