@@ -1,6 +1,7 @@
 /** The end of the process, whatever its threads do. */
 
 import koffi from 'koffi';
+import { endUnknownKeepers } from './keeper.js';
 
 const exitGroup = koffi.load('libc.so.6').func('void _exit(int status)') as (status: number) => void;
 
@@ -9,6 +10,7 @@ const exitGroup = koffi.load('libc.so.6').func('void _exit(int status)') as (sta
  * is not interrupted by that: it would wait for ever.
  */
 export function endProcess(status: number): never {
+  endUnknownKeepers();
   exitGroup(status);
   throw new Error('_exit returned');
 }

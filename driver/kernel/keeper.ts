@@ -31,7 +31,10 @@ export interface Kept {
   readonly descriptors: readonly number[];
 }
 
-/** Has a keeper hold copies of descriptors for so many seconds. Undefined where it can't be started. */
+/** Those that the next daemon would not find: it is not written down yet that they are there. */
+const unknown = new Set<Kept>();
+
+/** Has a keeper hold copies of descriptors for so many seconds; `keeperIsKnown` follows. Undefined where it can't be started. */
 export function keepDescriptors(descriptors: readonly number[], seconds: number): Kept | undefined {
   const child = spawn(KEEPER, [String(seconds)], {
     stdio: ['ignore', 'ignore', 'ignore', ...descriptors],
@@ -42,11 +45,23 @@ export function keepDescriptors(descriptors: readonly number[], seconds: number)
   const { pid } = child;
   const startTime = pid === undefined ? undefined : startTimeOf(pid);
   if (pid === undefined || startTime === undefined) return undefined;
-  return { pid, startTime, descriptors: descriptors.map((_, i) => FIRST_INHERITED + i) };
+  const kept = { pid, startTime, descriptors: descriptors.map((_, i) => FIRST_INHERITED + i) };
+  unknown.add(kept);
+  return kept;
+}
+
+/** It is written down: the next daemon will find it. */
+export const keeperIsKnown = (kept: Kept): void => void unknown.delete(kept);
+
+/** The process ends at once: what nobody would find must not hold the locks of files that the next daemon wants. */
+export function endUnknownKeepers(): void {
+  for (const kept of unknown) endKeeper(kept);
 }
 
 /** Ends a keeper, and the descriptors with it. */
-export function endKeeper({ pid, startTime }: Kept): void {
+export function endKeeper(kept: Kept): void {
+  const { pid, startTime } = kept;
+  unknown.delete(kept);
   if (startTimeOf(pid) === startTime) process.kill(pid, 'SIGKILL');
 }
 

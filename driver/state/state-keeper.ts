@@ -6,7 +6,7 @@ import { LoopError } from '../errno.js';
 import type { PartedDevice } from '../kernel/attach.js';
 import type { AttachRecord } from '../kernel/attach-record.js';
 import type { Attachments } from '../kernel/attachments.js';
-import { endKeeper, keepDescriptors } from '../kernel/keeper.js';
+import { endKeeper, keepDescriptors, keeperIsKnown } from '../kernel/keeper.js';
 import type { Binding } from '../loop/binding.js';
 import type { Ledger } from '../loop/ledger.js';
 import type { LoopControl } from '../loop/loop-control.js';
@@ -153,6 +153,7 @@ export class StateKeeper implements Ledger {
       await this.#write((draft) => {
         draft.handover = { keeper, descriptors };
       });
+      keeperIsKnown(keeper);
     } catch (err) {
       // It would hold the locks of files that the next daemon opens by their names.
       endKeeper(keeper);

@@ -1,10 +1,16 @@
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { keepDescriptors, takeDescriptors } from '../../../driver/kernel/keeper.js';
+import {
+  endUnknownKeepers,
+  keepDescriptors,
+  keeperIsKnown,
+  takeDescriptors,
+} from '../../../driver/kernel/keeper.js';
 import type { DeviceRecord } from '../../../driver/state/state.js';
 import { StateDirectory, type StateEdit } from '../../../driver/state/state-directory.js';
 import { refusal } from '../../helpers/refusal.js';
 import { TempDir } from '../../helpers/temp.js';
+import { until } from '../../helpers/until.js';
 
 // To name the holder of a lock, every process of the machine is looked at.
 t.setTimeout(110_000);
@@ -112,6 +118,20 @@ t.test('a second daemon is refused the directory', async (t) => {
   t.equal(await refusal(StateDirectory.open(directory.path)), 'EBUSY');
   await first.close();
   await (await StateDirectory.open(directory.path)).close();
+});
+
+t.test('a keeper that nobody would find ends with the process that made it', async (t) => {
+  using directory = new TempDir();
+  const fd = openSync(directory.file('kept'), 'w');
+  const [known, unknown] = [keepDescriptors([fd], 60), keepDescriptors([fd], 60)];
+  closeSync(fd);
+  if (known === undefined || unknown === undefined) throw new Error('no keeper');
+  keeperIsKnown(known);
+  endUnknownKeepers();
+  await until('it has ended', async () => (existsSync(`/proc/${unknown.pid}`) ? undefined : true));
+  const [taken = -1] = takeDescriptors(known);
+  t.ok(taken >= 0, 'the other one is there');
+  closeSync(taken);
 });
 
 t.test('a keeper holds descriptors until they are taken, and ends then', async (t) => {
