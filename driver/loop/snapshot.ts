@@ -10,7 +10,8 @@ import type { Held } from '../locks/mutex.js';
 import type { Frozen } from '../queue/request-queue.js';
 import type { Binding } from './binding.js';
 import type { LoopCore } from './loop-core.js';
-import { becomeAnother, inUse, syncDirectory } from './overlay/open-overlay.js';
+import { becomeAnother, syncDirectory } from './overlay/new-delta.js';
+import { inUse } from './overlay/open-overlay.js';
 import { OverlayFile } from './overlay/overlay-file.js';
 import { type PreparedSeal, prepareSeal } from './overlay/seal.js';
 

@@ -7,13 +7,14 @@
 import { constants } from 'node:os';
 import type { Errno, ZeroMode } from '../../server/backend.js';
 import { type AlignedMemory, alignedMemory } from '../io/aligned.js';
+import { BatchClaims } from './delta/batch-claims.js';
 import { MAX_BLOCK } from './delta/header.js';
 import { Layers } from './delta/layers.js';
 import { copyBytes, Top } from './delta/top.js';
 import type { OverlayDescription } from './description.js';
 import type { ZeroedCount } from './file-store.js';
 import type { Store } from './store.js';
-import { BATCH_PARTS, type ThreadTools } from './thread-tools.js';
+import type { ThreadTools } from './thread-tools.js';
 
 const { EIO, ENOTSUP } = constants.errno;
 
@@ -32,15 +33,12 @@ export class OverlayStore implements Store {
   readonly #tools: ThreadTools;
   readonly #blockSize: number;
   readonly #dataOffset: number;
-  /** Of the batch: how many parts it has, and which blocks each brings in (none: an end of 0). */
-  #parts = 0;
-  #bringsIn = false;
-  readonly #firsts = new Float64Array(BATCH_PARTS);
-  readonly #ends = new Float64Array(BATCH_PARTS);
+  readonly #batch: BatchClaims;
 
   constructor(description: OverlayDescription, tools: ThreadTools, zeroed: ZeroedCount) {
     this.#layers = new Layers(description, tools, zeroed);
     this.#top = new Top(description.top);
+    this.#batch = new BatchClaims(this.#top);
     this.#tools = tools;
     this.#blockSize = description.top.blockSize;
     this.#dataOffset = description.top.dataOffset;
@@ -73,7 +71,7 @@ export class OverlayStore implements Store {
   batchRead(address: number, position: number, length: number): boolean {
     const { file, shift } = this.#whole(position, length);
     if (file === undefined || !file.batchRead(address, position + shift, length)) return false;
-    this.#ends[this.#parts++] = 0;
+    this.#batch.add(0, 0);
     return true;
   }
 
@@ -216,38 +214,20 @@ export class OverlayStore implements Store {
       if (!isHeld) claims.give(first, end);
       return false;
     }
-    this.#firsts[this.#parts] = first;
-    this.#ends[this.#parts++] = isHeld ? 0 : end;
-    this.#bringsIn ||= !isHeld;
+    this.#batch.add(first, isHeld ? 0 : end);
     return true;
   }
 
   runBatch(): boolean {
     const isWhole = this.#tools.batch?.run() ?? true;
-    const parts = this.#parts;
-    this.#parts = 0;
-    if (isWhole && this.#bringsIn) {
-      for (let index = 0; index < parts; index++) this.#settle(index, true);
-      this.#bringsIn = false;
-    }
+    this.#batch.ran(isWhole);
     return isWhole;
   }
 
   batchResult(index: number): Errno {
     const errno = this.#tools.batch?.finish(index) ?? EIO;
-    this.#settle(index, errno === 0);
-    this.#bringsIn = false;
+    this.#batch.settle(index, errno === 0);
     return errno;
-  }
-
-  /** A part of the batch is done, or has failed. */
-  #settle(index: number, isDone: boolean): void {
-    const end = this.#ends[index] ?? 0;
-    if (end === 0) return;
-    const first = this.#firsts[index] ?? 0;
-    if (isDone) this.#top.cameIn(first, end);
-    this.#top.claims.give(first, end);
-    this.#ends[index] = 0;
   }
 
   canWriteFromPipe(): boolean {

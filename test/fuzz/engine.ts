@@ -31,6 +31,8 @@ export interface FuzzOptions {
   readonly seed: number;
   /** Milliseconds; inputs of the corpus are run in any case. */
   readonly budget: number;
+  /** Changes an input of the corpus; sessions of the protocol are changed unless told otherwise. */
+  readonly change?: (random: Random, corpus: readonly Buffer[]) => Buffer;
   /** Part of the path of modules whose code counts; none where the code runs in another process. */
   readonly coverageOf?: string;
   /** Findings after which the search ends. */
@@ -90,8 +92,9 @@ export class Fuzzer implements Disposable {
   }
 
   async #runBatch(): Promise<void> {
+    const { change = mutate } = this.#options;
     const before = this.#corpus.length === 0 ? this.#options.corpus : this.#corpus;
-    const inputs = Array.from({ length: BATCH }, () => mutate(this.#random, before));
+    const inputs = Array.from({ length: BATCH }, () => change(this.#random, before));
     const plain: Buffer[] = [];
     for (const input of inputs) {
       if (await this.#hasNewEvent(input)) this.#corpus.push(input);

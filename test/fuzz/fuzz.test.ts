@@ -1,7 +1,7 @@
 import t from 'tap';
 import { readCorpus } from './corpus.js';
 import type { FuzzReport } from './engine.js';
-import { fuzzMemory, fuzzWire } from './runs.js';
+import { fuzzDelta, fuzzMemory, fuzzWire } from './runs.js';
 import { runInMemory } from './target.js';
 import { SPARE_DESCRIPTORS } from './wire.js';
 
@@ -37,4 +37,10 @@ t.test('15 s of changed sessions against the daemon: no crash, no hang, nothing 
   t.ok(report.inputs > 10, 'it ran', { inputs: report.inputs });
   t.ok(report.last.descriptors <= report.first.descriptors + SPARE_DESCRIPTORS, 'descriptors');
   t.ok(report.mostMemory < report.first.memory + 256 * MIB, 'memory');
+});
+
+t.test('6 s of changed deltas: no crash, no hang, and what is called sound can be used', async (t) => {
+  const report = await fuzzDelta({ seed, budget: 6000 });
+  t.strictSame(findingsOf(report), []);
+  t.ok(report.inputs > 20, 'it ran', { inputs: report.inputs });
 });

@@ -1,8 +1,8 @@
 /**
- * `npm run fuzz -- [--minutes N] [--seed N] [--only memory|wire|mixed] [--keep] [--run FILE]`
+ * `npm run fuzz -- [--minutes N] [--seed N] [--only memory|wire|mixed|delta] [--keep] [--run FILE]`
  *
- * A third of the time goes to negotiation and transmission in memory, guided by coverage, a third to changed sessions with the
- * running daemon, a third to many outstanding requests with data that is verified.
+ * A quarter of the time goes to negotiation and transmission in memory, guided by coverage, a quarter to changed sessions with the
+ * running daemon, a quarter to many outstanding requests with data that is verified, and a quarter to files that may be deltas.
  * A finding's input is written to `fuzz-findings/`, and the exit status is 1. `--keep` writes the inputs
  * that reach rare code to the corpus; `--run` runs one input in memory and on the wire.
  */
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { readCorpus, writeCorpus, writeFinding } from './corpus.js';
 import type { Finding, FuzzReport } from './engine.js';
 import { fuzzMixed, type MixedReport } from './mixed.js';
-import { fuzzMemory, fuzzWire, type WireReport, worthKeeping } from './runs.js';
+import { fuzzDelta, fuzzMemory, fuzzWire, type WireReport, worthKeeping } from './runs.js';
 import { runInMemory } from './target.js';
 import { WireTarget } from './wire.js';
 
@@ -64,7 +64,7 @@ async function runOne(path: string): Promise<void> {
 
 async function fuzz(): Promise<number> {
   const seed = Number(values.seed);
-  const parts = values.only === undefined ? ['memory', 'wire', 'mixed'] : [values.only];
+  const parts = values.only === undefined ? ['memory', 'wire', 'mixed', 'delta'] : [values.only];
   const budget = (Number(values.minutes) * 60_000) / parts.length;
   const options = { seed, budget, corpus: readCorpus(), onFinding };
   let findings = 0;
@@ -87,6 +87,10 @@ async function fuzz(): Promise<number> {
     const report = await fuzzMixed({ seed, budget, onProgress: tellMixed });
     for (const finding of report.findings) say(`mixed, seed ${seed}: ${finding}`);
     findings += report.findings.length;
+  }
+  if (parts.includes('delta')) {
+    const report = await fuzzDelta({ seed, budget, onFinding, onProgress: tell('delta') });
+    findings += settle('delta', report);
   }
   return findings;
 }

@@ -1,5 +1,6 @@
 /** The two fuzzing runs, with a budget each. */
 import { Coverage } from './coverage.js';
+import { changeDelta, DeltaFiles } from './delta.js';
 import { Fuzzer, type FuzzOptions, type FuzzReport } from './engine.js';
 import { seedInputs } from './grammar.js';
 import { runInMemory } from './target.js';
@@ -9,6 +10,7 @@ export type RunOptions = Pick<FuzzOptions, 'seed' | 'budget' | 'corpus' | 'onFin
 
 /** Part of the paths of the modules whose coverage counts. */
 const SERVER = '/dist/server/';
+const DELTA = '/dist/driver/store/delta/';
 
 /** Negotiation and transmission in memory, guided by coverage of the server's code. */
 export async function fuzzMemory(options: RunOptions): Promise<FuzzReport> {
@@ -27,6 +29,19 @@ export async function worthKeeping(inputs: readonly Buffer[]): Promise<Buffer[]>
     if (coverage.fresh().length > 0) kept.push(input);
   }
   return kept;
+}
+
+/** Files that may be deltas, guided by coverage of what looks at them. */
+export async function fuzzDelta(options: Omit<RunOptions, 'corpus'>): Promise<FuzzReport> {
+  using files = new DeltaFiles();
+  using fuzzer = new Fuzzer({
+    ...options,
+    corpus: [Buffer.alloc(0)],
+    change: changeDelta,
+    target: (input) => files.run(input),
+    coverageOf: DELTA,
+  });
+  return await fuzzer.run();
 }
 
 export interface WireReport extends FuzzReport {

@@ -12,7 +12,7 @@ import type { Backing } from '../backing.js';
 import { type Binding, storeOf } from '../binding.js';
 import { startDirectIo } from '../direct-io.js';
 import type { LoopCore } from '../loop-core.js';
-import { syncDirectory } from '../overlay/open-overlay.js';
+import { syncDirectory } from '../overlay/new-delta.js';
 import { OverlayFile } from '../overlay/overlay-file.js';
 import { CopyJob, type CopyStatus } from './copy-job.js';
 import { intoBase } from './into-base.js';

@@ -13,7 +13,13 @@ import {
   writeHeader,
 } from '../../store/delta/delta-file.js';
 import { FlushState } from '../../store/delta/flush-state.js';
-import { BITMAP_PAGE, bitmapBytesFor, blocksOf, type DeltaHeader } from '../../store/delta/header.js';
+import {
+  BITMAP_PAGE,
+  bitmapBytesFor,
+  blocksOf,
+  type DeltaHeader,
+  MAX_BLOCKS,
+} from '../../store/delta/header.js';
 import type { OverlayDescription } from '../../store/description.js';
 import type { Backing, Layer, OverlayParts } from '../backing.js';
 import type { SharedLayer } from './shared-layer.js';
@@ -206,7 +212,8 @@ export class OverlayFile implements Backing, OverlayParts {
     const rounded = blocksOf(header.virtualSize, header.blockSize) * header.blockSize;
     const size = Math.max(header.virtualSize, now?.size ?? 0, own > rounded ? own : 0);
     if (!delta.writable || size === header.virtualSize || base === undefined) return undefined;
-    if (bitmapBytesFor(size, header.blockSize) > header.bitmapBytes) {
+    const isBeyond = blocksOf(size, header.blockSize) > MAX_BLOCKS;
+    if (isBeyond || bitmapBytesFor(size, header.blockSize) > header.bitmapBytes) {
       throw new LoopError('EFBIG', `The bitmap of ${delta.path} is too small for ${size} bytes.`);
     }
     const noted = await base.asBase();

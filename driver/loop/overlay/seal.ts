@@ -6,7 +6,7 @@ import { BackingFile } from '../../io/backing-file.js';
 import { exchangeNames } from '../../io/syscalls.js';
 import { noteHeader, readBits, writeHeader } from '../../store/delta/delta-file.js';
 import { type DeltaHeader, layoutFor, MAX_LAYERS } from '../../store/delta/header.js';
-import { makeMissing, syncDirectory } from './open-overlay.js';
+import { makeMissing, syncDirectory } from './new-delta.js';
 import { OverlayFile } from './overlay-file.js';
 import { keyOf, SharedLayer } from './shared-layer.js';
 import { TopMaps } from './top-maps.js';

@@ -1,4 +1,5 @@
 /** What a delta's file is and what is wrong with it, looked at without a daemon: `nbdloop delta`. */
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { nameToBytes } from '../../file-name.js';
 import { countBits, isSet, runFrom } from './blocks.js';
@@ -35,9 +36,12 @@ export interface HeldRun {
   readonly held: boolean;
 }
 
+/** A name that is a FIFO, or a terminal, is not waited for. */
+const LOOK = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+
 /** Rejects with Node's error of open(2) where the file can't be read. */
 export async function examineDelta(path: string): Promise<Examined> {
-  const file = await open(nameToBytes(path), 'r');
+  const file = await open(nameToBytes(path), LOOK);
   try {
     return await examineOpen(file, path);
   } finally {
@@ -73,7 +77,7 @@ async function examineOpen(file: FileHandle, path: string): Promise<Examined> {
   if (stats.size > wanted) notes.push(`the file is longer than what it shows: "nbdlosetup -c" takes that up`);
   if (!header.isClean) notes.push('it was not closed in order, or is in use');
   if (header.isCommitting) notes.push('it is being written into its base, or that was cut short');
-  const bits = await readFully(file.fd, BITMAP_OFFSET, bitmapBytesFor(header.virtualSize, header.blockSize));
+  const bits = await readBitmap(file, header);
   const blocks = blocksOf(header.virtualSize, header.blockSize);
   const words = wordsOfBytes(bits);
   if (bits.length * 8 < blocks) faults.push('the bitmap is cut short');
@@ -86,14 +90,12 @@ async function examineOpen(file: FileHandle, path: string): Promise<Examined> {
 
 /** What the delta holds, in order. Throws `DamagedDelta` where it has no header. */
 export async function mapDelta(path: string): Promise<HeldRun[]> {
-  const file = await open(nameToBytes(path), 'r');
+  const file = await open(nameToBytes(path), LOOK);
   try {
     const header = presentHeader(await readHeaders(file.fd));
     if (header === undefined) throw new DamagedDelta(path, 'it has no header that can be used');
     const { virtualSize, blockSize } = header;
-    const words = wordsOfBytes(
-      await readFully(file.fd, BITMAP_OFFSET, bitmapBytesFor(virtualSize, blockSize)),
-    );
+    const words = wordsOfBytes(await readBitmap(file, header));
     const runs: HeldRun[] = [];
     const blocks = Math.min(blocksOf(virtualSize, blockSize), words.length * 32);
     for (let block = 0; block < blocks; ) {
@@ -107,6 +109,13 @@ export async function mapDelta(path: string): Promise<HeldRun[]> {
   } finally {
     await file.close();
   }
+}
+
+/** As far as the file goes. */
+async function readBitmap(file: FileHandle, { virtualSize, blockSize }: DeltaHeader): Promise<Buffer> {
+  const { size } = await file.stat();
+  const there = Math.max(0, size - BITMAP_OFFSET);
+  return await readFully(file.fd, BITMAP_OFFSET, Math.min(bitmapBytesFor(virtualSize, blockSize), there));
 }
 
 /** Of what is there; a file may be cut anywhere. */
@@ -138,7 +147,7 @@ async function examineBase(
 ): Promise<DeltaHeader | undefined> {
   let file: FileHandle;
   try {
-    file = await open(nameToBytes(base.path), 'r');
+    file = await open(nameToBytes(base.path), LOOK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     faults.push(`the base ${base.path} of ${by} can't be opened (${code ?? 'EIO'})`);
@@ -146,8 +155,8 @@ async function examineBase(
   }
   try {
     const { ino, size, mtimeNs } = await file.stat({ bigint: true });
-    const header = base.kind === 'delta' ? presentHeader(await readHeaders(file.fd)) : undefined;
     const isDisk = !(await file.stat()).isFile();
+    const header = base.kind === 'delta' && !isDisk ? presentHeader(await readHeaders(file.fd)) : undefined;
     if (base.kind === 'delta' && header === undefined)
       faults.push(`the base ${base.path} of ${by} is no delta`);
     else if (header !== undefined && header.uuid !== base.uuid) {

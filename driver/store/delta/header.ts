@@ -17,6 +17,8 @@ export const PAGE_BLOCKS = BITMAP_PAGE * 8;
 export const DATA_ALIGNMENT = 1 << 20;
 export const MIN_BLOCK = 4096;
 export const MAX_BLOCK = 65_536;
+/** Blocks of a disk at most: 8 TiB in blocks of 4096 bytes, 128 TiB in those of 65536. Their numbers are 32-bit integers with a sign. */
+export const MAX_BLOCKS = 2 ** 31;
 /** Layers of a chain at most, deltas and the file at its bottom. */
 export const MAX_LAYERS = 16;
 const VERSION = 1;
@@ -97,6 +99,13 @@ export interface DeltaHeader {
 
 /** Blocks of a size that a bitmap has to tell of. */
 export const blocksOf = (size: number, blockSize: number): number => Math.ceil(size / blockSize);
+
+/** The smallest block size in which a delta can show so many bytes; undefined: there is none. */
+export function blockSizeFor(size: number): number | undefined {
+  let blockSize = MIN_BLOCK;
+  while (blockSize <= MAX_BLOCK && blocksOf(size, blockSize) > MAX_BLOCKS) blockSize *= 2;
+  return blockSize <= MAX_BLOCK ? blockSize : undefined;
+}
 
 /** Bytes of the bitmap of a disk, in whole pages. */
 export const bitmapBytesFor = (size: number, blockSize: number): number =>
@@ -182,6 +191,7 @@ function decodeFields(bytes: Buffer): DeltaHeader | string {
   }
   if (wide(At.BITMAP_OFFSET) !== BITMAP_OFFSET) return 'has its bitmap elsewhere than at 8192';
   if (bitmapBytes === 0 || bitmapBytes % BITMAP_PAGE !== 0) return 'has a bitmap that is not whole pages';
+  if (blocksOf(virtualSize, blockSize) > MAX_BLOCKS) return `has more than ${MAX_BLOCKS} blocks`;
   if (bitmapBytesFor(virtualSize, blockSize) > bitmapBytes) return 'has a bitmap too small for its size';
   if (dataOffset % DATA_ALIGNMENT !== 0 || dataOffset < BITMAP_OFFSET + bitmapBytes) {
     return 'has its data where it can not be';
@@ -209,6 +219,8 @@ function decodeBase(bytes: Buffer, size: number): DeltaBase | string {
   const path = bytes.subarray(At.PATH, end);
   if (path[0] !== 0x2f || path.includes(0)) return "has a base's path that is none";
   if (!isZero(bytes, end, At.CHECKSUM)) return "has something behind the base's path";
+  if (kind === 'raw' && !isZero(bytes, At.BASE_UUID, At.SESSION))
+    return 'has a uuid for a base that is no delta';
   const birth = bytes.readBigUInt64LE(At.BASE_BIRTH);
   return {
     ...{ kind, size, path: nameFromBytes(path) },

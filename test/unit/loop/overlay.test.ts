@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   copyFileSync,
+  existsSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -202,4 +203,17 @@ t.test('an overlay over a part of the base, with autoclear: the last close settl
   bench.check();
   await bench.device.loopSetStatus({ offset: 0 });
   t.equal(bench.device.snapshot().size, 2 * MIB);
+});
+
+t.test('a base of more blocks than a delta can tell of is refused, by name', async (t) => {
+  await using loops = new LoopBench();
+  const file = loops.dir.file('huge');
+  writeFileSync(file, '');
+  truncateSync(file, 9 * 2 ** 40);
+  const delta = loops.dir.file('delta');
+  await t.rejects(loops.control.findAndConfigure({ file, overlay: { delta, blockSize: 4096 } }), {
+    errno: 'EFBIG',
+    message: /at most 8 TiB in blocks of 4096 bytes, 128 TiB in blocks of 65536/,
+  } as unknown as Error);
+  t.notOk(existsSync(delta));
 });

@@ -2,6 +2,7 @@ import t from 'tap';
 import { countBits, isSet, maskOf, runFrom } from '../../../../driver/store/delta/blocks.js';
 import { crc32c } from '../../../../driver/store/delta/crc32c.js';
 import {
+  blockSizeFor,
   type DeltaHeader,
   decodeHeader,
   encodeHeader,
@@ -55,7 +56,12 @@ t.test('every field is bounds-checked, also under a right checksum', (t) => {
     ['block size too large', (b) => b.writeUInt32LE(131_072, 40), /blocks of/],
     ['unknown flags', (b) => b.writeUInt32LE(8, 44), /flags/],
     ['virtual size beyond 2^53', (b) => b.writeBigUInt64LE(2n ** 53n, 48), /2\^53/],
-    ['virtual size beyond the bitmap', (b) => b.writeBigUInt64LE(2n ** 52n, 48), /too small/],
+    [
+      'more blocks than can be told of',
+      (b) => b.writeBigUInt64LE(2n ** 52n, 48),
+      /more than 2147483648 blocks/,
+    ],
+    ['virtual size beyond the bitmap', (b) => b.writeBigUInt64LE(2n ** 42n, 48), /too small/],
     ['bitmap offset', (b) => b.writeBigUInt64LE(4096n, 56), /bitmap elsewhere/],
     ['bitmap of half a page', (b) => b.writeBigUInt64LE(5000n, 64), /whole pages/],
     ['bitmap of nothing', (b) => b.writeBigUInt64LE(0n, 64), /whole pages/],
@@ -128,5 +134,19 @@ t.test('runs, masks and counts of bits are those that one gets bit by bit', (t) 
     for (let at = first; at < end && at >>> 5 === word; at++) mask |= 1 << (at & 31);
     t.equal(maskOf(word, first, end), mask);
   }
+  t.end();
+});
+
+t.test('block numbers stay 32-bit integers: a larger disk has larger blocks, or none', (t) => {
+  const TIB = 2 ** 40;
+  t.strictSame([1, 8 * TIB, 8 * TIB + 1, 16 * TIB, 100 * TIB, 128 * TIB, 128 * TIB + 1].map(blockSizeFor), [
+    4096,
+    4096,
+    8192,
+    8192,
+    65536,
+    65536,
+    undefined,
+  ]);
   t.end();
 });
