@@ -13,6 +13,7 @@ import { checkedText, NO_TEXT } from './export-names.js';
 import { faultsOf } from './faults.js';
 import { describedLimits } from './limits.js';
 import type { LoopCore } from './loop-core.js';
+import { rawDeltaNotes } from './overlay/raw-delta.js';
 import { checkedConfig, loopSize, referenceOf, SECTOR } from './parameters.js';
 import type { LoopConfig } from './types.js';
 import { needsValidateMutex, openBacking, validateFile } from './validate-file.js';
@@ -82,7 +83,7 @@ async function bindUnder(
     isFenced: config.fenced ?? false,
     size: restored?.size ?? loopSize(await file.size(), wanted),
     ...direct,
-    notes: [...sectorNotes(config, wanted), ...direct.notes],
+    notes: [...sectorNotes(config, wanted), ...direct.notes, ...(await rawDeltaNotes(file))],
   };
   binding = { ...binding, wrappers: await wrappersOf(core, config, binding) };
   await core.replace(binding, async () => {

@@ -217,3 +217,11 @@ t.test('a base of more blocks than a delta can tell of is refused, by name', asy
   } as unknown as Error);
   t.notOk(existsSync(delta));
 });
+
+t.test('a delta that is bound as an image is served, and said', async (t) => {
+  await using bench = await OverlayBench.start({ bytes: MIB });
+  t.strictSame(bench.device.snapshot().warnings, []);
+  await bench.device.loopClrFd({ force: true });
+  await bench.device.loopConfigure({ file: bench.delta, readOnly: true });
+  t.match(bench.device.snapshot().warnings, [/looks like the delta of an overlay.*nbdlosetup --overlay/]);
+});
