@@ -1,5 +1,6 @@
 /** Overlays under load: snapshots, moves and commits while fio verifies what it wrote, and a daemon that is killed meanwhile. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { Daemon } from '../helpers/daemon.js';
 import { nbdJob, parseFio, startFio } from '../helpers/fio.js';
@@ -12,50 +13,58 @@ const MIB = 1 << 20;
 t.setTimeout(180_000);
 const NEEDS = { skip: skipUnless('fio', 'nbdcopy', 'qemu-io') };
 
-t.test('fio finds what it wrote while the device is snapshotted, moved and flattened', NEEDS, async (t) => {
-  using files = new TempDir();
-  const image = makeRandomFile(files.file('gold.img'), 32 * MIB);
-  await using daemon = await Daemon.start();
-  await daemon.cliOk('nbdlosetup', '--no-attach', '--overlay', files.file('top'), '-f', image);
-  await using fio = startFio([
-    ...nbdJob(daemon.uri(), {
-      rw: 'randwrite',
-      bs: '4k',
-      iodepth: 16,
-      size: '7m',
-      numjobs: 4,
-      offset_increment: '8m',
-    }),
-    ...[
-      '--verify=crc32c',
-      '--verify_backlog=256',
-      '--time_based',
-      '--runtime=5',
-      '--rate_iops=2000',
-      '--verify_state_save=0',
-    ],
-  ]);
-  await until('fio writes', async () =>
-    (await daemon.client.device(0)).counters.writes > 200 ? true : undefined,
-  );
-  for (let i = 0; i < 6; i++) {
-    const [taken] = await daemon.client.snapshot({ devices: [{ number: 0, file: files.file(`s${i}`) }] });
-    t.match(taken, { kind: /sealed|clone/, waitedMs: Number });
-  }
-  const said = await daemon.cliOk('nbdloop', 'move', 'loop0', files.file('moved'));
-  t.match(said, /requests waited/);
-  t.match(await daemon.client.device(0), { file: files.file('moved'), layers: 1, delta: null });
-  const ended = await fio.wait(60_000);
-  t.equal(ended.status, 0, 'no error, no mismatch', { ended });
-  t.strictSame(
-    parseFio(ended.stdout).errors.filter((errno) => errno !== 0),
-    [],
-  );
-  const looked = await daemon
-    .cliOk('nbdloop', 'snapshot', 'loop0', files.file('plain'))
-    .catch((error: Error) => error.message);
-  t.match(looked, /EOPNOTSUPP|is a clone/);
-});
+t.test(
+  'fio finds what it wrote while snapshots are taken, and while the device moves to another file system and back',
+  NEEDS,
+  async (t) => {
+    using files = new TempDir();
+    const image = makeRandomFile(files.file('gold.img'), 32 * MIB);
+    await using daemon = await Daemon.start();
+    await daemon.cliOk('nbdlosetup', '--no-attach', '--overlay', files.file('top'), '-f', image);
+    await using fio = startFio([
+      ...nbdJob(daemon.uri(), {
+        rw: 'randwrite',
+        bs: '4k',
+        iodepth: 16,
+        size: '7m',
+        numjobs: 4,
+        offset_increment: '8m',
+      }),
+      ...[
+        '--verify=crc32c',
+        '--verify_backlog=256',
+        '--time_based',
+        '--runtime=15',
+        '--rate_iops=2000',
+        '--verify_state_save=0',
+      ],
+    ]);
+    await until('fio writes', async () =>
+      (await daemon.client.device(0)).counters.writes > 200 ? true : undefined,
+    );
+    for (let i = 0; i < 12; i++) {
+      const [taken] = await daemon.client.snapshot({ devices: [{ number: 0, file: files.file(`s${i}`) }] });
+      t.match(taken, { kind: /sealed|clone/, waitedMs: Number });
+      await sleep(100);
+    }
+    using memory = new TempDir('/dev/shm');
+    for (const file of [memory.file('there'), files.file('back')]) {
+      const said = await daemon.cliOk('nbdloop', 'move', 'loop0', file);
+      t.match(said, /requests waited/);
+      t.match(await daemon.client.device(0), { file, layers: 1, delta: null });
+    }
+    const ended = await fio.wait(60_000);
+    t.equal(ended.status, 0, 'no error, no mismatch', { ended });
+    t.strictSame(
+      parseFio(ended.stdout).errors.filter((errno) => errno !== 0),
+      [],
+    );
+    const looked = await daemon
+      .cliOk('nbdloop', 'snapshot', 'loop0', files.file('plain'))
+      .catch((error: Error) => error.message);
+    t.match(looked, /EOPNOTSUPP|is a clone/);
+  },
+);
 
 t.test(
   'a daemon that is killed in a commit: the overlay is whole, and the commit can be done',
@@ -98,3 +107,47 @@ t.test(
     await first[Symbol.asyncDispose]();
   },
 );
+
+for (const kind of ['move', 'flatten'] as const) {
+  t.test(
+    `a daemon that is killed in a ${kind}: the overlay is whole, and the ${kind} can be done`,
+    NEEDS,
+    async (t) => {
+      using files = new TempDir();
+      using directory = new TempDir();
+      const image = makeRandomFile(files.file('gold.img'), 8 * MIB);
+      const model = readFileSync(image);
+      const delta = files.file('top');
+      const first = await Daemon.start({ directory });
+      await first.cliOk('nbdlosetup', '--no-attach', '--overlay', delta, '-f', image);
+      const write = async (daemon: Daemon, pattern: number, at: number): Promise<void> => {
+        model.fill(pattern, at, at + MIB);
+        await runOk(tool('qemu-io'), ['-f', 'raw', '-c', `write -P ${pattern} ${at} 1M`, daemon.uri()]);
+      };
+      await write(first, 1, 512);
+      await (kind === 'move'
+        ? first.client.move(0, files.file('new'), MIB)
+        : first.client.flatten(0, { rate: MIB }));
+      await until('some is copied', async () =>
+        (await first.client.copyStatus(0)).doneBytes > 0 ? true : undefined,
+      );
+      await write(first, 2, 0);
+      await write(first, 3, 6 * MIB);
+      await first.kill();
+      await using second = await Daemon.start({ directory });
+      const check = async (what: string): Promise<void> => {
+        await runOk(tool('nbdcopy'), [second.uri(), files.file('copy')]);
+        t.ok(readFileSync(files.file('copy')).equals(model), what);
+      };
+      t.match(await second.client.device(0), { file: image, delta, layers: 2 });
+      await check('the overlay');
+      const file = kind === 'move' ? files.file('again') : delta;
+      await second.cliOk('nbdloop', kind, 'loop0', ...(kind === 'move' ? [file] : []));
+      t.match(await second.client.device(0), { file, delta: null, layers: 1 });
+      await check('the new file');
+      await second.cliOk('nbdlosetup', '-d', 'loop0');
+      t.ok(readFileSync(file).equals(model));
+      await first[Symbol.asyncDispose]();
+    },
+  );
+}
