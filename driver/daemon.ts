@@ -52,7 +52,7 @@ const NO_FLUSHER =
 
 /**
  * Starts everything, or nothing: what was begun is undone before a failure is thrown, as an error with an errno
- * and a sentence. NBD clients are served before the control API loads, which takes longer.
+ * and a sentence. NBD clients are listened to before the control API loads.
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const undo: (() => Promise<void> | void)[] = [];
@@ -136,7 +136,9 @@ async function start(options: DaemonOptions, undo: (() => Promise<void> | void)[
     log,
   });
   addresses = { ...addresses, ...listeners };
-  // A client may say what it wants meanwhile; its requests wait for the threads.
+  // A client may say what it wants meanwhile; its requests wait for the threads. What is needed behind them loads
+  // meanwhile; where it can't, the import below says so.
+  if (paths.control !== null) import('./control/server.js').catch(() => undefined);
   await server.ready();
   if (options.mlock === true) lockMemory();
   await kernel?.recovery.attachAgain();
@@ -261,7 +263,7 @@ function standardError(): DestinationStream {
   return stream;
 }
 
-/** The control server loads when the NBD server listens already: it is the larger half of a start. */
+/** The control server loads when the NBD server listens already. */
 async function listenControl(path: string, context: ControlContext): Promise<ControlServer> {
   const server = await import('./control/server.js');
   return server.listenControl(context, path);
