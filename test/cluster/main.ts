@@ -31,7 +31,9 @@ await prepare();
 await using lab = await Lab.start({ progress: console.log });
 if (values.controls) await controls();
 while (!values.controls && Date.now() < until && reports.length < Number(values.faults)) {
-  const report = await underFault(lab, random.pick(names), random);
+  const name = random.pick(names);
+  console.log(`${reports.length + 1}: ${name} ...`);
+  const report = await underFault(lab, name, random);
   reports.push(report);
   console.log(`${reports.length}: ${describe(report)}`);
   for (const fault of report.faults) console.error(fault.message);
@@ -52,11 +54,12 @@ process.exitCode = found.length === 0 ? 0 : 1;
 
 /** Throws when the checker does not tell the one that loses from the one that does not. */
 async function controls(): Promise<void> {
-  for (const strictLocks of ['on', 'off'] as const) {
-    const { faults, acknowledged, reads } = await zombie(lab, strictLocks, random.next());
+  for (const strictLocks of ['off', 'on'] as const) {
+    const { faults, acknowledged, reads, lastWords } = await zombie(lab, strictLocks, random.next());
     console.log(
       `zombie, client.strict-locks ${strictLocks}: ${acknowledged} writes acknowledged, ${reads} reads, ${faults.length} faults`,
     );
+    console.log(`  the zombie said: ${lastWords.trim()}`);
     for (const fault of faults.slice(0, 10)) console.log(`  ${fault.message}`);
     if (faults.length > 0 !== (strictLocks === 'off')) {
       throw new Error(`client.strict-locks ${strictLocks}: not what was expected`);

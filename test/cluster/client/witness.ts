@@ -23,7 +23,7 @@ export interface Testimony {
 
 const PROGRAM = resolve('dist/test/cluster/client/main.js');
 /** A hang limit: what was asked for is answered by then. */
-const STOP_MS = 150_000;
+const STOP_MS = 90_000;
 
 export class Witness implements AsyncDisposable {
   static #count = 0;

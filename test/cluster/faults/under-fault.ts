@@ -25,8 +25,14 @@ export async function underFault(
   const others = [...lab.nodes.values()].filter((node) => node !== active);
   await using witness = await Witness.start(lab, random.next());
   await sleep(random.below(1000));
-  await FAULTS[fault]({ lab, active, others, random });
-  await witness.goesOn();
+  try {
+    await FAULTS[fault]({ lab, active, others, random });
+    await witness.goesOn();
+  } catch (error) {
+    throw new Error(`${fault} of ${active.name}: ${(error as Error).message}\n${await lab.state()}`, {
+      cause: error,
+    });
+  }
   const after = until === 'well again' ? await lab.whole() : await lab.active();
   const testimony = await witness.stop();
   return {

@@ -13,11 +13,11 @@ import type { Lab } from '../lab/lab.js';
 import type { ClusterNode } from '../lab/node.js';
 
 /** A server that was cut off is connected to again within so long, milliseconds: its client tries every 3 s. */
-const RECONNECT_MS = 15_000;
+const RECONNECT_MS = 25_000;
 /** Mounts hear of an option within so long, milliseconds. */
 const TAKEN_MS = 3000;
 /** What the zombie has in its socket is done within so long, milliseconds. */
-const HAUNT_MS = 4000;
+const HAUNT_MS = 10_000;
 
 /** Processes of a node by whether they belong to its storage, which stays awake: it is the daemon that sleeps. */
 function sleepers(node: ClusterNode): number[] {
@@ -52,8 +52,13 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
+export interface ZombieReport extends Testimony {
+  /** Of the zombie's log. */
+  readonly lastWords: string;
+}
+
 /** Leaves the option as it was told. */
-export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number): Promise<Testimony> {
+export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number): Promise<ZombieReport> {
   await lab.settled();
   if (strictLocks === 'off') await lab.storage.set({ 'client.strict-locks': 'off' });
   // The clients of the volume take the option now; descriptors do when they are opened.
@@ -77,9 +82,13 @@ export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number):
     await active.run('ip', ['addr', 'del', `${FLOATING}/24`, 'dev', 'eth0']);
     await lab.network.plug(active.name);
     await sleep(RECONNECT_MS);
+    // The clients rest meanwhile: what they write would hide what it writes.
+    witness.process.signal('SIGSTOP');
     for (const pid of sleepers(active).filter(isDaemon)) signal(pid, 'SIGCONT');
     await sleep(HAUNT_MS);
-    return await witness.stop();
+    const { stdout: lastWords } = await active.sh(`tail -n 6 /var/log/nbdloop-cluster-${lab.devices[0]}.log`);
+    witness.process.signal('SIGCONT');
+    return { ...(await witness.stop()), lastWords };
   } finally {
     lab.power.mode = 'works';
     await active.powerOff();

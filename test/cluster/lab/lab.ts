@@ -121,6 +121,16 @@ export class Lab implements AsyncDisposable {
     );
   }
 
+  /** What the cluster and the daemons say of themselves, for who has to find out why. */
+  async state(): Promise<string> {
+    const nodes = [...this.nodes.values()].filter(({ isOn }) => isOn);
+    const said = await Promise.all(
+      nodes.map((node) => node.sh(`echo '${node.name}:'; tail -n 5 /var/log/nbdloop-cluster-*.log`)),
+    );
+    const cluster = await this.any.run('crm_mon', ['-1rf']);
+    return [cluster, ...said].map(({ stdout }) => stdout).join('\n');
+  }
+
   /** The daemon's process number as the node counts, of a device there; undefined when there is none. */
   async daemonOn(node: ClusterNode, device = deviceName(0)): Promise<number | undefined> {
     const { stdout } = await node.run('cat', [`/run/nbdloop-cluster/${device}/pid`]);
