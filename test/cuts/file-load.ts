@@ -34,6 +34,7 @@ export class FileLoad implements Load {
   #number = 0;
   #round = 0;
   #done = 0;
+  #isSealed = false;
 
   constructor(private readonly random: Random) {}
 
@@ -43,6 +44,7 @@ export class FileLoad implements Load {
 
   async start(directory: string, over: () => boolean): Promise<void> {
     this.#round++;
+    this.#isSealed = false;
     this.#records.fill(0);
     await mkdir(join(directory, 'noise'), { recursive: true });
     await this.#thinOut(directory);
@@ -53,6 +55,10 @@ export class FileLoad implements Load {
     ]);
     await Promise.all(this.#slots.map((_, worker) => this.#work(directory, worker, over)));
     await direct;
+  }
+
+  seal(): void {
+    this.#isSealed = true;
   }
 
   /** What is wrong, in words. The directory is mounted anew. */
@@ -103,7 +109,7 @@ export class FileLoad implements Load {
   async keep(directory: string): Promise<void> {
     const number = ++this.#number;
     await this.#write(join(directory, `kept.${number}`), number, 'sync');
-    this.#kept.set(`kept.${number}`, { number, isGoing: false });
+    if (!this.#isSealed) this.#kept.set(`kept.${number}`, { number, isGoing: false });
   }
 
   async replace(directory: string, worker: number): Promise<void> {
@@ -121,6 +127,7 @@ export class FileLoad implements Load {
     } finally {
       await parent.close();
     }
+    if (this.#isSealed) return;
     slot.possible.clear();
     slot.possible.add(number);
     slot.isDurable = true;
@@ -130,7 +137,7 @@ export class FileLoad implements Load {
     const record = this.#records[worker] ?? 0;
     await log.write(stamped(record, RECORD));
     await log.datasync();
-    this.#records[worker] = record + 1;
+    if (!this.#isSealed) this.#records[worker] = record + 1;
   }
 
   /** What nobody has asked to be durable. */
@@ -138,8 +145,7 @@ export class FileLoad implements Load {
     const path = join(directory, 'noise', String(this.random.below(20)));
     if (this.random.chance(0.6)) await this.#write(path, this.random.below(1000), 'leave');
     else if (this.random.chance(0.3)) await rm(path, { force: true });
-    else if (!existsSync(path)) return;
-    else if (this.random.chance(0.5)) await truncate(path, this.random.below(MAX_BYTES));
+    else if (this.random.chance(0.5)) await truncate(path, this.random.below(MAX_BYTES)).catch(missing);
     else await rename(path, join(directory, 'noise', String(this.random.below(20)))).catch(missing);
   }
 
@@ -159,7 +165,9 @@ export class FileLoad implements Load {
       file.isGoing = true;
       await rm(join(directory, name));
     }
-    const old = (await readdir(directory)).filter((name) => name.startsWith('log.') || name.endsWith('.new'));
+    const isLeft = (name: string): boolean =>
+      name.startsWith('log.') || name.endsWith('.new') || (name.startsWith('kept.') && !this.#kept.has(name));
+    const old = (await readdir(directory)).filter(isLeft);
     for (const name of old) await rm(join(directory, name));
   }
 }

@@ -116,6 +116,7 @@ async function cutOnAndOn({
     })();
     await Promise.race([timer, running]);
     isOver = true;
+    load.seal();
     const left = await disk.cut(seed + round);
     await running;
     await unmount(directory);

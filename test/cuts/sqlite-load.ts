@@ -40,12 +40,15 @@ export class SqliteLoad implements Load {
     const ends = await Promise.all(this.#running.map(({ ended }) => ended));
     this.#done = this.done;
     this.#running = [];
-    for (const [index, database] of this.#databases.entries()) {
-      const count = told(ends[index]?.stdout ?? '');
-      if (count > 0) database.committed = database.next + count - 1;
-    }
     const failed = ends.find(({ status }) => status !== 0);
     if (failed !== undefined) throw new Error(failed.stderr);
+  }
+
+  seal(): void {
+    for (const [index, database] of this.#databases.entries()) {
+      const count = told(this.#running[index]?.stdout ?? '');
+      if (count > 0) database.committed = database.next + count - 1;
+    }
   }
 
   async check(directory: string): Promise<string[]> {
