@@ -17,6 +17,9 @@ const RECORD = 3000;
 /** Files that were fsynced and are left alone; more are removed, the oldest first. */
 const KEPT = 60;
 
+/** In place of the number of a file that is not whole. */
+const GARBAGE = -1;
+
 /** A file that is replaced over and over: write another one, fsync, rename. */
 interface Slot {
   /** What may be there. */
@@ -36,7 +39,14 @@ export class FileLoad implements Load {
   #done = 0;
   #isSealed = false;
 
-  constructor(private readonly random: Random) {}
+  /**
+   * `reusesAtOnce`: blocks of a file that was replaced or removed may be written over before that is durable, so that what comes back of
+   * it is anything (ext4 with data=writeback: `ext4_mb_clear_bb` in fs/ext4/mballoc.c).
+   */
+  constructor(
+    private readonly random: Random,
+    private readonly reusesAtOnce: boolean,
+  ) {}
 
   get done(): number {
     return this.#done;
@@ -68,18 +78,20 @@ export class FileLoad implements Load {
       const path = join(directory, name);
       if (isGoing && !existsSync(path)) this.#kept.delete(name);
       else if (!existsSync(path)) wrong.push(`${name} was fsynced and is not there`);
+      else if (isGoing && this.reusesAtOnce) continue;
       else if (stampOfFile(path) !== number) wrong.push(`${name} was fsynced and is not whole`);
     }
     for (const [worker, slot] of this.#slots.entries()) {
       const path = join(directory, `slot.${worker}`);
-      const found = existsSync(path) ? stampOfFile(path) : null;
-      if (found === undefined) wrong.push(`slot.${worker} was fsynced before its rename and is not whole`);
-      else if (found === null ? slot.isDurable : !slot.possible.has(found)) {
-        wrong.push(`slot.${worker} is ${found}, and may be ${[...slot.possible]}`);
+      const found = existsSync(path) ? (stampOfFile(path) ?? GARBAGE) : null;
+      const mayBeAnything = this.reusesAtOnce && slot.possible.size > 1;
+      if (found === null ? slot.isDurable : !mayBeAnything && !slot.possible.has(found)) {
+        const what = found === GARBAGE ? 'not whole' : found;
+        wrong.push(`slot.${worker}, whose file was fsynced, is ${what}, and may be ${[...slot.possible]}`);
       }
       slot.possible.clear();
-      if (typeof found === 'number') slot.possible.add(found);
-      slot.isDurable = typeof found === 'number';
+      if (found !== null) slot.possible.add(found);
+      slot.isDurable = found !== null;
     }
     for (const [worker, records] of this.#records.entries()) {
       const content = beginningOf(join(directory, `log.${this.#round}.${worker}`), records * RECORD);

@@ -22,7 +22,7 @@ interface Setting {
 }
 
 const MIB = 1 << 20;
-const files = (random: Random): Load => new FileLoad(random);
+const files = (random: Random): Load => new FileLoad(random, false);
 const ext4 = {
   make: ['mkfs.ext4', '-q', '-F'],
   fsck: ['e2fsck', '-fy'],
@@ -33,10 +33,15 @@ const ext4 = {
 
 export const SETTINGS = {
   'ext4-ordered': { ...ext4, options: 'data=ordered', load: files },
-  'ext4-writeback': { ...ext4, options: 'data=writeback', load: files },
+  'ext4-writeback': {
+    ...ext4,
+    options: 'data=writeback',
+    load: (random: Random): Load => new FileLoad(random, true),
+  },
   xfs: {
     make: ['mkfs.xfs', '-q', '-f'],
-    options: 'defaults',
+    // A copy of the mount that is gone may live on in a name space of somebody else's.
+    options: 'nouuid',
     fsck: ['xfs_repair', '-n'],
     well: [0],
     replaysByMount: true,
