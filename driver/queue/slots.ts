@@ -61,10 +61,8 @@ export const LoFlag = {
   FENCED: 1 << 18,
 } as const;
 
-/** Threads of the data path a device can have: reactors, and one for the main thread, where tests use it. */
-export const MAX_LANES = 65;
-/** The lane of Node's main event loop. */
-export const MAIN_LANE = 64;
+/** Threads of the data path a device can have. */
+export const MAX_LANES = 64;
 
 const LANE_BASE = 256;
 /** Bytes of a lane. */

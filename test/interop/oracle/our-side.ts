@@ -6,7 +6,6 @@ import { LoopControl } from '../../../driver/loop/loop-control.js';
 import type { LoopDevice } from '../../../driver/loop/loop-device.js';
 import type { LoopConfig } from '../../../driver/loop/types.js';
 import { openDataPath } from '../../../driver/queue/queue-rq.js';
-import { MAIN_LANE } from '../../../driver/queue/slots.js';
 import type { Backend } from '../../../server/backend.js';
 import {
   fileOf,
@@ -144,7 +143,7 @@ export class OurSide implements OracleSide {
   }
 
   #backend(device: LoopDevice): Backend {
-    return openDataPath(MAIN_LANE).attach(device.queue.shared);
+    return openDataPath(0).attach(device.queue.shared);
   }
 
   async #asOpener(device: number, work: (loop: LoopDevice) => Promise<unknown>): Promise<string> {
