@@ -57,8 +57,9 @@ export function layOut(classes: readonly LockClassJson[], edges: readonly LockEd
     const from = places.get(edge.from);
     const to = places.get(edge.to);
     if (from === undefined || to === undefined) return [];
-    const isNext = (levels.get(edge.to) ?? 0) - (levels.get(edge.from) ?? 0) === 1;
-    return [{ edge, ...(isNext ? straight(from, to) : beside(from, to, boxes, around++)) }];
+    const down = (levels.get(edge.to) ?? 0) - (levels.get(edge.from) ?? 0);
+    if (down === 1) return [{ edge, ...straight(from, to) }];
+    return [{ edge, ...(down === -1 ? rising(from, to) : beside(from, to, boxes, around++)) }];
   });
   return { width, height: MARGIN * 2 + height * (BOX.height + GAP.y) - GAP.y, boxes, edges: drawn };
 }
@@ -81,7 +82,16 @@ function levelsOf(names: readonly string[], edges: readonly LockEdgeJson[]): Map
 type Line = Pick<DrawnEdge, 'path' | 'label'>;
 
 function straight(from: Box, to: Box): Line {
-  const [x1, y1, x2, y2] = [from.x + BOX.width / 2, from.y + BOX.height, to.x + BOX.width / 2, to.y - 4];
+  return curve(from.x + BOX.width / 2, from.y + BOX.height, to.x + BOX.width / 2, to.y - 4);
+}
+
+/** Back to the row above, at the right of what comes down. */
+function rising(from: Box, to: Box): Line {
+  return curve(from.x + BOX.width * 0.8, from.y, to.x + BOX.width * 0.8, to.y + BOX.height + 4);
+}
+
+/** Leaves and arrives upright. */
+function curve(x1: number, y1: number, x2: number, y2: number): Line {
   const middle = (y1 + y2) / 2;
   return {
     path: `M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}`,
