@@ -6,7 +6,7 @@ import type { CopyAnswer } from '../control/messages.js';
 import { absolutePath, readableName } from '../file-name.js';
 import { type Common, daemonCommand, printJson } from './daemon-command.js';
 import { connectDaemon, deviceNumber } from './device-name.js';
-import { CliError } from './fail.js';
+import { CliError, errnoOf } from './fail.js';
 import { print } from './print.js';
 import { parseSize } from './size.js';
 import { humanBytes } from './units.js';
@@ -73,7 +73,9 @@ async function follow(
   while (status.state === 'running') {
     if (isShown) process.stderr.write(`\r${barOf(status)}`);
     await sleep(LOOK_MS);
-    status = await client.copyStatus(number);
+    status = await client.copyStatus(number).catch((error: unknown) => {
+      throw isGone(error) ? daemonEnded(device, status.kind) : error;
+    });
   }
   process.off('SIGINT', cancel);
   if (isShown) process.stderr.write(`\r${barOf(status)}\n`);
@@ -86,6 +88,15 @@ async function follow(
     print(`loop${number}: ${readableName(file)}; requests waited ${(waitedMs ?? 0).toFixed(1)} ms at most\n`);
   }
 }
+
+const isGone = (error: unknown): boolean =>
+  ['ENOENT', 'ECONNREFUSED', 'ECONNRESET'].includes(errnoOf(error) ?? '');
+
+const daemonEnded = (device: string, kind: string): CliError =>
+  new CliError(
+    'ECONNRESET',
+    `${device}: the daemon ended during the ${kind}; "nbdloop status" of the next one tells which file the device has`,
+  );
 
 function barOf({ doneBytes, totalBytes, kind }: CopyAnswer): string {
   const share = totalBytes === 0 ? 1 : doneBytes / totalBytes;

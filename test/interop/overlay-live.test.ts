@@ -67,6 +67,30 @@ t.test(
 );
 
 t.test(
+  'a daemon that ends in a move leaves the old file whole and no other, and the tool says so',
+  async (t) => {
+    using files = new TempDir();
+    using directory = new TempDir();
+    const image = makeRandomFile(files.file('a.img'), 16 * MIB);
+    const model = readFileSync(image);
+    const first = await Daemon.start({ directory });
+    await first.cliOk('nbdlosetup', '--no-attach', '-f', image);
+    const moving = first.startCli('nbdloop', 'move', '--rate', '1M', 'loop0', files.file('b.img'));
+    await until('the copy runs', async () => {
+      const status = await first.client.copyStatus(0).catch(() => undefined);
+      return (status?.doneBytes ?? 0) > 0 ? true : undefined;
+    });
+    t.match(await first.stop(), { status: 0 });
+    const said = await moving.wait(20_000);
+    t.match(said, { status: 1, stderr: /loop0: the daemon ended during the move; .*\(ECONNRESET\)\n$/ });
+    t.notOk(existsSync(files.file('b.img')));
+    await using second = await Daemon.start({ directory });
+    t.match(await second.client.device(0), { file: image });
+    t.ok(readFileSync(image).equals(model));
+  },
+);
+
+t.test(
   'a daemon that is killed in a commit: the overlay is whole, and the commit can be done',
   NEEDS,
   async (t) => {
