@@ -6,7 +6,7 @@ import { skipUnlessQemu } from './guest-available.js';
 import { type GuestTest, guestTests } from './guest-tests.js';
 
 /** How many cuts of each; each takes seconds in an emulated machine. */
-const CUTS = Number(process.env.NBDLOOP_CUTS ?? 2);
+const CUTS = Number(process.env.NBDLOOP_CUTS ?? 1);
 const FIRST_SEED = Number(process.env.NBDLOOP_SEED ?? 1);
 const ALL: readonly SettingName[] = ['ext4-ordered', 'ext4-writeback', 'xfs', 'sqlite'];
 const SETTINGS = ALL.filter((name) => process.env.NBDLOOP_SETTING?.split(',').includes(name) ?? true);
