@@ -1,4 +1,5 @@
 /** Snapshots, with the file systems that are mounted from the devices frozen around them where that is wanted. */
+import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
 import { LoopError } from '../errno.js';
 import { askHelper } from '../helper/helper.js';
@@ -20,15 +21,16 @@ export async function takeSnapshots(
     if (node !== null) return basename(node);
     throw new LoopError('EINVAL', `loop${number} is not attached here: there is no file system to freeze.`);
   });
+  const by = randomUUID();
   const thaw = (disk: string): Promise<void> =>
-    askHelper('thawMounts', { disk }, THAW_MS).catch((err: unknown) => {
+    askHelper('thawMounts', { disk, by }, THAW_MS).catch((err: unknown) => {
       log.error({ err, disk }, 'a file system could not be thawed: fsfreeze -u does it');
     });
   const frozen: string[] = [];
   try {
     for (const disk of disks) {
       frozen.push(disk);
-      await askHelper('freezeMounts', { disk }, FREEZE_MS);
+      await askHelper('freezeMounts', { disk, by }, FREEZE_MS);
     }
     return await take();
   } finally {
