@@ -71,6 +71,7 @@ async function bindUnder(
   const wanted = checkedConfig(core.name, config, file.dioAlignment);
   const text = checkedText(core.name, config, NO_TEXT);
   const kept = keptId(core, file);
+  const ofDeltas = await rawDeltaNotes(file);
   const direct = await startDirectIo(file, wanted);
   let binding: Binding = {
     ...wanted,
@@ -83,7 +84,7 @@ async function bindUnder(
     isFenced: config.fenced ?? false,
     size: restored?.size ?? loopSize(await file.size(), wanted),
     ...direct,
-    notes: [...sectorNotes(config, wanted), ...direct.notes, ...(await rawDeltaNotes(file))],
+    notes: [...sectorNotes(config, wanted), ...direct.notes, ...ofDeltas],
   };
   binding = { ...binding, wrappers: await wrappersOf(core, config, binding) };
   await core.replace(binding, async () => {
