@@ -47,9 +47,10 @@ const OPERATIONS = {
 
 /** Loaded at the first scrape: a daemon that nobody scrapes does not pay for it. */
 export async function createMetrics(source: MetricsSource): Promise<() => Promise<string>> {
-  const { Registry, collectDefaultMetrics } = await import('prom-client');
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  // Of a CommonJS package in a bundle there is the default export alone.
+  const { default: prom } = await import('prom-client');
+  const registry = new prom.Registry();
+  prom.collectDefaultMetrics({ register: registry });
   for (const name of MISNAMED) registry.removeSingleMetric(name);
   let devices: readonly DeviceStatus[] = [];
   const add = (kind: Kind, name: string, help: string, read: Reader): void =>

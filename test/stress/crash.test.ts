@@ -21,5 +21,5 @@ t.test(
 
 t.test('a disk that lies about it is found out', { skip: skipWithoutFuse() }, async (t) => {
   const { faults } = await crashRounds({ rounds: 40, seed: 1, liar: true });
-  t.match(faults, [/may hold|the delta of/]);
+  t.not(faults.length, 0, faults.join('; '));
 });

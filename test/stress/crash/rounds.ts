@@ -91,7 +91,7 @@ class Crashes {
       args: ['--handover', '--log-level', 'error'],
     });
     if (last === 'kill') await this.#compareDevices(daemon, when);
-    else for (const disk of this.#disks) await this.#bind(daemon, disk);
+    else for (const disk of this.#disks) await this.#bind(daemon, disk, when);
     for (const disk of this.#disks) await this.#verify(daemon, disk, last ?? 'cut', when);
     if (this.#faults.length > 0) return;
     await this.#load(daemon, crash);
@@ -185,14 +185,17 @@ class Crashes {
   }
 
   /** With the delta over which there is none; what was committed is in the base. */
-  async #bind(daemon: Daemon, disk: Disk): Promise<void> {
+  async #bind(daemon: Daemon, disk: Disk, when: string): Promise<void> {
     const { number, base } = disk;
     const deltas = await this.#deltas(disk);
     const isBelow = ({ header }: Examined): boolean =>
       deltas.some((other) => other.header?.base.uuid === header?.uuid);
     const top = deltas.find((one) => !isBelow(one))?.path ?? disk.delta;
     await daemon.client.add(number);
-    await daemon.client.configure(number, { file: base, overlay: { delta: top } });
+    const bound = daemon.client.configure(number, { file: base, overlay: { delta: top } });
+    await bound.catch((error: unknown) =>
+      this.#fault(`${when}: loop${number} can't be bound: ${String(error)}`),
+    );
   }
 
   /** After a kill every device comes back by itself, as the overlay it was or as the base into which it was committed. */
