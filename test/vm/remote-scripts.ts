@@ -57,11 +57,6 @@ fio --name=verify --directory=/run/mnt --rw=randwrite --bs=4k --size=16m --fsync
   --verify=crc32c --verify_fatal=1 --verify_state_save=0 --eta=never >/run/fio.log 2>&1 &
 fio=$!
 pause; pause; pause; pause; pause; pause; pause; pause; pause; pause
-say 'the server is restarted'
-kill -TERM $far
-wait $far || true
-far_serve 10.9.0.2 /run/far.img
-wait_until remote_is 1 attached
 say 'the server is killed'
 far_dies
 wait_until remote_is 1 waiting
