@@ -77,9 +77,9 @@ export class ReactorThread {
    * while it loads, an exception of a native module would end the process.
    */
   async stop(): Promise<boolean> {
-    void this.#exited.then(() => close(this.#wakeFd));
     await Promise.race([this.ready, this.#exited]);
     this.tell({ kind: 'stop' });
+    void this.#exited.then(() => close(this.#wakeFd));
     const hasEnded = await Promise.race([this.#exited, pause(PATIENCE)]);
     if (!hasEnded) this.#worker.unref();
     return hasEnded;
