@@ -54,9 +54,11 @@ child = subprocess.Popen([sys.argv[2], '--image-opts', sys.argv[3]], stdin=subpr
                          stderr=subprocess.STDOUT, bufsize=0)
 for step in steps(sys.argv[1]):
     child.stdin.write(b'read -v 0 512\\n')
+    last = ''
     while True:
         line = child.stdout.readline().decode()
-        if line == '' or 'failed' in line or 'rror' in line: say(step, line.strip()); break
+        if line == '' or 'failed' in line or 'rror' in line: say(step, line.strip() or last or 'ended'); break
+        last = line.strip()
         words = line.replace('qemu-io>', '').split()
         if words and words[0] == '00000000:': say(step, bytes.fromhex(words[1])[:1].decode()); break
 `;
