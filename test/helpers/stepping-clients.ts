@@ -130,7 +130,7 @@ export class SteppingClient implements AsyncDisposable {
     const step = ++this.#step;
     writeFileSync(`${this.steps}.new`, String(step));
     await runOk('mv', [`${this.steps}.new`, this.steps]);
-    const [, letter = ''] = await this.process.waitForOutput(new RegExp(`^${step} (.*)$`, 'm'), 60_000);
+    const [, letter = ''] = await this.process.waitForOutput(new RegExp(`^${step} (.*)\\n`, 'm'), 60_000);
     return letter;
   }
 
