@@ -28,7 +28,7 @@ def steps(path):
             done += 1
             yield done
         time.sleep(0.03)
-def say(step, letter): print(step, letter, flush=True)
+def say(step, letter): os.write(1, f'{step} {letter}\\n'.encode())
 `;
 
 /** libnbd has no way of its own to connect again: as its users do it, with a handle for each connection. */
@@ -130,7 +130,7 @@ export class SteppingClient implements AsyncDisposable {
     const step = ++this.#step;
     writeFileSync(`${this.steps}.new`, String(step));
     await runOk('mv', [`${this.steps}.new`, this.steps]);
-    const [, letter = ''] = await this.process.waitForOutput(new RegExp(`^${step} (.*)\\n`, 'm'), 60_000);
+    const [, letter = ''] = await this.process.waitForOutput(new RegExp(`^${step} (\\S.*)\\n`, 'm'), 60_000);
     return letter;
   }
 
