@@ -108,8 +108,10 @@ function namingDevice(host: LoopHost, { errno, message }: LoopError): string {
   if (errno !== 'EBUSY') return message;
   for (const what of ['file', 'base', 'delta'] as const) {
     const users = new Map<string, string[]>();
-    for (const { name, binding } of host.devices()) {
-      for (const path of binding === undefined ? [] : pathsOf(binding.file, what)) {
+    for (const { name, binding, lost } of host.devices()) {
+      // What it has lost it does not have: the holder is another process.
+      const isHolder = binding !== undefined && lost === undefined;
+      for (const path of isHolder ? pathsOf(binding.file, what) : []) {
         if (message.includes(` ${path} is served `)) users.set(path, [...(users.get(path) ?? []), name]);
       }
     }

@@ -13,6 +13,22 @@ const MIB = 1 << 20;
 t.setTimeout(180_000);
 const NEEDS = { skip: skipUnless('fio', 'nbdcopy', 'qemu-io') };
 
+/** A MiB of one byte, on loop0 and in what that must read as. */
+async function writePattern(daemon: Daemon, model: Buffer, pattern: number, at: number): Promise<void> {
+  model.fill(pattern, at, at + MIB);
+  await runOk(tool('qemu-io'), ['-f', 'raw', '-c', `write -P ${pattern} ${at} 1M`, daemon.uri()]);
+}
+
+/** All that loop0 holds. */
+async function contentOf(daemon: Daemon, files: TempDir): Promise<Buffer> {
+  await runOk(tool('nbdcopy'), [daemon.uri(), files.file('copy')]);
+  return readFileSync(files.file('copy'));
+}
+
+/** Resolves when a copy of loop0 has begun. */
+const someIsCopied = ({ client }: Daemon): Promise<true> =>
+  until('some is copied', async () => ((await client.copyStatus(0)).doneBytes > 0 ? true : undefined));
+
 t.test(
   'fio finds what it wrote while snapshots are taken, and while the device moves to another file system and back',
   NEEDS,
@@ -105,25 +121,17 @@ t.test(
       [1, 0],
       [2, 5 * MIB + 512],
       [3, 12 * MIB],
-    ] as const) {
-      model.fill(pattern, at, at + MIB);
-      await runOk(tool('qemu-io'), ['-f', 'raw', '-c', `write -P ${pattern} ${at} 1M`, first.uri()]);
-    }
+    ] as const)
+      await writePattern(first, model, pattern, at);
     await first.client.commit(0, MIB);
-    await until('some is copied', async () =>
-      (await first.client.copyStatus(0)).doneBytes > 0 ? true : undefined,
-    );
+    await someIsCopied(first);
     await first.kill();
     await using second = await Daemon.start({ directory });
-    const check = async (what: string): Promise<void> => {
-      await runOk(tool('nbdcopy'), [second.uri(), files.file('copy')]);
-      t.ok(readFileSync(files.file('copy')).equals(model), what);
-    };
     t.match(await second.client.device(0), { file: image, delta, layers: 2 });
-    await check('the overlay');
+    t.ok((await contentOf(second, files)).equals(model), 'the overlay');
     t.equal((await second.cli('nbdloop', 'cancel', 'loop0')).status, 1, 'nothing runs');
     await second.cliOk('nbdloop', 'commit', 'loop0');
-    await check('the base');
+    t.ok((await contentOf(second, files)).equals(model), 'the base');
     t.notOk(existsSync(delta));
     await second.cliOk('nbdlosetup', '-d', 'loop0');
     t.ok(readFileSync(image).equals(model));
@@ -144,31 +152,21 @@ for (const kind of ['move', 'flatten'] as const) {
       const delta = files.file('top');
       const first = await Daemon.start({ directory });
       await first.cliOk('nbdlosetup', '--no-attach', '--overlay', delta, '-f', image);
-      const write = async (daemon: Daemon, pattern: number, at: number): Promise<void> => {
-        model.fill(pattern, at, at + MIB);
-        await runOk(tool('qemu-io'), ['-f', 'raw', '-c', `write -P ${pattern} ${at} 1M`, daemon.uri()]);
-      };
-      await write(first, 1, 512);
+      await writePattern(first, model, 1, 512);
       await (kind === 'move'
         ? first.client.move(0, files.file('new'), MIB)
         : first.client.flatten(0, { rate: MIB }));
-      await until('some is copied', async () =>
-        (await first.client.copyStatus(0)).doneBytes > 0 ? true : undefined,
-      );
-      await write(first, 2, 0);
-      await write(first, 3, 6 * MIB);
+      await someIsCopied(first);
+      await writePattern(first, model, 2, 0);
+      await writePattern(first, model, 3, 6 * MIB);
       await first.kill();
       await using second = await Daemon.start({ directory });
-      const check = async (what: string): Promise<void> => {
-        await runOk(tool('nbdcopy'), [second.uri(), files.file('copy')]);
-        t.ok(readFileSync(files.file('copy')).equals(model), what);
-      };
       t.match(await second.client.device(0), { file: image, delta, layers: 2 });
-      await check('the overlay');
+      t.ok((await contentOf(second, files)).equals(model), 'the overlay');
       const file = kind === 'move' ? files.file('again') : delta;
       await second.cliOk('nbdloop', kind, 'loop0', ...(kind === 'move' ? [file] : []));
       t.match(await second.client.device(0), { file, delta: null, layers: 1 });
-      await check('the new file');
+      t.ok((await contentOf(second, files)).equals(model), 'the new file');
       await second.cliOk('nbdlosetup', '-d', 'loop0');
       t.ok(readFileSync(file).equals(model));
       await first[Symbol.asyncDispose]();
