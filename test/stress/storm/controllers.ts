@@ -1,13 +1,38 @@
 import { truncateSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Mutex } from 'async-mutex';
 import type { ControlClient } from '../../../driver/control/client.js';
 import type { Random } from '../../helpers/random.js';
 import { LIMITS, OFFSETS, PATTERN_FILES, STABLE_DEVICES, UNSTABLE_NUMBERS } from './plan.js';
 import type { Races } from './races.js';
 import type { Tally } from './tally.js';
 
+/** A find takes any device that has no file: while the wild one may have none, nobody is to find it. */
+export class Finds {
+  readonly #turn = new Mutex();
+  #isWildBound = true;
+
+  find<T>(work: () => Promise<T>): Promise<T | undefined> {
+    return this.#turn.runExclusive(async () => (this.#isWildBound ? work() : undefined));
+  }
+
+  /** It may lose its file from here on: at once, or at a last close. */
+  clearWild<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turn.runExclusive(() => {
+      this.#isWildBound = false;
+      return work();
+    });
+  }
+
+  /** `work` resolves with undefined where it was refused. */
+  async bindWild(work: () => Promise<unknown>): Promise<void> {
+    if ((await work()) !== undefined) this.#isWildBound = true;
+  }
+}
+
 /** What controllers share. */
 export interface Bridge {
+  readonly finds: Finds;
   readonly control: ControlClient;
   readonly tally: Tally;
   readonly races: Races;
@@ -94,7 +119,7 @@ const TROUBLED = 2;
 async function findWhereThereIsRoom(bridge: Bridge): Promise<unknown> {
   const devices = await bridge.control.list();
   if (devices.length >= STABLE_DEVICES + UNSTABLE_NUMBERS.length + TROUBLED - 1) return undefined;
-  return bridge.control.find(someConfig(bridge));
+  return bridge.finds.find(() => bridge.control.find(someConfig(bridge)));
 }
 
 /** What is done to devices whose data must stay as it is. */

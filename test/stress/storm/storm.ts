@@ -6,7 +6,7 @@ import { openFiles } from '../../helpers/open-files.js';
 import { Random } from '../../helpers/random.js';
 import { makeSparseFile, TempDir } from '../../helpers/temp.js';
 import { REGION_BYTES, type Sea, steadyClient, unsteadyClient } from './clients.js';
-import { type Bridge, stableController, unstableController } from './controllers.js';
+import { type Bridge, Finds, stableController, unstableController } from './controllers.js';
 import { countKinds, type Kinds, leftOpen } from './kinds.js';
 import { makePatternFile } from './pattern.js';
 import { HONEST_DEVICE, PATTERN_BYTES, PATTERN_FILES, STABLE_DEVICES, WILD_DEVICE } from './plan.js';
@@ -85,9 +85,10 @@ export async function storm(options: StormOptions): Promise<Aftermath> {
   const over = (): boolean => Date.now() > end;
   const seeds = new Random(options.seed);
   const sea = (): Sea => ({ socket: daemon.socket, tally, races, over, random: new Random(seeds.next()) });
+  const finds = new Finds();
   const bridge = (): Bridge => ({
     ...{ control: daemon.client, tally, races, over, random: new Random(seeds.next()) },
-    ...{ stableFiles, patternFiles, stableBytes },
+    ...{ stableFiles, patternFiles, stableBytes, finds },
   });
   const halves = (count: number): readonly boolean[] => Array.from({ length: count }, (_, i) => i % 2 === 0);
   const everybody = [

@@ -108,7 +108,7 @@ const GONE = ['ENXIO', 'ENODEV'];
 
 /** Nothing hangs for long: what is in a hang is released soon, and at the end. */
 export async function troublemaker(bridge: Bridge, file: string, log: string): Promise<void> {
-  const { control, tally, random, over } = bridge;
+  const { control, tally, random, over, finds } = bridge;
   const attempt = <T>(name: string, work: Promise<T>, allowed = GONE): Promise<T | undefined> =>
     tally.attempt(name, allowed, work);
   while (!over()) {
@@ -136,21 +136,25 @@ export async function troublemaker(bridge: Bridge, file: string, log: string): P
       [
         1,
         () =>
-          attempt('clear of a troubled device', control.clear(WILD_DEVICE, { force: random.chance(0.5) })),
+          finds.clearWild(() =>
+            attempt('clear of a troubled device', control.clear(WILD_DEVICE, { force: random.chance(0.5) })),
+          ),
       ],
       [
         3,
         () =>
-          attempt(
-            'bind a troubled device',
-            control.configure(WILD_DEVICE, {
-              file,
-              limits: someLimits(random),
-              volatileCache: random.chance(0.5),
-              faults: rules,
-              ...(random.chance(0.5) ? { logWrites: log } : {}),
-            }),
-            ['EBUSY', 'ENODEV'],
+          finds.bindWild(() =>
+            attempt(
+              'bind a troubled device',
+              control.configure(WILD_DEVICE, {
+                file,
+                limits: someLimits(random),
+                volatileCache: random.chance(0.5),
+                faults: rules,
+                ...(random.chance(0.5) ? { logWrites: log } : {}),
+              }),
+              ['EBUSY', 'ENODEV'],
+            ),
           ),
       ],
     ])();

@@ -7,6 +7,7 @@ import { LockOrder } from '../../../driver/locks/lock-order.js';
 import { LoopBackend } from '../../../driver/queue/queue-rq.js';
 import { RequestQueue } from '../../../driver/queue/request-queue.js';
 import { DeviceState, LaneWord, laneWord, MAX_LANES, Num, Word } from '../../../driver/queue/slots.js';
+import { until } from '../../helpers/until.js';
 
 const urlOf = (module: string): string => JSON.stringify(new URL(module, import.meta.url).href);
 
@@ -34,7 +35,7 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
 /** The data side's protocol, spelled out a second time on purpose: a test that shared the code could not fail. */
 const HAMMER = `
   const { workerData } = require('node:worker_threads');
-  const { shared, inFlight, depth, mark, stop, control } = workerData;
+  const { shared, inFlight, depth, mark, stop, served, control } = workerData;
   const words = new Int32Array(shared), flags = new Int32Array(control);
   let done = 0;
   while (Atomics.load(flags, stop) === 0) {
@@ -46,7 +47,7 @@ const HAMMER = `
     Atomics.add(flags, mark, 1);
     for (let i = 0; i < 50; i++) Atomics.load(flags, mark);
     Atomics.sub(flags, mark, 1);
-    done++;
+    if (++done === 1) Atomics.add(flags, served, 1);
     if (Atomics.sub(words, inFlight, 1) === 1 && Atomics.load(words, depth) !== 0) Atomics.notify(words, inFlight);
   }
   require('node:worker_threads').parentPort.postMessage(done);
@@ -192,7 +193,7 @@ t.test('no request of another thread runs while the queue is frozen', async (t) 
   const queue = newQueue();
   const control = new SharedArrayBuffer(16);
   const flags = new Int32Array(control);
-  const [MARK, STOP] = [0, 1];
+  const [MARK, STOP, SERVED] = [0, 1, 2];
   const workers = [0, 1].map(
     (lane) =>
       new Worker(HAMMER, {
@@ -204,10 +205,11 @@ t.test('no request of another thread runs while the queue is frozen', async (t) 
           depth: Word.FREEZE_DEPTH,
           mark: MARK,
           stop: STOP,
+          served: SERVED,
         },
       }),
   );
-  await Promise.all(workers.map((worker) => once(worker, 'online')));
+  await until('both threads serve', async () => Atomics.load(flags, SERVED) === 2 || undefined);
   const done = workers.map((worker) => once(worker, 'message'));
   let intruders = 0;
   const ROUNDS = 500;
