@@ -1,4 +1,5 @@
 import t from 'tap';
+import { seedFrom } from '../helpers/random.js';
 import { readCorpus } from './corpus.js';
 import type { FuzzReport } from './engine.js';
 import { fuzzDelta, fuzzMemory, fuzzWire } from './runs.js';
@@ -7,8 +8,7 @@ import { SPARE_DESCRIPTORS } from './wire.js';
 
 t.setTimeout(240_000);
 
-/** A new one each time; a failure names it. */
-const seed = Date.now() % 2 ** 32;
+const seed = seedFrom('FUZZ_SEED');
 const MIB = 1 << 20;
 
 /** What a failure needs to be run again: `npm run fuzz -- --run FILE` takes the bytes of `input`. */

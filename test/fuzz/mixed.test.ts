@@ -1,11 +1,11 @@
 import t from 'tap';
+import { seedFrom } from '../helpers/random.js';
 import { skipUnless } from '../helpers/tools.js';
 import { fuzzMixed } from './mixed.js';
 
 t.setTimeout(240_000);
 
-/** A new one each time; a failure names it. */
-const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 32);
+const seed = seedFrom('FUZZ_SEED');
 
 t.test(
   '30 s of 64 outstanding requests of all kinds, in every reply mode, plain and over TLS: each byte is right',

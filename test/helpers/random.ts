@@ -1,3 +1,12 @@
+/** A run of the tests is the same each time; what draws a seed from the clock is a program on demand (`npm run fuzz`, `kill`, ...). */
+const DEFAULT_SEED = 1;
+
+/** The seed that the environment variable names, else always the same. */
+export function seedFrom(variable: string): number {
+  const given = process.env[variable];
+  return given === undefined ? DEFAULT_SEED : Number(given);
+}
+
 /** A small random generator with a seed (mulberry32), so that a failing run can be repeated. */
 export class Random {
   #state: number;
@@ -6,10 +15,8 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** The seed that the environment variable names, else one from the clock. */
   static fromEnvironment(variable: string): Random {
-    const given = process.env[variable];
-    return new Random(given === undefined ? Date.now() % 2 ** 32 : Number(given));
+    return new Random(seedFrom(variable));
   }
 
   /** 32 random bits. */

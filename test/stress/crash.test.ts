@@ -1,5 +1,6 @@
 import t from 'tap';
 import { skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
+import { seedFrom } from '../helpers/random.js';
 import { crashRounds } from './crash/rounds.js';
 
 const ROUNDS = Number(process.env.NBDLOOP_CRASH_ROUNDS ?? '12');
@@ -10,7 +11,7 @@ t.test(
   'whenever a daemon is killed or the power is cut, an overlay holds what was flushed',
   { skip: skipWithoutFuse() },
   async (t) => {
-    const seed = Number(process.env.NBDLOOP_CRASH_SEED ?? Date.now() % 2 ** 32);
+    const seed = seedFrom('NBDLOOP_CRASH_SEED');
     t.comment(`NBDLOOP_CRASH_SEED=${seed}`);
     const { faults, counts, requests } = await crashRounds({ rounds: ROUNDS, seed });
     t.comment(`${requests} requests; ${[...counts].map(([what, count]) => `${what}: ${count}`).join(', ')}`);

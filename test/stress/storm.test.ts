@@ -1,4 +1,5 @@
 import t from 'tap';
+import { seedFrom } from '../helpers/random.js';
 import { judge } from './storm/judge.js';
 import { storm } from './storm/storm.js';
 
@@ -7,7 +8,7 @@ const SECONDS = Number(process.env.NBDLOOP_STORM_SECONDS ?? '40');
 t.setTimeout(SECONDS * 1000 + 180_000);
 
 t.test('clients and controllers at random leave no fault behind', async (t) => {
-  const seed = Number(process.env.NBDLOOP_STORM_SEED ?? Date.now() % 2 ** 32);
+  const seed = seedFrom('NBDLOOP_STORM_SEED');
   t.comment(`NBDLOOP_STORM_SEED=${seed}`);
   const aftermath = await storm({ seconds: SECONDS, seed, clients: 12, controllers: 6 });
   t.comment(String(aftermath.tally));

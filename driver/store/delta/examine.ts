@@ -145,13 +145,15 @@ async function examineBase(
   by: string,
   faults: string[],
 ): Promise<DeltaHeader | undefined> {
+  const failed = (what: string, error: unknown): undefined => {
+    const { code } = error as NodeJS.ErrnoException;
+    faults.push(`the base ${base.path} of ${by} can't be ${what} (${code ?? 'EIO'})`);
+  };
   let file: FileHandle;
   try {
     file = await open(nameToBytes(base.path), LOOK);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    faults.push(`the base ${base.path} of ${by} can't be opened (${code ?? 'EIO'})`);
-    return undefined;
+    return failed('opened', error);
   }
   try {
     const { ino, size, mtimeNs } = await file.stat({ bigint: true });
@@ -171,6 +173,8 @@ async function examineBase(
       faults.push(`the base ${base.path} of ${by} was changed since`);
     }
     return header;
+  } catch (error) {
+    return failed('read', error);
   } finally {
     await file.close();
   }
