@@ -3,7 +3,10 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import t from 'tap';
 import { freePort } from '../helpers/daemon.js';
-import { type Ended, run, runOk } from '../helpers/process.js';
+import { Freezable } from '../helpers/freezable.js';
+import { skipWithoutKernelLoop } from '../helpers/kernel-loop.js';
+import { NbdSession } from '../helpers/nbd-session.js';
+import { type Ended, type RunningProcess, run, runOk, start } from '../helpers/process.js';
 import { makeRandomFile, TempDir } from '../helpers/temp.js';
 import { skipBecause, skipUnless, tool } from '../helpers/tools.js';
 
@@ -25,6 +28,15 @@ function program(dir: TempDir, name: string): string {
 function hasEnded(pid: number | undefined): boolean {
   const status = `/proc/${pid}/status`;
   return !existsSync(status) || /^State:\s+Z/m.test(readFileSync(status, 'latin1'));
+}
+
+type Parameters = Readonly<Record<string, string>>;
+
+/** The agent, as Pacemaker calls it. */
+function asked(agent: string, instance: string, action: string, parameters: Parameters): RunningProcess {
+  const given = Object.entries(parameters).map(([name, value]) => [`OCF_RESKEY_${name}`, value]);
+  const env = { ...Object.fromEntries(given), OCF_ROOT: '/usr/lib/ocf', OCF_RESOURCE_INSTANCE: instance };
+  return start(agent, [action], { env });
 }
 
 t.test('ocf:nbdloop:device', { skip }, async (t) => {
@@ -54,14 +66,8 @@ t.test('ocf:nbdloop:device', { skip }, async (t) => {
 
   await t.test('a daemon that answers nothing is not well, and is gone when stop says so', async (t) => {
     const instance = `stopped-${process.pid}`;
-    const ask = (action: string, more: Readonly<Record<string, string>> = {}): Promise<Ended> => {
-      const given = Object.entries({ ...parameters, ...more }).map(([name, value]) => [
-        `OCF_RESKEY_${name}`,
-        value,
-      ]);
-      const env = { ...Object.fromEntries(given), OCF_ROOT: '/usr/lib/ocf', OCF_RESOURCE_INSTANCE: instance };
-      return run(agent, [action], { env, timeoutMs: 60_000 });
-    };
+    const ask = (action: string, more: Parameters = {}): Promise<Ended> =>
+      asked(agent, instance, action, { ...parameters, ...more }).wait(60_000);
     t.equal((await ask('monitor')).status, 7, 'OCF_NOT_RUNNING');
     t.equal((await ask('start')).status, 0);
     t.equal((await ask('monitor')).status, 0);
@@ -76,5 +82,35 @@ t.test('ocf:nbdloop:device', { skip }, async (t) => {
     t.equal((await ask('stop')).status, 0, 'what is stopped is stopped');
     t.equal((await ask('validate-all', { file: 'relative' })).status, 6, 'OCF_ERR_CONFIGURED');
     t.equal((await ask('start', { file: '/none' })).status, 5, 'OCF_ERR_INSTALLED');
+  });
+
+  await t.test(
+    'one of which a thread waits in the kernel is not stopped before that has ended',
+    { skip: skipWithoutKernelLoop() },
+    async (t) => {
+      await using files = await Freezable.make(MIB);
+      const instance = `hanging-${process.pid}`;
+      const ask = (action: string, timeout = '60000'): RunningProcess =>
+        asked(agent, instance, action, { ...parameters, file: files.file, CRM_meta_timeout: timeout });
+      t.equal((await ask('start').wait(60_000)).status, 0);
+      const session = await NbdSession.open(`/run/nbdloop-cluster/${instance}/nbd.sock`, instance);
+      await files.hang();
+      session.write(0, Buffer.alloc(4096)).catch(() => {
+        /* nobody answers any more */
+      });
+      await using stop = ask('stop', '4000');
+      await stop.waitForOutput(/can't be killed: [1-9]\d* of its threads hang in the kernel/);
+      await files.goOn();
+      t.equal((await stop.wait(60_000)).status, 0);
+      t.equal((await ask('monitor').wait(60_000)).status, 7, 'OCF_NOT_RUNNING');
+    },
+  );
+
+  await t.test('what a running daemon can take over is reloadable, and nothing else', async (t) => {
+    const said = await run(agent, ['meta-data'], { env: { OCF_ROOT: '/usr/lib/ocf' } });
+    const names = [...said.stdout.matchAll(/<parameter name="(\w+)"[^>]*reloadable="1"/g)].map(
+      ([, name]) => name,
+    );
+    t.strictSame(names, ['read_timeout']);
   });
 });

@@ -32,8 +32,8 @@ export interface GuestOptions {
   readonly cpus?: number;
   /** A hang limit, 400 s unless told: the guest is killed by its own id, and the run has failed. */
   readonly timeoutMs?: number;
-  /** The host's loopback is 10.0.2.2 in the guest. */
-  readonly network?: boolean;
+  /** True: the host's loopback is 10.0.2.2 in the guest. */
+  readonly network?: boolean | GuestCable;
   /** Parameters of the nbd module (4 devices of 15 partitions unless told); false leaves the module out. */
   readonly nbd?: { readonly nbdsMax?: number; readonly maxPart?: number } | false;
   /** Names of modules to load besides those of every guest, e.g. 'xfs', 'btrfs', 'dm_mod'. */
@@ -43,6 +43,13 @@ export interface GuestOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Called with the console's text as it comes. */
   readonly onConsole?: (text: string) => void;
+}
+
+/** To a tap device that is there already. */
+export interface GuestCable {
+  readonly tap: string;
+  /** The words that run a program where that device is. */
+  readonly inside: (program: string, args: readonly string[]) => readonly [string, ...string[]];
 }
 
 /** A virtio disk. */

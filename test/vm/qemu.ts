@@ -31,11 +31,10 @@ export async function runQemu(shared: string, options: GuestOptions): Promise<En
   const more = [
     ...fileSystem('root', root, ',readonly=on'),
     ...fileSystem('shared', shared, ''),
-    ...(options.network === true
-      ? ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile=']
-      : []),
+    ...network(options.network),
   ];
-  return await run(tool(program), [...words, ...more], {
+  const [started, ...args] = within(options.network, tool(program), [...words, ...more]);
+  return await run(started, args, {
     timeoutMs: options.timeoutMs ?? 400_000,
     ...(options.onConsole === undefined ? {} : { onOutput: options.onConsole }),
   });
@@ -65,11 +64,11 @@ export function machineWords(arch: DebianArch, booted: Booted): { program: strin
 }
 
 function initrdFor(kernel: KernelImage, shared: string, options: GuestOptions): Promise<string> {
-  const { nbd = {}, modules = [], disks = [], network = false } = options;
+  const { nbd = {}, modules = [], disks = [], network: wanted = false } = options;
   const names = [
     ...MODULES,
     ...(disks.length > 0 ? ['virtio_blk'] : []),
-    ...(network ? ['virtio_net'] : []),
+    ...(wanted === false ? [] : ['virtio_net']),
     ...modules,
     ...(nbd === false ? [] : ['nbd']),
   ];
@@ -94,6 +93,19 @@ const fileSystem = (tag: string, path: string, more: string): string[] => [
   '-device',
   `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`,
 ];
+
+function network(wanted: GuestOptions['network']): string[] {
+  if (wanted === undefined || wanted === false) return [];
+  const end = wanted === true ? 'user,id=net' : `tap,id=net,ifname=${wanted.tap},script=no,downscript=no`;
+  return ['-netdev', end, '-device', 'virtio-net-pci,netdev=net,romfile='];
+}
+
+const within = (
+  wanted: GuestOptions['network'],
+  program: string,
+  args: readonly string[],
+): readonly [string, ...string[]] =>
+  typeof wanted === 'object' ? wanted.inside(program, args) : [program, ...args];
 
 function disk({ file, drive = {} }: GuestDisk, number: number): string[] {
   const settings = { if: 'none', id: `disk${number}`, format: 'raw', ...drive, file };

@@ -10,7 +10,9 @@ export const WRITERS = 2;
 export const READERS = 2;
 /** Records that a writer has for itself: few, so that each is written and read often. */
 export const SLOTS = 24;
-/** Between two requests of a client, milliseconds. */
+/** Records of an export: they differ between exports, too. */
+export const SLOTS_EACH = SLOTS * WRITERS;
+/** Between two requests of a client, milliseconds, where there is one export. */
 const PAUSE = 25;
 const RETRY = 100;
 const FUA = 1;
@@ -24,6 +26,8 @@ export interface ClientOptions {
   readonly journal: Journal;
   /** Where their slots begin. */
   readonly firstSlot: number;
+  /** So many times as long between two requests: of many exports each is asked more seldom. */
+  readonly pause: number;
   readonly seed: number;
   readonly signal: AbortSignal;
 }
@@ -88,7 +92,7 @@ export async function write(options: ClientOptions, writer: number, values: () =
       return true;
     });
     if (isDone === true) journal.add({ what: 'acknowledged', value, at: now() });
-    await sleep(PAUSE);
+    await sleep(PAUSE * options.pause);
   }
   client.leave();
 }
@@ -100,7 +104,7 @@ export async function read(options: ClientOptions, reader: number, writers: numb
   const { signal } = options;
   while (!signal.aborted) {
     await readSlot(client, options.firstSlot + random.below(writers * SLOTS));
-    await sleep(PAUSE);
+    await sleep(PAUSE * options.pause);
   }
   client.leave();
 }

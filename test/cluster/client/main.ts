@@ -1,20 +1,35 @@
 /**
- * `main.js HOST PORT NAME JOURNAL SEED FIRST_SLOT`: clients of an export until SIGTERM, all in one process, so that one clock
+ * `main.js HOST JOURNAL SEED FIRST_SLOT PORT/NAME...`: clients of exports until SIGTERM, all in one process, so that one clock
  * orders what they saw. At the end everything is read once more.
  */
 
-import { READERS, read, readAll, WRITERS, write } from './clients.js';
+import { type ClientOptions, READERS, read, readAll, SLOTS_EACH, WRITERS, write } from './clients.js';
 import { Journal } from './journal.js';
 
-const [host = '', port = '', name = '', path = '', seed = '', firstSlot = ''] = process.argv.slice(2);
+const [host = '', path = '', seed = '', firstSlot = '', ...devices] = process.argv.slice(2);
 using journal = new Journal(path);
 const controller = new AbortController();
 process.once('SIGTERM', () => controller.abort());
 let last = 0;
-const options = { host, port: Number(port), name, journal, seed: Number(seed), firstSlot: Number(firstSlot) };
-const running = { ...options, signal: controller.signal };
-await Promise.all([
-  ...Array.from({ length: WRITERS }, (_, writer) => write(running, writer, () => ++last)),
-  ...Array.from({ length: READERS }, (_, reader) => read(running, reader, WRITERS)),
-]);
-await readAll({ ...options, signal: AbortSignal.timeout(60_000) }, WRITERS);
+const exports = devices.map((device, index): Omit<ClientOptions, 'signal'> => {
+  const [port = '', name = ''] = device.split('/');
+  return {
+    host,
+    port: Number(port),
+    name,
+    journal,
+    pause: devices.length,
+    seed: Number(seed) + index,
+    firstSlot: Number(firstSlot) + index * SLOTS_EACH,
+  };
+});
+await Promise.all(
+  exports.flatMap((one) => {
+    const running = { ...one, signal: controller.signal };
+    return [
+      ...Array.from({ length: WRITERS }, (_, writer) => write(running, writer, () => ++last)),
+      ...Array.from({ length: READERS }, (_, reader) => read(running, reader, WRITERS)),
+    ];
+  }),
+);
+await Promise.all(exports.map((one) => readAll({ ...one, signal: AbortSignal.timeout(60_000) }, WRITERS)));

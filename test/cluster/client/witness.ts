@@ -6,7 +6,7 @@ import { until } from '../../helpers/until.js';
 import { checkRegisters, type Fault } from '../history/registers.js';
 import { FIRST_PORT, FLOATING } from '../lab/configuration.js';
 import type { Lab } from '../lab/lab.js';
-import { SLOTS, WRITERS } from './clients.js';
+import { SLOTS_EACH } from './clients.js';
 import { type Entry, now, operationsOf, readJournal } from './journal.js';
 
 /** What clients saw from a start to a stop. */
@@ -17,7 +17,7 @@ export interface Testimony {
   /** Writes that were acknowledged, and answers to reads. */
   readonly acknowledged: number;
   readonly reads: number;
-  /** The longest time without any answer, milliseconds, and when it began. */
+  /** The longest time without any answer of one device, milliseconds, and when it began. */
   readonly gap: { readonly ms: number; readonly at: number };
 }
 
@@ -26,25 +26,25 @@ const PROGRAM = resolve('dist/test/cluster/client/main.js');
 const STOP_MS = 90_000;
 
 export class Witness implements AsyncDisposable {
-  static #count = 0;
+  static #nextSlot = 0;
 
   private constructor(
     readonly journal: string,
+    readonly firstSlot: number,
+    readonly devices: number,
     readonly process: RunningProcess,
   ) {}
 
-  /** On records of its own, which nobody has written yet; returns when the first was acknowledged. */
-  static async start(lab: Lab, seed: number, device = 0): Promise<Witness> {
-    const index = Witness.#count++;
-    const journal = join(lab.directory.path, `journal.${index}`);
-    const firstSlot = index * SLOTS * WRITERS;
-    const words = [FLOATING, FIRST_PORT + device, lab.devices[device], journal, seed, firstSlot].map(String);
-    const running = start('nsenter', lab.network.inside(process.execPath, [PROGRAM, ...words]));
-    const witness = new Witness(journal, running);
-    await until('a record is acknowledged', async () => {
-      if (running.isOver) throw new Error(running.stderr);
-      return witness.entries().some(({ what }) => what === 'acknowledged') ? true : undefined;
-    });
+  /** On records of its own, which nobody has written yet, of every device; returns when the first of each was acknowledged. */
+  static async start(lab: Lab, seed: number): Promise<Witness> {
+    const firstSlot = Witness.#nextSlot;
+    Witness.#nextSlot += SLOTS_EACH * lab.devices.length;
+    const journal = join(lab.directory.path, `journal.${firstSlot}`);
+    const exports = lab.devices.map((name, index) => `${FIRST_PORT + index}/${name}`);
+    const words = [PROGRAM, FLOATING, journal, String(seed), String(firstSlot), ...exports];
+    const running = start('nsenter', lab.network.inside(process.execPath, words));
+    const witness = new Witness(journal, firstSlot, lab.devices.length, running);
+    await witness.goesOn(0);
     return witness;
   }
 
@@ -52,18 +52,36 @@ export class Witness implements AsyncDisposable {
     return existsSync(this.journal) ? readJournal(this.journal) : [];
   }
 
-  /** A write that was begun after now is acknowledged. */
-  async goesOn(): Promise<void> {
-    const begun = now();
+  /** Of every device a write that was begun after now is acknowledged. */
+  async goesOn(begun = now()): Promise<void> {
     await until(
       'writes go on',
       async () => {
-        const entries = this.entries();
-        const fresh = new Set(
-          entries.flatMap((entry) => (entry.what === 'write' && entry.at > begun ? [entry.value] : [])),
-        );
-        const isDone = entries.some((entry) => entry.what === 'acknowledged' && fresh.has(entry.value));
-        return isDone ? true : undefined;
+        if (this.process.isOver) throw new Error(this.process.stderr);
+        const fresh = acknowledged(this.entries()).filter(({ at }) => at > begun);
+        const devices = new Set(fresh.map(({ slot }) => this.#deviceOf(slot)));
+        return devices.size === this.devices ? true : undefined;
+      },
+      STOP_MS,
+    );
+  }
+
+  /** Writes that were sent and not acknowledged. */
+  pending(): Write[] {
+    const entries = this.entries();
+    const done = new Set(acknowledged(entries));
+    return writes(entries).filter((write) => !done.has(write));
+  }
+
+  /** What these wrote, or would have written, has been written over since, and that was acknowledged. */
+  async overwrites(those: readonly Write[]): Promise<void> {
+    const isOver = (old: Write, done: readonly Write[]): boolean =>
+      done.some(({ slot, value }) => slot === old.slot && value > old.value);
+    await until(
+      'what was under way is overwritten',
+      async () => {
+        const done = acknowledged(this.entries());
+        return those.every((old) => isOver(old, done)) ? true : undefined;
       },
       STOP_MS,
     );
@@ -74,7 +92,11 @@ export class Witness implements AsyncDisposable {
     this.process.signal('SIGTERM');
     const ended = await this.process.wait(STOP_MS);
     if (ended.status !== 0) throw new Error(describeFailure('clients', [], ended));
-    return testimonyOf(this.entries());
+    return testimonyOf(this.entries(), (slot) => this.#deviceOf(slot));
+  }
+
+  #deviceOf(slot: number): number {
+    return Math.floor((slot - this.firstSlot) / SLOTS_EACH);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -82,7 +104,16 @@ export class Witness implements AsyncDisposable {
   }
 }
 
-function testimonyOf(entries: readonly Entry[]): Testimony {
+type Write = Extract<Entry, { what: 'write' }>;
+
+const writes = (entries: readonly Entry[]): Write[] => entries.filter((entry) => entry.what === 'write');
+
+function acknowledged(entries: readonly Entry[]): Write[] {
+  const values = new Set(entries.flatMap((entry) => (entry.what === 'acknowledged' ? [entry.value] : [])));
+  return writes(entries).filter(({ value }) => values.has(value));
+}
+
+function testimonyOf(entries: readonly Entry[], deviceOf: (slot: number) => number): Testimony {
   const refusals = entries.flatMap((entry) =>
     entry.what === 'refused' ? [`errno ${entry.errno} of a ${entry.request}`] : [],
   );
@@ -91,19 +122,20 @@ function testimonyOf(entries: readonly Entry[]): Testimony {
     refusals: [...new Set(refusals)],
     acknowledged: entries.filter(({ what }) => what === 'acknowledged').length,
     reads: entries.filter(({ what }) => what === 'read').length,
-    gap: longestGap(entries),
+    gap: longestGap(entries, deviceOf),
   };
 }
 
-function longestGap(entries: readonly Entry[]): Testimony['gap'] {
-  const answers = entries
-    .filter(({ what }) => what === 'acknowledged' || what === 'read')
-    .map(({ at }) => at);
+function longestGap(entries: readonly Entry[], deviceOf: (slot: number) => number): Testimony['gap'] {
+  const slots = new Map(writes(entries).map(({ value, slot }) => [value, slot]));
+  const last = new Map<number, number>();
   let gap = { ms: 0, at: 0 };
-  answers.sort((a, b) => a - b);
-  answers.slice(1).forEach((at, index) => {
-    const before = answers[index] ?? at;
-    if (at - before > gap.ms) gap = { ms: at - before, at: before };
-  });
+  for (const entry of entries) {
+    if (entry.what !== 'acknowledged' && entry.what !== 'read') continue;
+    const device = deviceOf(entry.what === 'read' ? entry.slot : (slots.get(entry.value) ?? 0));
+    const before = last.get(device) ?? entry.at;
+    if (entry.at - before > gap.ms) gap = { ms: entry.at - before, at: before };
+    last.set(device, entry.at);
+  }
   return gap;
 }

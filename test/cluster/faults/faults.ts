@@ -46,9 +46,9 @@ async function signalDaemon({ lab, active }: Scene, signal: string): Promise<num
 
 /** Kills a brick for some seconds, then has it back, and gives it some to catch up. */
 async function restartBrick({ lab, random }: Scene, node: ClusterNode): Promise<void> {
-  await lab.storage.killBrick(node);
+  await lab.gluster.killBrick(node);
   await sleep(random.below(3000));
-  await lab.storage.startBricks();
+  await lab.gluster.startBricks();
   await sleep(CATCH_UP_MS);
 }
 

@@ -7,17 +7,20 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../../helpers/until.js';
+import { RECORD } from '../client/record.js';
 import { type Testimony, Witness } from '../client/witness.js';
-import { FLOATING } from '../lab/configuration.js';
+import { FIRST_PORT, FLOATING, NODES } from '../lab/configuration.js';
 import type { Lab } from '../lab/lab.js';
 import type { ClusterNode } from '../lab/node.js';
 
-/** A server that was cut off is connected to again within so long, milliseconds: its client tries every 3 s. */
-const RECONNECT_MS = 25_000;
+/** The header of a WRITE, and its data. */
+const WRITE_BYTES = 28 + RECORD;
+/** Each client has asked within so long, milliseconds. */
+const ASKED_MS = 300;
 /** Mounts hear of an option within so long, milliseconds. */
 const TAKEN_MS = 3000;
-/** What the zombie has in its socket is done within so long, milliseconds. */
-const HAUNT_MS = 10_000;
+/** What the zombie has taken out of its socket is on the bricks, or refused, within so long, milliseconds. */
+const HAUNT_MS = 4000;
 
 /** Processes of a node by whether they belong to its storage, which stays awake: it is the daemon that sleeps. */
 function sleepers(node: ClusterNode): number[] {
@@ -57,10 +60,45 @@ export interface ZombieReport extends Testimony {
   readonly lastWords: string;
 }
 
-/** Leaves the option as it was told. */
+/** Bytes that wait in the sockets of a device's sessions on a node, for a program to read them. */
+async function unread(node: ClusterNode): Promise<number> {
+  const table = await node.runOk('cat', ['/proc/net/tcp']);
+  return table.split('\n').reduce((sum, line) => {
+    const [, local = '', , state, queues = ''] = line.trim().split(/\s+/);
+    const isSession = local.endsWith(`:${FIRST_PORT.toString(16).toUpperCase()}`) && state !== LISTENING;
+    return isSession ? sum + Number.parseInt(queues.split(':')[1] ?? '0', 16) : sum;
+  }, 0);
+}
+const LISTENING = '0A';
+
+/** What the mount of a node says of each of its bricks. */
+async function isConnected(node: ClusterNode): Promise<boolean> {
+  const { stdout } = await node.sh('cat /mnt/images/.meta/graphs/active/*-client-*/private');
+  return stdout.match(/^connected = 1$/gm)?.length === NODES.length;
+}
+
+/** Its daemon is stopped; if no whole write waits for it then, it goes on. */
+async function sleepsOverWrite(node: ClusterNode): Promise<true | undefined> {
+  const daemons = sleepers(node).filter(isDaemon);
+  for (const pid of daemons) signal(pid, 'SIGSTOP');
+  await sleep(ASKED_MS);
+  if ((await unread(node)) >= WRITE_BYTES) return true;
+  for (const pid of daemons) signal(pid, 'SIGCONT');
+  await sleep(ASKED_MS);
+  return undefined;
+}
+
+const movedFrom = (active: ClusterNode, lab: Lab): Promise<true> =>
+  until('another node serves', async () => {
+    const other = [...lab.nodes.values()].find((node) => node !== active && node.isOn);
+    const now = other && (await lab.active(undefined, other).catch(() => undefined));
+    return now !== undefined && now !== active ? true : undefined;
+  });
+
+/** Sets the option, and leaves it as it was told. */
 export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number): Promise<ZombieReport> {
   await lab.settled();
-  if (strictLocks === 'off') await lab.storage.set({ 'client.strict-locks': 'off' });
+  await lab.gluster.set({ 'client.strict-locks': strictLocks });
   // The clients of the volume take the option now; descriptors do when they are opened.
   await sleep(TAKEN_MS);
   await lab.any.runOk('crm_resource', ['--restart', '-r', lab.devices[0] ?? '', '-T', '60s'], 90_000);
@@ -68,23 +106,26 @@ export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number):
   await using witness = await Witness.start(lab, seed);
   lab.power.mode = 'lies';
   try {
+    await until('a daemon sleeps that has a write to read', () => sleepsOverWrite(active));
     for (const pid of sleepers(active)) signal(pid, 'SIGSTOP');
-    // Each writer's next write is in the socket of a daemon that sleeps.
-    await sleep(500);
+    const asked = witness.pending();
     await lab.network.unplug(active.name);
-    await until('another node serves', async () => {
-      const other = [...lab.nodes.values()].find((node) => node !== active && node.isOn);
-      const now = other && (await lab.active(undefined, other).catch(() => undefined));
-      return now !== undefined && now !== active ? now : undefined;
-    });
+    await movedFrom(active, lab);
     await witness.goesOn();
-    await sleep(2000);
+    await witness.overwrites(asked);
     await active.run('ip', ['addr', 'del', `${FLOATING}/24`, 'dev', 'eth0']);
     await lab.network.plug(active.name);
-    await sleep(RECONNECT_MS);
+    await until('the zombie has its bricks again', async () =>
+      (await isConnected(active)) ? true : undefined,
+    );
     // The clients rest meanwhile: what they write would hide what it writes.
     witness.process.signal('SIGSTOP');
+    if ((await unread(active)) < WRITE_BYTES)
+      throw new Error('the zombie has nothing to write: it shows nothing');
     for (const pid of sleepers(active).filter(isDaemon)) signal(pid, 'SIGCONT');
+    await until('the zombie has read what it was asked', async () =>
+      (await unread(active)) === 0 ? true : undefined,
+    );
     await sleep(HAUNT_MS);
     const { stdout: lastWords } = await active.sh(`tail -n 6 /var/log/nbdloop-cluster-${lab.devices[0]}.log`);
     witness.process.signal('SIGCONT');

@@ -62,6 +62,8 @@ export interface CibParts {
   /** The daemon's and the tool's program. */
   readonly nbdloopd: string;
   readonly nbdloop: string;
+  /** Of this machine, that has the files: a volume has them unless told. */
+  readonly directory?: string;
 }
 
 const pairs = (id: string, values: Readonly<Record<string, string>>): string =>
@@ -81,6 +83,11 @@ const device = (index: number, { nbdloopd, nbdloop }: CibParts): string => {
     ${operation(name, 'monitor', '5s', '20s')}${operation(name, 'start', '0s', '60s')}${operation(name, 'stop', '0s', '30s')}
   </operations></primitive>`;
 };
+
+const mountOf = ({ directory }: CibParts): Readonly<Record<string, string>> =>
+  directory === undefined
+    ? { device: `localhost:/${VOLUME}`, directory: '/mnt/images', fstype: 'glusterfs' }
+    : { device: directory, directory: '/mnt/images', fstype: 'none', options: 'bind' };
 
 /** Filesystem clone, then the floating address, then the devices, all on the node of the address. */
 export const cib = (parts: CibParts): string => {
@@ -103,7 +110,7 @@ export const cib = (parts: CibParts): string => {
     </primitive>
     <clone id="storage-clone"><meta_attributes id="sc-ma">${pairs('sc', { interleave: 'true' })}</meta_attributes>
       <primitive id="storage" class="ocf" provider="heartbeat" type="Filesystem">
-        ${attributes('storage', { device: `localhost:/${VOLUME}`, directory: '/mnt/images', fstype: 'glusterfs' })}
+        ${attributes('storage', mountOf(parts))}
         <operations>${operation('storage', 'monitor', '10s', '20s')}${operation('storage', 'start', '0s', '40s')}${operation('storage', 'stop', '0s', '20s')}</operations>
       </primitive>
     </clone>

@@ -10,11 +10,22 @@ import { run, runOk } from '../../helpers/process.js';
 import { TempDir } from '../../helpers/temp.js';
 import { until } from '../../helpers/until.js';
 import { Cgroup, cgroupRoot } from './cgroup.js';
-import { ADDRESSES, COROSYNC, cib, deviceName, fileOf, NODES, type NodeName } from './configuration.js';
+import {
+  ADDRESSES,
+  COROSYNC,
+  cib,
+  deviceName,
+  fileOf,
+  NODES,
+  type NodeName,
+  VOLUME,
+} from './configuration.js';
+import { Gluster } from './gluster.js';
 import { Network } from './network.js';
 import { ClusterNode } from './node.js';
 import { PowerSwitch } from './power-switch.js';
-import { Storage } from './storage.js';
+import { SharedDirectory } from './shared-directory.js';
+import type { SharedStorage } from './shared-storage.js';
 
 /** A hang limit, milliseconds: a machine that is loaded takes its time. */
 const LIMIT = 150_000;
@@ -29,9 +40,13 @@ const PACEMAKER_ENVIRONMENT = {
   HA_cluster_type: 'corosync',
 };
 
+export type StorageKind = 'gluster' | 'directory';
+
 export interface LabOptions {
   /** One unless told. */
   readonly devices?: number;
+  /** What the files lie on: a replicated volume unless told. */
+  readonly storage?: StorageKind;
   readonly progress?: (text: string) => void;
 }
 
@@ -44,7 +59,7 @@ export class Lab implements AsyncDisposable {
     readonly network: Network,
     readonly nodes: ReadonlyMap<string, ClusterNode>,
     readonly power: PowerSwitch,
-    readonly storage: Storage,
+    readonly storage: SharedStorage,
     readonly guardian: () => void,
     readonly options: LabOptions,
   ) {
@@ -59,11 +74,14 @@ export class Lab implements AsyncDisposable {
     const group = new Cgroup(join(root, `nbdloop-cluster-${process.pid}`));
     const guardian = watchOver(group);
     try {
-      await layOut(directory, options.devices ?? 1);
+      await layOut(directory, options);
       const network = await Network.start(group.child('network'));
       const nodes = new Map(NODES.map((name) => [name, makeNode(name, directory, group, network)] as const));
       const power = new PowerSwitch(directory.file('power'), nodes);
-      const storage = new Storage(nodes, directory.file('disk'));
+      const storage =
+        options.storage === 'directory'
+          ? new SharedDirectory(directory.file('shared'))
+          : new Gluster(nodes, directory.file('disk'));
       const lab = new Lab(directory, group, network, nodes, power, storage, guardian, options);
       await lab.#begin();
       return lab;
@@ -81,6 +99,12 @@ export class Lab implements AsyncDisposable {
     return node;
   }
 
+  /** The volume; throws where there is none. */
+  get gluster(): Gluster {
+    if (this.storage instanceof Gluster) return this.storage;
+    throw new Error('this lab has no GlusterFS');
+  }
+
   /** Some node that is on. */
   get any(): ClusterNode {
     const node = [...this.nodes.values()].find(({ isOn }) => isOn);
@@ -95,17 +119,17 @@ export class Lab implements AsyncDisposable {
     return name === undefined ? undefined : this.node(name);
   }
 
-  /** The node that serves, once everything is well, with what the bricks hold. Nobody writes meanwhile. */
+  /** The node that serves, once everything is well, with what the storage holds. Nobody writes meanwhile. */
   async settled(): Promise<ClusterNode> {
     const active = await this.whole();
     await this.storage.healed();
     return active;
   }
 
-  /** The node that serves, once all nodes are on and members, all bricks up and all devices served. */
+  /** The node that serves, once all nodes are on and members, all storage up and all devices served. */
   async whole(): Promise<ClusterNode> {
     await this.#rejoin();
-    await this.storage.bricksUp();
+    await this.storage.isWhole();
     return until(
       'every device is served',
       async () => {
@@ -131,6 +155,17 @@ export class Lab implements AsyncDisposable {
     return [cluster, ...said].map(({ stdout }) => stdout).join('\n');
   }
 
+  /** Copies what the cluster, the storage and the daemons have logged into a directory. */
+  async keepLogs(directory: string): Promise<void> {
+    for (const node of [...this.nodes.values()].filter(({ isOn }) => isOn)) {
+      const place = join(directory, node.name);
+      mkdirSync(place, { recursive: true });
+      await node.sh(`cp -r /var/log/. '${place}'; ps axww -o pid,stat,wchan:20,args >'${place}/processes'
+        gluster volume heal ${VOLUME} info >'${place}/heal' 2>&1; gluster volume status ${VOLUME} >'${place}/volume' 2>&1
+        cat /mnt/images/.meta/graphs/active/*-client-*/private >'${place}/clients' 2>&1`);
+    }
+  }
+
   /** The daemon's process number as the node counts, of a device there; undefined when there is none. */
   async daemonOn(node: ClusterNode, device = deviceName(0)): Promise<number | undefined> {
     const { stdout } = await node.run('cat', [`/run/nbdloop-cluster/${device}/pid`]);
@@ -153,7 +188,7 @@ export class Lab implements AsyncDisposable {
     this.#say('nodes are on');
     await Promise.all(nodes.flatMap((node) => [this.storage.startServer(node), startCorosync(node)]));
     await this.storage.create(this.devices.map(fileOf));
-    this.#say('the volume is there');
+    this.#say('the files are there');
     await Promise.all(nodes.map(startPacemaker));
     await this.settled();
     this.#say('the cluster serves');
@@ -203,7 +238,7 @@ async function startPacemaker(node: ClusterNode): Promise<void> {
 }
 
 /** Files that the nodes see. */
-async function layOut(directory: TempDir, devices: number): Promise<void> {
+async function layOut(directory: TempDir, { devices = 1, storage = 'gluster' }: LabOptions): Promise<void> {
   chmodSync(directory.path, 0o755); // Pacemaker's daemons run as a user of their own
   for (const name of ['log', 'etc', 'sbin', 'bin', 'disk']) mkdirSync(directory.file(name));
   writeFileSync(directory.file('etc', 'corosync.conf'), COROSYNC);
@@ -221,7 +256,10 @@ async function layOut(directory: TempDir, devices: number): Promise<void> {
   await runOk(nbdloop, ['cluster', 'install', '--root', directory.file('ocf')]);
   writeFileSync(
     directory.file('cib.xml'),
-    cib({ power: directory.file('power'), devices, nbdloopd, nbdloop }),
+    cib({
+      ...{ power: directory.file('power'), devices, nbdloopd, nbdloop },
+      ...(storage === 'directory' ? { directory: directory.file('shared') } : {}),
+    }),
   );
 }
 

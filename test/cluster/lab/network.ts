@@ -4,7 +4,7 @@ import { until } from '../../helpers/until.js';
 import type { Cgroup } from './cgroup.js';
 import { netNamespaceOf } from './namespaces.js';
 
-/** Of the clients, on the bridge itself. */
+/** Of the clients, on the bridge itself; a guest's is 10.9.0.8. */
 const OWN = '10.9.0.9/24';
 
 export class Network implements AsyncDisposable {
@@ -37,6 +37,13 @@ export class Network implements AsyncDisposable {
       ...['-t', String(pid), '-n', '--', 'sh', '-c'],
       `ip link set lo up; ip addr add ${address}/24 dev eth0; ip link set eth0 up`,
     ]);
+  }
+
+  /** A tap device on the bridge. */
+  async tap(name: string): Promise<void> {
+    await this.sh(
+      `ip tuntap add ${name} mode tap && ip link set ${name} master br0 && ip link set ${name} up`,
+    );
   }
 
   async unplug(name: string): Promise<void> {

@@ -5,13 +5,12 @@ import { describeFailure, type Ended } from '../../helpers/process.js';
 import { until } from '../../helpers/until.js';
 import { ADDRESSES, NODES, VOLUME, VOLUME_OPTIONS } from './configuration.js';
 import type { ClusterNode } from './node.js';
+import { FILE_SIZE, type SharedStorage } from './shared-storage.js';
 
 /** A hang limit, milliseconds. */
 const LIMIT = 150_000;
-/** Bytes of each device's file. */
-export const FILE_SIZE = 64 << 20;
 
-export class Storage {
+export class Gluster implements SharedStorage {
   constructor(
     readonly nodes: ReadonlyMap<string, ClusterNode>,
     /** Where bricks are. */
@@ -54,7 +53,7 @@ export class Storage {
     await this.#gluster('volume', 'set', VOLUME, 'group', 'gluster-block');
     await this.set(VOLUME_OPTIONS);
     await this.#gluster('volume', 'start', VOLUME);
-    await this.bricksUp();
+    await this.isWhole();
     const names = files.map((file) => `'${file}'`).join(' ');
     await first.runOk('sh', [
       '-c',
@@ -89,10 +88,11 @@ export class Storage {
   /** Starts the bricks that are down. */
   async startBricks(): Promise<void> {
     await this.#gluster('volume', 'start', VOLUME, 'force');
-    await this.bricksUp();
+    await this.isWhole();
   }
 
-  async bricksUp(): Promise<void> {
+  /** All bricks are up. */
+  async isWhole(): Promise<void> {
     await until(
       'all bricks are up',
       async () => {
