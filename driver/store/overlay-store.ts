@@ -1,16 +1,10 @@
-/**
- * A base that is not written, and deltas over it, of which the top one is: docs/delta-format.md.
- *
- * A block that the top lacks is brought in under a claim: looked at again, written, its bit set, given free. So two threads
- * that write two parts of one absent block lose neither, and whoever finds the bit set finds the data.
- */
+/** A base that is not written, and deltas over it, of which the top one is: docs/delta-format.md. */
 import { constants } from 'node:os';
 import type { Errno, ZeroMode } from '../../server/backend.js';
-import { type AlignedMemory, alignedMemory } from '../io/aligned.js';
 import { BatchClaims } from './delta/batch-claims.js';
-import { MAX_BLOCK } from './delta/header.js';
+import { Incoming } from './delta/incoming.js';
 import { Layers } from './delta/layers.js';
-import { copyBytes, Top } from './delta/top.js';
+import { Top } from './delta/top.js';
 import type { OverlayDescription } from './description.js';
 import type { ZeroedCount } from './file-store.js';
 import type { Store } from './store.js';
@@ -24,9 +18,6 @@ const AT_ONCE = 8192;
 const PIPE_RUNS = 16;
 const PUNCH: ZeroMode = { punch: true, fast: false };
 
-/** Where a block is put together; one a thread. */
-let scratch: AlignedMemory | undefined;
-
 export class OverlayStore implements Store {
   readonly #layers: Layers;
   readonly #top: Top;
@@ -34,6 +25,7 @@ export class OverlayStore implements Store {
   readonly #blockSize: number;
   readonly #dataOffset: number;
   readonly #batch: BatchClaims;
+  readonly #incoming: Incoming;
 
   constructor(description: OverlayDescription, tools: ThreadTools, zeroed: ZeroedCount) {
     this.#layers = new Layers(description, tools, zeroed);
@@ -42,23 +34,13 @@ export class OverlayStore implements Store {
     this.#tools = tools;
     this.#blockSize = description.top.blockSize;
     this.#dataOffset = description.top.dataOffset;
+    this.#incoming = new Incoming(this.#layers, this.#top, this.#blockSize, this.#dataOffset);
   }
 
   /* Reads: run by run, each from its layer. */
 
   read(address: number, position: number, length: number): Errno {
-    return this.#readFrom(0, address, position, length);
-  }
-
-  #readFrom(from: number, address: number, position: number, length: number): Errno {
-    const layers = this.#layers;
-    for (let done = 0; done < length; ) {
-      const run = layers.look(position + done, length - done, from);
-      const errno = layers.file.read(address + done, position + done + layers.shift, run);
-      if (errno !== 0) return errno;
-      done += run;
-    }
-    return 0;
+    return this.#layers.read(0, address, position, length);
   }
 
   readNow(address: number, position: number, length: number): Errno {
@@ -137,67 +119,16 @@ export class OverlayStore implements Store {
     const block = this.#blockSize;
     const first = Math.floor(position / block);
     const end = Math.ceil((position + length) / block);
-    if (this.#top.holdsAll(first, end)) return this.#put(address, position, length);
+    if (this.#top.holdsAll(first, end))
+      return this.#layers.top.write(address, position + this.#dataOffset, length);
     for (let from = position; from < position + length; ) {
       const firstOfThese = Math.floor(from / block);
       const to = Math.min(position + length, (firstOfThese + AT_ONCE) * block);
-      const errno = this.#bringIn(address + (from - position), from, to);
+      const errno = this.#incoming.write(address + (from - position), from, to);
       if (errno !== 0) return errno;
       from = to;
     }
     return 0;
-  }
-
-  /** Writes a range of which the top lacks blocks. */
-  #bringIn(address: number, from: number, to: number): Errno {
-    const block = this.#blockSize;
-    const first = Math.floor(from / block);
-    const end = Math.ceil(to / block);
-    this.#top.claims.take(first, end);
-    try {
-      let errno: Errno = 0;
-      let start = from;
-      let stop = to;
-      if (from % block !== 0 && !this.#top.holds(first)) {
-        start = Math.min((first + 1) * block, to);
-        errno = this.#copyUp(first, address, from, start);
-      }
-      const last = end - 1;
-      if (errno === 0 && start < stop && stop % block !== 0 && !this.#top.holds(last)) {
-        stop = Math.max(last * block, start);
-        errno = this.#copyUp(last, address + (stop - from), stop, to);
-      }
-      if (errno === 0 && start < stop) errno = this.#put(address + (start - from), start, stop - start);
-      if (errno === 0) this.#top.cameIn(first, end);
-      return errno;
-    } finally {
-      this.#top.claims.give(first, end);
-    }
-  }
-
-  /**
-   * Writes a claimed block of which `from` to `to` is new and the rest is what the layers below have. Address 0: the new part
-   * is zeroes.
-   */
-  #copyUp(index: number, address: number, from: number, to: number): Errno {
-    const block = this.#blockSize;
-    const start = index * block;
-    scratch ??= alignedMemory(MAX_BLOCK);
-    const errno = this.#readFrom(1, scratch.address, start, block);
-    if (errno !== 0) return errno;
-    if (address === 0) scratch.bytes.fill(0, from - start, to - start);
-    else copyBytes(scratch.address + (from - start), address, to - from);
-    return this.#put(scratch.address, start, block);
-  }
-
-  /** Copies up a claimed block as it is, if it is absent. */
-  #comeInWhole(index: number): Errno {
-    const start = index * this.#blockSize;
-    return this.#top.holds(index) ? 0 : this.#copyUp(index, 0, start, start);
-  }
-
-  #put(address: number, position: number, length: number): Errno {
-    return this.#layers.top.write(address, position + this.#dataOffset, length);
   }
 
   /** Whole blocks that are absent are claimed until the batch is done; a part that can't have its claim goes alone. */
@@ -246,8 +177,8 @@ export class OverlayStore implements Store {
     const isCutAtStart = position % block !== 0;
     const isCutAtEnd = (position + length) % block !== 0 && !(isCutAtStart && end === first + 1);
     const errno =
-      (isCutAtStart ? this.#comeInWhole(first) : 0) ||
-      (isCutAtEnd ? this.#comeInWhole(end - 1) : 0) ||
+      (isCutAtStart ? this.#incoming.comeInWhole(first) : 0) ||
+      (isCutAtEnd ? this.#incoming.comeInWhole(end - 1) : 0) ||
       top.writeFromPipe(pipe, at, length);
     if (errno === 0) this.#top.cameIn(first, end);
     this.#top.claims.give(first, end);
@@ -266,34 +197,11 @@ export class OverlayStore implements Store {
     const start = Math.min(Math.ceil(position / block) * block, end);
     const stop = Math.max(Math.floor(end / block) * block, start);
     for (let from = start; from < stop; from += AT_ONCE * block) {
-      const errno = this.#zeroBlocks(from, Math.min(stop, from + AT_ONCE * block), how);
+      const errno = this.#incoming.zeroBlocks(from, Math.min(stop, from + AT_ONCE * block), how);
       if (errno !== 0) return errno;
     }
-    const errno = position < start ? this.#zeroPart(position, start, how) : 0;
-    return errno === 0 && stop < end ? this.#zeroPart(stop, end, how) : errno;
-  }
-
-  #zeroBlocks(from: number, to: number, how: ZeroMode): Errno {
-    const [first, end] = [from / this.#blockSize, to / this.#blockSize];
-    this.#top.claims.take(first, end);
-    const errno = this.#layers.top.zero(from + this.#dataOffset, to - from, how);
-    if (errno === 0) this.#top.cameIn(first, end);
-    this.#top.claims.give(first, end);
-    return errno;
-  }
-
-  /** A part of one block. */
-  #zeroPart(from: number, to: number, how: ZeroMode): Errno {
-    const index = Math.floor(from / this.#blockSize);
-    this.#top.claims.take(index, index + 1);
-    try {
-      if (this.#top.holds(index)) return this.#layers.top.zero(from + this.#dataOffset, to - from, how);
-      const errno = this.#copyUp(index, 0, from, to);
-      if (errno === 0) this.#top.cameIn(index, index + 1);
-      return errno;
-    } finally {
-      this.#top.claims.give(index, index + 1);
-    }
+    const errno = position < start ? this.#incoming.zeroPart(position, start, how) : 0;
+    return errno === 0 && stop < end ? this.#incoming.zeroPart(stop, end, how) : errno;
   }
 
   startTrim(token: number, position: number, length: number): number {

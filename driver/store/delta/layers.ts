@@ -1,4 +1,5 @@
 /** The layers of an overlay on one thread, and which of them a range is read from. */
+import type { Errno } from '../../../server/backend.js';
 import { wordsOf } from '../../io/mapped.js';
 import type { OverlayDescription } from '../description.js';
 import { FileStore, type ZeroedCount } from '../file-store.js';
@@ -54,5 +55,16 @@ export class Layers {
     this.file = this.base;
     this.shift = 0;
     return end - position;
+  }
+
+  /** Run by run, each from its layer. `from`: as in `look`. */
+  read(from: number, address: number, position: number, length: number): Errno {
+    for (let done = 0; done < length; ) {
+      const run = this.look(position + done, length - done, from);
+      const errno = this.file.read(address + done, position + done + this.shift, run);
+      if (errno !== 0) return errno;
+      done += run;
+    }
+    return 0;
   }
 }
