@@ -5,24 +5,25 @@ import type { ServerAccess } from './access.js';
 import { descriptorLimit, lacksDescriptors } from './descriptors.js';
 import type { ExportTable, OpenedExport } from './export.js';
 import { type Handshake, hangUp, shakeHands } from './handshake.js';
+import { type ServedSocket, serveKernel } from './kernel-socket.js';
 import { DEFAULT_SERVER_LIMITS, negotiationLimits, type ServerLimits } from './limits.js';
 import { type Accepted, type ListenerAccess, Listeners, type UnixSocketOptions } from './listeners.js';
 import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
-import { accessOf, type Identity, permittedExports } from './negotiation/permissions.js';
-import { transmissionFlags } from './negotiation/transmission-flags.js';
+import { type Identity, permittedExports } from './negotiation/permissions.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
 import { type Adopted, MAX_THREADS, ReactorPool } from './reactor/reactor-pool.js';
 import { Refusals } from './refusals.js';
+import { SecuredSessions } from './secured-sessions.js';
 import { CONTEXTS } from './session/contexts.js';
-import { DISCONNECTED, isFault } from './session/link.js';
-import { openssl, opensslLibrary } from './system/openssl.js';
-import { close, duplicate } from './system/sockets.js';
+import { isFault } from './session/link.js';
+import { opensslLibrary } from './system/openssl.js';
+import { descriptorOf, takeFromNode } from './take-from-node.js';
 import { Handshaker } from './tls/handshaker.js';
-import { TransmissionFlag } from './wire/constants.js';
 
 export type { ServerAccess } from './access.js';
 export type { ServerTls } from './handshake.js';
+export type { ServedSocket } from './kernel-socket.js';
 export type { ServerLimits } from './limits.js';
 export type { ListenerAccess, UnixSocketOptions } from './listeners.js';
 export type { ConnectionInfo } from './peers.js';
@@ -51,21 +52,6 @@ export interface NbdServerOptions {
   readonly onFailure: (error: Error) => void;
 }
 
-/** A socket that is served without a handshake. */
-export interface ServedSocket {
-  /** `TransmissionFlag` bits that its client may rely on. */
-  readonly transmissionFlags: number;
-  /** Resolves when the socket and the export are closed: 'disconnected' when the client said so (DISC). */
-  readonly closed: Promise<'disconnected' | 'lost'>;
-  /**
-   * Gives the socket up between two requests, for another process to go on with: the descriptor is the caller's
-   * again, and the export is closed. Resolves with what was received and not served; undefined when it has ended.
-   */
-  part(): Promise<Uint8Array | undefined>;
-  /** Takes nothing more from it, and ends when what is under way has ended. */
-  drop(): void;
-}
-
 export class NbdServer {
   readonly #options: NbdServerOptions;
   #access: ServerAccess;
@@ -73,7 +59,7 @@ export class NbdServer {
   readonly #reactors: ReactorPool;
   /** There once TLS is offered. */
   #handshaker: Handshaker | undefined;
-  readonly #secured = new Map<Peer, Secured>();
+  readonly #secured = new SecuredSessions();
   readonly #listeners: Listeners;
   readonly #peers: Peers;
   readonly #handshakes = new Set<AbortController>();
@@ -118,9 +104,7 @@ export class NbdServer {
     this.#access = access;
     this.#offerTls(access);
     if (revoked === 'stay') return;
-    for (const { identity, names, drop } of this.#secured.values()) {
-      if (!this.#isEntitled(identity, names())) drop('its key or its permission was withdrawn');
-    }
+    this.#secured.revoke(access);
   }
 
   #offerTls({ tls }: ServerAccess): void {
@@ -130,12 +114,6 @@ export class NbdServer {
     const where = opensslLibrary()?.where;
     if (where !== 'node')
       log.warn({ library: where }, "TLS goes by the system's OpenSSL: Node shows none of its own");
-  }
-
-  #isEntitled(identity: Identity, names: readonly string[]): boolean {
-    const { tls, permissions = [] } = this.#access;
-    if (identity.psk !== undefined && tls?.context.psk?.has(identity.psk) !== true) return false;
-    return permissions.length === 0 || accessOf(permissions, identity, names) !== undefined;
   }
 
   /** Resolves when every thread serves. */
@@ -163,38 +141,9 @@ export class NbdServer {
     this.#reactors.wake();
   }
 
-  /**
-   * Serves a connected stream socket, non-blocking, whose client needs no handshake: a kernel's nbd driver. The
-   * descriptor and the export are the server's from here on. Replies are simple; limits on connections don't apply.
-   * `leftover`: what another process has received from it.
-   */
-  serveSocket(fd: number, opened: OpenedExport, leftover: Uint8Array = new Uint8Array(0)): ServedSocket {
-    const { info } = opened;
-    const peer = this.#peers.enterKernel(info.name);
-    let id = 0;
-    const closed = new Promise<'disconnected' | 'lost'>((resolve) => {
-      id = this.#reactors.adopt(
-        { fd, opened, mode: 'simple', contexts: [], minimumBlock: 1, readOnly: info.readOnly, leftover },
-        (reason) => {
-          peer.leave();
-          void opened.release().then(() => resolve(reason === DISCONNECTED ? 'disconnected' : 'lost'));
-        },
-      );
-    });
-    const part = async (): Promise<Uint8Array | undefined> => {
-      const rest = await this.#reactors.part(id);
-      if (rest !== undefined) {
-        peer.leave();
-        await opened.release();
-      }
-      return rest;
-    };
-    return {
-      transmissionFlags: transmissionFlags(info, { mode: 'simple', readOnly: false, contexts: [] }),
-      closed,
-      part,
-      drop: () => this.#reactors.drop(id, 'another socket of the device timed out'),
-    };
+  /** As `serveKernel`. Limits on connections don't apply. */
+  serveSocket(fd: number, opened: OpenedExport, leftover?: Uint8Array): ServedSocket {
+    return serveKernel(this.#reactors, this.#peers.enterKernel(opened.info.name), fd, opened, leftover);
   }
 
   /** Ends every session of a device, the kernel's too. */
@@ -309,7 +258,7 @@ export class NbdServer {
 
   /** Nothing but settled promises is awaited since the outcome: no byte of a plain socket was read in between. */
   #handOver(socket: Socket, peer: Peer, { secure }: Handshake, outcome: TransmissionOutcome): void {
-    const { opened, mode, contexts, leftover } = outcome;
+    const { opened, mode } = outcome;
     const { log } = this.#options;
     const about = { peer: peer.name, export: opened.info.name };
     const onClose = (reason: string): void => {
@@ -325,25 +274,9 @@ export class NbdServer {
       onClose('the server is draining');
       return;
     }
-    const minimumBlock = outcome.blockSizesNegotiated ? opened.info.blockSizes.minimum : 1;
-    const { maxPayload } = this.#limits;
-    const has = (flag: number): boolean => (outcome.transmissionFlags & flag) !== 0;
-    const readOnly = has(TransmissionFlag.READ_ONLY);
-    const fastZero = has(TransmissionFlag.SEND_FAST_ZERO);
-    const adopted = { opened, mode, contexts, minimumBlock, readOnly, maxPayload, fastZero, leftover };
-    const fd = duplicate(descriptorOf(socket));
-    const handed = secure?.stream.handOver();
-    const isWhole = fd >= 0 && (secure === undefined || handed !== undefined);
-    if (handed === undefined) secure?.stream.destroy();
-    socket.destroy();
-    if (!isWhole) {
-      if (handed !== undefined) openssl().free(handed.ssl);
-      if (fd >= 0) close(fd);
-      onClose(fd < 0 ? 'no descriptor could be had for it' : 'the client left before its first request');
-      return;
-    }
-    const tls = handed && { tls: handed.ssl, leftover: Buffer.concat([leftover, handed.leftover]) };
-    this.#adopt(peer, { ...adopted, fd, ...tls }, secure?.identity, onClose);
+    const adopted = takeFromNode(socket, secure, outcome, this.#limits.maxPayload);
+    if ('lost' in adopted) onClose(adopted.lost);
+    else this.#adopt(peer, adopted, secure?.identity, onClose);
   }
 
   #adopt(
@@ -358,18 +291,6 @@ export class NbdServer {
     });
     if (identity === undefined) return;
     const names = (): readonly string[] => adopted.opened.names();
-    this.#secured.set(peer, { identity, names, drop: (reason) => this.#reactors.drop(id, reason) });
+    this.#secured.add(peer, { identity, names, drop: (reason) => this.#reactors.drop(id, reason) });
   }
 }
-
-/** A session over TLS. */
-interface Secured {
-  readonly identity: Identity;
-  /** Of its export, now. */
-  names(): readonly string[];
-  readonly drop: (reason: string) => void;
-}
-
-/** The descriptor of an accepted socket, which Node's types do not show; -1 once it is closed. */
-const descriptorOf = (socket: Socket): number =>
-  (socket as unknown as { readonly _handle: { readonly fd: number } | null })._handle?.fd ?? -1;

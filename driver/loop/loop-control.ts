@@ -3,89 +3,67 @@ import { LoopError } from '../errno.js';
 import { nbdIndexOf } from '../io/device-number.js';
 import { LockOrder } from '../locks/lock-order.js';
 import { OrderedMutex } from '../locks/mutex.js';
+import { Announcements } from './announcements.js';
 import type { Backing } from './backing.js';
 import { configureWith, type Restored } from './configure.js';
 import { DeviceNumbers } from './device-numbers.js';
+import { DeviceTable, type Entry } from './device-table.js';
 import { ExportNames } from './export-names.js';
 import { faultsOf } from './faults.js';
 import type { Ledger } from './ledger.js';
-import { LoopCore, type LoopHost } from './loop-core.js';
-import { LoopDevice } from './loop-device.js';
+import type { LoopCore, LoopHost } from './loop-core.js';
+import type { LoopDevice } from './loop-device.js';
+import { markDeleting } from './mark-deleting.js';
 import { loopSnapshot, type SnapshotResult, type SnapshotTarget } from './snapshot.js';
-import type { FaultHit, Logger, LoopConfig, LoopEvent, LoopEvents, LoopStatus } from './types.js';
+import type { Logger, LoopConfig, LoopControlOptions, LoopEvents, LoopStatus } from './types.js';
 import { openBacking, type WantedBacking } from './validate-file.js';
+
+export type { LoopControlOptions } from './types.js';
 
 /** The kernel's device numbers have 20 bits. */
 const MAX_NUMBER = 2 ** 20 - 1;
 
-export interface LoopControlOptions {
-  readonly order?: LockOrder;
-  readonly log?: Logger;
-  /** Runs after a device was thawed: parked requests may try again. */
-  readonly onThaw?: () => void;
-  /**
-   * True when /dev/nbdN, which exists, is device N of this registry. Default: always. It keeps a device from being
-   * its own backing file, so a wrong `true` refuses a file, and a wrong `false` may hang.
-   */
-  readonly isAttached?: (number: number) => boolean;
-  /**
-   * True when somebody else has /dev/nbdN, so that device N could not be attached. It is passed by wherever a number is
-   * not asked for. Default: never.
-   */
-  readonly isTaken?: (number: number) => boolean;
-}
-
-/** A device, and what the registry alone knows of it. */
-interface Entry {
-  readonly core: LoopCore;
-  readonly device: LoopDevice;
-  /** Taken by a find-and-configure that is under way. */
-  claimed: boolean;
-}
-
 /**
  * The registry of loop devices, /dev/loop-control: it adds, removes and finds them, and tells what happens to them.
- *
- * The table of devices changes with ctlMutex held, and no other lock is ever taken under that.
  */
 export class LoopControl {
   /** Emits 'change' once a state is reached and every lock is dropped, in the order of `sequence`. */
   readonly events = new EventEmitter<LoopEvents>();
   readonly order: LockOrder;
-  readonly #entries = new Map<number, Entry>();
-  readonly #ctlMutex: OrderedMutex;
+  readonly #table: DeviceTable;
+  readonly #announcements: Announcements;
   readonly #names = new ExportNames();
   readonly #numbers: DeviceNumbers;
   readonly #log: Logger | undefined;
   readonly #host: LoopHost;
   #ledger: Ledger | undefined;
   #mapDirectory: string | undefined;
-  #sequence = 0;
 
   constructor(options: LoopControlOptions = {}) {
     // Every client that follows the events is a listener.
     this.events.setMaxListeners(0);
     this.order = options.order ?? new LockOrder();
     this.#log = options.log;
-    this.#ctlMutex = new OrderedMutex(this.order, 'ctlMutex', 'loop-control');
     const isAttached = options.isAttached ?? (() => true);
     this.#numbers = new DeviceNumbers({
-      isDevice: (number) => this.#entries.has(number),
+      isDevice: (number) => this.#table.has(number),
       isTaken: options.isTaken ?? (() => false),
     });
+    this.#table = new DeviceTable(this.order, this.#numbers);
+    this.#announcements = new Announcements(this.events, this.order, this.#log);
     this.#host = {
       order: this.order,
       validateMutex: new OrderedMutex(this.order, 'validateMutex', 'loop-control'),
       names: this.#names,
-      announce: (core, kind) => this.#announce(core, kind),
+      announce: (core, kind) => this.#announcements.announce(core, kind),
       ownDevice: (rdev) => {
         const number = nbdIndexOf(rdev);
-        return number !== undefined && isAttached(number) ? this.#entries.get(number)?.core : undefined;
+        return number !== undefined && isAttached(number) ? this.#table.get(number)?.core : undefined;
       },
       ledger: () => this.#ledger,
       mapDirectory: () => this.#mapDirectory,
-      devices: () => this.#sorted().map(({ core }) => core),
-      announceHit: (core, hit) => this.#announceHit(core, hit),
+      devices: () => this.#table.sorted().map(({ core }) => core),
+      announceHit: (core, hit) => this.#announcements.announceHit(core, hit),
       report: (core, error) =>
         this.#log?.error({ err: error, device: core.name }, 'A clear left an error behind.'),
       onThaw: options.onThaw ?? (() => {}),
@@ -94,7 +72,7 @@ export class LoopControl {
 
   /** Every device, by number. */
   devices(): readonly LoopDevice[] {
-    return this.#sorted().map((entry) => entry.device);
+    return this.#table.sorted().map((entry) => entry.device);
   }
 
   /** Resolves when no operation of any device is under way, also no clear that a last close has left behind. */
@@ -104,14 +82,14 @@ export class LoopControl {
 
   /** Throws ENODEV when there is no such device. */
   device(number: number): LoopDevice {
-    const entry = this.#entries.get(number);
-    if (entry === undefined) throw this.#noSuchDevice(number);
+    const entry = this.#table.get(number);
+    if (entry === undefined) throw this.#table.noSuchDevice(number);
     return entry.device;
   }
 
   /** The device whose export has this name of its own; undefined where none has. */
   exportedAs(name: string): LoopDevice | undefined {
-    const entry = this.#entries.get(this.#names.holder(name) ?? -1);
+    const entry = this.#table.get(this.#names.holder(name) ?? -1);
     // A name that is about to be a device's is nobody's yet.
     return entry?.core.binding?.exportName === name ? entry.device : undefined;
   }
@@ -133,8 +111,8 @@ export class LoopControl {
    */
   async snapshot(targets: readonly SnapshotTarget[]): Promise<SnapshotResult[]> {
     const cores = targets.map(({ number, file }) => {
-      const core = this.#entries.get(number)?.core;
-      if (core === undefined) throw this.#noSuchDevice(number);
+      const core = this.#table.get(number)?.core;
+      if (core === undefined) throw this.#table.noSuchDevice(number);
       return { core, file };
     });
     const names = cores.map(({ core }) => core.name).join(' ');
@@ -199,27 +177,21 @@ export class LoopControl {
    */
   restore(number: number, file: Backing, config: LoopConfig, restored: Restored): Promise<void> {
     return this.order.task(`restore loop${number}`, async () => {
-      const held = await this.#ctlMutex.acquire();
-      let reason: string | undefined;
-      let entry: Entry;
-      let settle: () => void;
-      try {
-        reason = this.#numbers.release(number);
-        entry = this.#add(number);
-        settle = entry.core.transitions.begin();
-      } finally {
-        held.release();
-      }
-      this.#announce(entry.core, 'add');
+      const { reason, entry, settle } = await this.#table.change(() => {
+        const reason = this.#numbers.release(number);
+        const entry = this.#table.add(number, this.#host);
+        return { reason, entry, settle: entry.core.transitions.begin() };
+      });
+      this.#announcements.announce(entry.core, 'add');
       try {
         await configureWith(entry.core, file, config, restored);
         this.#names.keep(number, null);
       } catch (error) {
-        const again = await this.#ctlMutex.acquire();
-        this.#entries.delete(number);
-        if (reason !== undefined) this.#numbers.reserve(number, reason);
-        again.release();
-        this.#announce(entry.core, 'remove');
+        await this.#table.change(() => {
+          this.#table.delete(number);
+          if (reason !== undefined) this.#numbers.reserve(number, reason);
+        });
+        this.#announcements.announce(entry.core, 'remove');
         throw error;
       } finally {
         settle();
@@ -237,14 +209,8 @@ export class LoopControl {
       if (!Number.isInteger(number) || number > MAX_NUMBER) {
         throw new LoopError('EINVAL', `There can't be a device loop${number}.`);
       }
-      const held = await this.#ctlMutex.acquire();
-      let entry: Entry;
-      try {
-        entry = this.#add(number);
-      } finally {
-        held.release();
-      }
-      this.#announce(entry.core, 'add');
+      const entry = await this.#table.change(() => this.#table.add(number, this.#host));
+      this.#announcements.announce(entry.core, 'add');
       return entry.core.number;
     });
   }
@@ -253,17 +219,15 @@ export class LoopControl {
   ctlRemove(number: number): Promise<void> {
     return this.order.task('ctl_remove', async () => {
       if (!(number >= 0)) throw new LoopError('EINVAL', 'A device is removed by its number.');
-      const core = this.#entries.get(number)?.core;
-      if (core === undefined || core.state === 'deleting') throw this.#noSuchDevice(number);
+      const core = this.#table.get(number)?.core;
+      if (core === undefined || core.state === 'deleting') throw this.#table.noSuchDevice(number);
       await core.exclusive(async () => {
         markDeleting(core);
         return undefined;
       });
-      const held = await this.#ctlMutex.acquire();
-      this.#entries.delete(number);
-      held.release();
+      await this.#table.change(() => this.#table.delete(number));
       faultsOf(core).close();
-      this.#announce(core, 'remove');
+      this.#announcements.announce(core, 'remove');
     });
   }
 
@@ -321,75 +285,16 @@ export class LoopControl {
 
   /** The lowest unbound device that nobody has claimed, or a new one; `take` runs in the same step. */
   async #free(take: (entry: Entry, added: boolean) => void): Promise<Entry> {
-    const held = await this.#ctlMutex.acquire();
     const isFree = ({ state, number }: LoopCore): boolean =>
       state === 'unbound' && !this.#numbers.isTaken(number) && this.#ledger?.kept(number) === undefined;
-    let entry: Entry | undefined;
-    let added = false;
-    try {
-      entry = this.#sorted().find(({ core, claimed }) => isFree(core) && !claimed);
-      added = entry === undefined;
-      entry ??= this.#add(-1);
+    const { entry, added } = await this.#table.change(() => {
+      const there = this.#table.sorted().find(({ core, claimed }) => isFree(core) && !claimed);
+      const entry = there ?? this.#table.add(-1, this.#host);
+      const added = there === undefined;
       take(entry, added);
-    } finally {
-      held.release();
-    }
-    if (added) this.#announce(entry.core, 'add');
+      return { entry, added };
+    });
+    if (added) this.#announcements.announce(entry.core, 'add');
     return entry;
   }
-
-  /** Caller holds ctlMutex. */
-  #add(wanted: number): Entry {
-    const number = wanted < 0 ? this.#numbers.lowestFree() : wanted;
-    const reason = this.#numbers.keptFor(number);
-    if (reason !== undefined) throw new LoopError('EBUSY', `loop${number} can't be had: ${reason}`);
-    if (this.#entries.has(number)) throw new LoopError('EEXIST', `The device loop${number} exists already.`);
-    const core = new LoopCore(number, this.#host);
-    const entry = { core, device: new LoopDevice(core), claimed: false };
-    this.#entries.set(number, entry);
-    return entry;
-  }
-
-  #noSuchDevice(number: number): LoopError {
-    const reason = this.#numbers.keptFor(number);
-    const message = reason === undefined ? `There is no device loop${number}.` : `loop${number}: ${reason}`;
-    return new LoopError('ENODEV', message);
-  }
-
-  #sorted(): Entry[] {
-    return [...this.#entries.values()].sort((a, b) => a.core.number - b.core.number);
-  }
-
-  #announceHit(core: LoopCore, hit: FaultHit): void {
-    const sequence = ++this.#sequence;
-    this.order.detached(`listeners ${core.name}`, () =>
-      this.events.emit('fault', { ...hit, device: core.number, kind: 'fault', sequence }),
-    );
-  }
-
-  /** Listeners run detached from the operation: what they begin is not part of it, and it does not fail with them. */
-  #announce(core: LoopCore, kind: LoopEvent['kind']): void {
-    const event: LoopEvent = {
-      device: core.number,
-      kind,
-      sequence: ++this.#sequence,
-      status: core.snapshot(),
-    };
-    try {
-      this.order.detached(`listeners ${core.name}`, () => this.events.emit('change', event));
-    } catch (error) {
-      this.#log?.error({ err: error, device: core.name }, 'A listener of device events failed.');
-    }
-  }
-}
-
-/** From here on an open fails with ENXIO. Caller holds loMutex. Throws EBUSY. */
-function markDeleting(core: LoopCore): void {
-  const file = core.binding?.file.path;
-  if (core.state !== 'unbound' || core.openers.count > 0) {
-    const reason = file === undefined ? 'is in use' : `has the backing file ${file}`;
-    throw new LoopError('EBUSY', `${core.name} ${reason}.`);
-  }
-  core.enterState('deleting');
-  core.queue.markDeleting();
 }

@@ -1,6 +1,7 @@
 /** What the loop driver takes and tells. All sizes and positions are bytes. */
 
 import type { FileIdentity } from '../io/file-identity.js';
+import type { LockOrder } from '../locks/lock-order.js';
 import type { FaultEvent, GivenRule } from '../store/faults/rule.js';
 import type { LimitsChange } from '../store/limits/limits.js';
 import type { WantedOverlay } from './overlay/wanted.js';
@@ -144,4 +145,21 @@ export interface LoopEvents {
 export interface Logger {
   debug(fields: object, message: string): void;
   error(fields: object, message: string): void;
+}
+
+export interface LoopControlOptions {
+  readonly order?: LockOrder;
+  readonly log?: Logger;
+  /** Runs after a device was thawed: parked requests may try again. */
+  readonly onThaw?: () => void;
+  /**
+   * True when /dev/nbdN, which exists, is device N of this registry. Default: always. It keeps a device from being
+   * its own backing file, so a wrong `true` refuses a file, and a wrong `false` may hang.
+   */
+  readonly isAttached?: (number: number) => boolean;
+  /**
+   * True when somebody else has /dev/nbdN, so that device N could not be attached. It is passed by wherever a number is
+   * not asked for. Default: never.
+   */
+  readonly isTaken?: (number: number) => boolean;
 }
