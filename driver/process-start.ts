@@ -7,9 +7,13 @@
  *   program runs.
  * - The size of libuv's pool, whose threads are there before that line, too: file systems that hang must not fill it
  *   (`io/file-lanes.ts`).
+ *
+ * Where Node was started by hand, without the first line of the program's file, SIGUSR1 opens the inspector's port from then on no more.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { NO_INSPECTOR } from './helper/inspector-address.js';
 import { POOL_THREADS } from './io/pool-size.js';
 
 const PR_SET_IO_FLUSHER = 57;
@@ -18,6 +22,9 @@ const MARK = 0x80000 | 0x100000;
 /** linux/capability.h */
 const CAP_SYS_RESOURCE = 24n;
 const F_SETFD = 2;
+const SIG_BLOCK = 0;
+const SIG_UNBLOCK = 1;
+const SIGSET_BYTES = 128;
 /** Standard input, output and error; what a service manager hands over follows. */
 const STANDARD_FDS = 3;
 
@@ -67,14 +74,35 @@ function markThread(libc: Library): boolean {
 
 /** With the very bytes it was started with: Node's own words lose those that are no UTF-8. Returns where it failed. */
 function startAgain(koffi: typeof import('koffi'), libc: Library): void {
+  const mask = libc.func('int pthread_sigmask(int how, const void *set, void *before)') as Call<
+    [number, Buffer, null]
+  >;
   const fcntl = libc.func('int fcntl(int fd, int command, int argument)') as Call<number[]>;
   for (const fd of inheritedDescriptors()) fcntl(fd, F_SETFD, 0);
   const execv = libc.func('int execv(const char *path, const void *words)') as Call<[string, BigUint64Array]>;
   // Words that each end with a zero, one behind the other; then their addresses, and a last one of 0.
-  const bytes = readFileSync('/proc/self/cmdline');
+  const bytes = startWords();
   const at = koffi.address(bytes);
   const starts = [0, ...Array.from(bytes.keys()).filter((i) => i > 0 && bytes[i - 1] === 0)];
+  // It would end a program that has no handler yet; Node has it wait from its first steps on.
+  mask(SIG_BLOCK, userSignal(), null);
   execv(process.execPath, BigUint64Array.from([...starts.map((start) => at + BigInt(start)), 0n]));
+  mask(SIG_UNBLOCK, userSignal(), null);
+}
+
+/** Each with a zero behind it. Whoever wants to debug the program has said so. */
+function startWords(): Buffer {
+  const bytes = readFileSync('/proc/self/cmdline');
+  if (process.execArgv.some((word) => word.startsWith('--inspect'))) return bytes;
+  const first = bytes.indexOf(0) + 1;
+  return Buffer.concat([bytes.subarray(0, first), Buffer.from(`${NO_INSPECTOR}\0`), bytes.subarray(first)]);
+}
+
+/** A sigset_t of SIGUSR1. */
+function userSignal(): Buffer {
+  const set = Buffer.alloc(SIGSET_BYTES);
+  set.writeBigUInt64LE(1n << BigInt(constants.signals.SIGUSR1 - 1));
+  return set;
 }
 
 /** What the program was started with and may use: Node made all of them close-on-exec. */

@@ -6,7 +6,8 @@ import type { Answer, Question } from './messages.js';
 import { TASKS } from './tasks.js';
 
 /** It ends with the daemon, not before. */
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const)
+  process.on(signal, () => {});
 // An exit would wait for threads that wait in the kernel.
 process.on('disconnect', () => {
   thawAll();

@@ -8,6 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { LoopError } from '../errno.js';
+import { NO_INSPECTOR } from './inspector-address.js';
 import type { Answer, Question } from './messages.js';
 import type { Tasks } from './tasks.js';
 
@@ -40,7 +41,7 @@ class Helper {
   isOver = false;
 
   constructor() {
-    this.#child = spawn(process.execPath, [PROGRAM], {
+    this.#child = spawn(process.execPath, [NO_INSPECTOR, PROGRAM], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       serialization: 'advanced',
       // A signal to the daemon's group is not for it: it is needed until the daemon has ended.

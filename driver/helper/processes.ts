@@ -1,6 +1,6 @@
 /** A look through the processes of this machine that ends in time, however many there are. */
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { type Dir, opendirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** When a look has to end: `performance.now()`. */
@@ -27,7 +27,7 @@ export function* openFiles(
   pid: number,
   deadline: Deadline,
 ): Generator<{ readonly fd: string; readonly target: string }, void, undefined> {
-  for (const fd of namesIn(`/proc/${pid}/fd`)) {
+  for (const fd of namesOneByOne(`/proc/${pid}/fd`)) {
     if (performance.now() > deadline) return;
     const target = linkOf(`/proc/${pid}/fd/${fd}`);
     // Sockets, pipes and the like have no slash in front.
@@ -58,5 +58,18 @@ export function namesIn(path: string): string[] {
     return readdirSync(path);
   } catch {
     return [];
+  }
+}
+
+/** A process may have a million descriptors: they are read as they are needed. */
+function* namesOneByOne(path: string): Generator<string, void, undefined> {
+  let directory: Dir | undefined;
+  try {
+    directory = opendirSync(path);
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) yield entry.name;
+  } catch {
+    // It has ended, or is none of ours.
+  } finally {
+    directory?.closeSync();
   }
 }

@@ -6,8 +6,8 @@
  * disk of their own do: btrfs, overlay, tmpfs, NFS), and then its files are *not proven* to be the same. That is meant:
  * the uuid of a file system can't stand in for st_dev, since a snapshot (of LVM, of a btrfs subvolume) has the same uuid,
  * inode numbers, birth times and generations, and is another file. The rest guards numbers that are used again: an inode by
- * the file that comes after it (birth time, generation), st_dev by another file system (uuid), st_rdev by another
- * disk (its sequence number).
+ * the file that comes after it (birth time, generation, handle), st_dev by another file system (uuid) or another subvolume of
+ * the same one (handle), st_rdev by another disk (its sequence number).
  *
  * File systems that number their inodes anew (FAT, FUSE without inode numbers of its own) prove nothing once the
  * kernel has forgotten a file: then it is taken for another one.
@@ -15,7 +15,14 @@
 
 import { type ExactNumber, fromExactNumber, toExactNumber } from '../exact-number.js';
 import { deviceText } from './device-number.js';
-import { diskSequence, fileGeneration, fileSystemUuid, statxFile } from './identity-calls.js';
+import {
+  diskSequence,
+  fileGeneration,
+  fileHandle,
+  fileSystemUuid,
+  partitionStart,
+  statxFile,
+} from './identity-calls.js';
 
 /** All numbers are unsigned; null: this file system (or this kernel, or this kind of descriptor) does not tell. */
 export interface FileIdentity {
@@ -31,6 +38,11 @@ export interface FileIdentity {
   readonly generation: bigint | null;
   /** Of the file system, 32 hexadecimal digits (FS_IOC_GETFSUUID, Linux 6.9). Not told by an O_PATH descriptor. */
   readonly fileSystem: string | null;
+  /**
+   * What the file system itself knows the file by, for a partition where it begins: a kind and hexadecimal digits. Told by an O_PATH
+   * descriptor, too.
+   */
+  readonly handle: string | null;
   /** st_rdev of a block device: which, whatever node names it. */
   readonly blockDevice: bigint | null;
 }
@@ -47,19 +59,26 @@ export interface FileIdentityJson {
   readonly birthTime?: ExactNumber | null;
   readonly generation?: ExactNumber | null;
   readonly fileSystem?: string | null;
+  readonly handle?: string | null;
   readonly blockDevice?: ExactNumber | null;
 }
 
+const NOTHING = { generation: null, fileSystem: null, handle: null, blockDevice: null } as const;
+
 /** Reads it from a descriptor, in libuv's pool. Rejects with the errno of fstat. */
 export async function examineFile(fd: number): Promise<ExaminedFile> {
-  const file = await statxFile(fd);
-  if (file.kind === 'other') return { ...file, generation: null, fileSystem: null, blockDevice: null };
+  const file = { ...(await statxFile(fd)), ...NOTHING };
+  if (file.kind === 'other') return file;
   if (file.kind === 'block') {
-    const generation = await diskSequence(fd);
-    return { ...file, generation, fileSystem: null, blockDevice: file.rdev };
+    const [generation, handle] = await Promise.all([diskSequence(fd), partitionStart(file.rdev)]);
+    return { ...file, generation, handle, blockDevice: file.rdev };
   }
-  const [generation, fileSystem] = await Promise.all([fileGeneration(fd), fileSystemUuid(fd)]);
-  return { ...file, generation, fileSystem, blockDevice: null };
+  const [generation, fileSystem, handle] = await Promise.all([
+    fileGeneration(fd),
+    fileSystemUuid(fd),
+    fileHandle(fd),
+  ]);
+  return { ...file, generation, fileSystem, handle };
 }
 
 /**
@@ -67,7 +86,7 @@ export async function examineFile(fd: number): Promise<ExaminedFile> {
  * compared; for a block device only the disk counts, not the node.
  */
 export function sameFile(a: FileIdentity, b: FileIdentity): boolean {
-  if (!agree(a.generation, b.generation)) return false;
+  if (!agree(a.generation, b.generation) || !agree(a.handle, b.handle)) return false;
   if (a.blockDevice !== null && b.blockDevice !== null) return a.blockDevice === b.blockDevice;
   return (
     a.device === b.device &&
@@ -86,6 +105,7 @@ export function identityToJson(identity: FileIdentity): Required<FileIdentityJso
     birthTime: orNull(identity.birthTime),
     generation: orNull(identity.generation),
     fileSystem: identity.fileSystem,
+    handle: identity.handle,
     blockDevice: orNull(identity.blockDevice),
   };
 }
@@ -95,7 +115,10 @@ const orNull = (value: bigint | null): ExactNumber | null => (value === null ? n
 /** Undefined for what is none: a field that is missing, of another type, or was rounded. */
 export function identityFromJson(json: unknown): FileIdentity | undefined {
   if (typeof json !== 'object' || json === null) return undefined;
-  const { device, inode, birthTime, generation, fileSystem, blockDevice } = json as Record<string, unknown>;
+  const { device, inode, birthTime, generation, fileSystem, handle, blockDevice } = json as Record<
+    string,
+    unknown
+  >;
   const numbers = [device, inode].map(fromExactNumber);
   const optional = [birthTime, generation, blockDevice].map((value) =>
     value === undefined || value === null ? null : fromExactNumber(value),
@@ -106,12 +129,17 @@ export function identityFromJson(json: unknown): FileIdentity | undefined {
   if (dev === undefined || ino === undefined || birth === undefined) return undefined;
   if (version === undefined || disk === undefined) return undefined;
   if (uuid !== null && !(typeof uuid === 'string' && /^[0-9a-f]{2,32}$/.test(uuid))) return undefined;
+  const known = handle === undefined || handle === null ? null : handle;
+  if (known !== null && !(typeof known === 'string' && /^[0-9a-z]{1,8}:[0-9a-f]{0,256}$/.test(known))) {
+    return undefined;
+  }
   return {
     device: dev,
     inode: ino,
     birthTime: birth,
     generation: version,
     fileSystem: uuid,
+    handle: known,
     blockDevice: disk,
   };
 }
@@ -121,6 +149,15 @@ export function describeIdentity({ device, inode, birthTime, blockDevice }: File
   if (blockDevice !== null) return `block device ${deviceText(blockDevice)}`;
   const born = birthTime === null ? '' : `, born ${momentText(birthTime)}`;
   return `inode ${inode} on ${deviceText(device)}${born}`;
+}
+
+/** The same for two that are not one: where those words are alike, with what tells them apart. */
+export function describeApart(found: FileIdentity, meant: FileIdentity): { found: string; meant: string } {
+  const words = { found: describeIdentity(found), meant: describeIdentity(meant) };
+  if (words.found !== words.meant) return words;
+  const more = ({ generation, fileSystem, handle }: FileIdentity): string =>
+    `, handle ${handle ?? 'unknown'}, generation ${generation ?? 'unknown'}, file system ${fileSystem ?? 'unknown'}`;
+  return { found: words.found + more(found), meant: words.meant + more(meant) };
 }
 
 /** ISO 8601 with nanoseconds. */

@@ -4,9 +4,10 @@
  */
 
 import fs, { type BigIntStats, constants } from 'node:fs';
+import { readFile, statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import koffi from 'koffi';
-import { makeDevice } from './device-number.js';
+import { deviceText, makeDevice } from './device-number.js';
 
 const libc = koffi.load('libc.so.6');
 const statx = libc.func(
@@ -24,6 +25,16 @@ const callIoctl = promisify(ioctl.async) as (
   fd: number,
   request: number,
   argument: Buffer,
+) => Promise<number>;
+const nameToHandle = libc.func(
+  'int name_to_handle_at(int directory, const char *path, void *handle, void *mountId, int flags)',
+);
+const callNameToHandle = promisify(nameToHandle.async) as (
+  directory: number,
+  path: string,
+  handle: Buffer,
+  mountId: Buffer,
+  flags: number,
 ) => Promise<number>;
 const statFile = promisify<number, { bigint: true }, BigIntStats>(fs.fstat);
 
@@ -49,6 +60,15 @@ const BLKGETDISKSEQ = 0x80081280;
 /** `_IOR(0x15, 0, struct fsuuid2)`, linux/fs.h; Linux 6.9. `struct fsuuid2`: a length, 16 bytes. */
 const FS_IOC_GETFSUUID = 0x80111500;
 const UUID_BYTES = 16;
+
+/** `struct file_handle`, fcntl.h: how many bytes, their kind, and the bytes (MAX_HANDLE_SZ at most). */
+const FileHandle = { BYTES: 0, TYPE: 4, HANDLE: 8, MOST_BYTES: 128 } as const;
+
+/**
+ * File systems, by `f_type` of statfs(2), that make a handle anew each time they have forgotten a file, so that it says nothing:
+ * FUSE, FAT, exFAT.
+ */
+const FORGETFUL: ReadonlySet<bigint> = new Set([0x65735546n, 0x4d44n, 0x2011bab0n]);
 
 export interface StatxFile {
   readonly kind: 'regular' | 'block' | 'other';
@@ -117,4 +137,28 @@ export async function fileSystemUuid(fd: number): Promise<string | null> {
   if ((await callIoctl(fd, FS_IOC_GETFSUUID, result)) !== 0) return null;
   const length = Math.min(result.readUInt8(0), UUID_BYTES);
   return length === 0 ? null : result.toString('hex', 1, 1 + length);
+}
+
+/**
+ * What its file system knows a file by over all time (name_to_handle_at): of ext4, xfs and tmpfs inode and generation, of btrfs
+ * the subvolume as well, of NFS the server's own handle. Hexadecimal digits, the kind first. Null where there is none.
+ */
+export async function fileHandle(fd: number): Promise<string | null> {
+  const handle = Buffer.alloc(FileHandle.HANDLE + FileHandle.MOST_BYTES);
+  handle.writeUInt32LE(FileHandle.MOST_BYTES, FileHandle.BYTES);
+  if ((await callNameToHandle(fd, '', handle, Buffer.alloc(8), AT_EMPTY_PATH)) !== 0) return null;
+  const { type } = await statfs(`/proc/self/fd/${fd}`, { bigint: true });
+  if (FORGETFUL.has(type)) return null;
+  const bytes = handle.subarray(FileHandle.HANDLE).subarray(0, handle.readUInt32LE(FileHandle.BYTES));
+  return `${handle.readInt32LE(FileHandle.TYPE).toString(16)}:${bytes.toString('hex')}`;
+}
+
+/** Where a partition begins: its number, and that of its disk, stay when the table is written anew. Null for a whole disk. */
+export async function partitionStart(blockDevice: bigint): Promise<string | null> {
+  try {
+    const sector = await readFile(`/sys/dev/block/${deviceText(blockDevice)}/start`, 'latin1');
+    return `start:${BigInt(sector.trim()).toString(16)}`;
+  } catch {
+    return null;
+  }
 }

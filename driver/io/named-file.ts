@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { LoopError } from '../errno.js';
 import { nameFromBytes, nameToBytes } from '../file-name.js';
 import {
+  describeApart,
   describeIdentity,
   type ExaminedFile,
   examineFile,
@@ -55,19 +56,20 @@ export async function nameMeant(path: string, { identity, through }: MeantOption
   }
   const found = await guarded(path, () => nameOnly(path)).catch((error: unknown) => {
     if (identity === undefined || !(error instanceof LoopError)) throw error;
-    throw new LoopError('ESTALE', `${sentenceWithout(error)}; ${meant(identity)}.`);
+    throw new LoopError('ESTALE', `${sentenceWithout(error)}; ${meant(describeIdentity(identity))}.`);
   });
   if (identity === undefined || sameFile(found.examined, identity)) return found;
   await closeFile(found.named);
+  const words = describeApart(found.examined, identity);
   throw new LoopError(
     'ESTALE',
-    `The file ${path} is another one for this daemon (${describeIdentity(found.examined)}); ${meant(identity)}.`,
+    `The file ${path} is another one for this daemon (${words.found}); ${meant(words.meant)}.`,
   );
 }
 
 const sentenceWithout = (error: LoopError): string => error.message.replace(/\.$/, '');
-const meant = (identity: FileIdentity): string =>
-  `meant is ${describeIdentity(identity)}, which has been replaced, or is seen in another mount namespace only`;
+const meant = (file: string): string =>
+  `meant is ${file}, which has been replaced, or is seen in another mount namespace only`;
 
 async function nameOnly(path: string): Promise<NamedFile> {
   const named = await openFile(nameToBytes(path), O_PATH);

@@ -2,7 +2,7 @@
 
 import { LoopError } from '../errno.js';
 import { deviceText } from './device-number.js';
-import { describeIdentity, type FileIdentity } from './file-identity.js';
+import { describeApart, type FileIdentity } from './file-identity.js';
 import { imageLocks } from './image-locks.js';
 
 /** Warnings of the image locks that others hold. Throws EBUSY instead where the file is wanted exclusively. */
@@ -29,8 +29,10 @@ export function proveGeneration(name: string, found: FileIdentity, meant: FileId
   if (meant.generation !== found.generation) throw anotherFile(name, found, meant);
 }
 
-export const anotherFile = (name: string, found: FileIdentity, meant: FileIdentity): LoopError =>
-  new LoopError(
+export function anotherFile(name: string, found: FileIdentity, meant: FileIdentity): LoopError {
+  const words = describeApart(found, meant);
+  return new LoopError(
     'ESTALE',
-    `The file ${name} is another one by now (${describeIdentity(found)}); meant is ${describeIdentity(meant)}.`,
+    `The file ${name} is another one by now (${words.found}); meant is ${words.meant}.`,
   );
+}

@@ -1,35 +1,23 @@
 /** Snapshots on file systems that have clones, on loop devices of the kernel. */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { Daemon } from '../helpers/daemon.js';
-import { KernelLoop, skipWithoutKernelLoop } from '../helpers/kernel-loop.js';
+import { MountedDisk, skipWithoutMounts } from '../helpers/mounted-disk.js';
 import { NbdRequests } from '../helpers/nbd-requests.js';
-import { runOk } from '../helpers/process.js';
-import { makeRandomFile, makeSparseFile, TempDir } from '../helpers/temp.js';
-import { skipUnless, tool } from '../helpers/tools.js';
+import { makeRandomFile, TempDir } from '../helpers/temp.js';
 
 const MIB = 1 << 20;
 
 t.setTimeout(120_000);
 
 for (const kind of ['btrfs', 'xfs']) {
-  const skip = skipWithoutKernelLoop() || skipUnless(`mkfs.${kind}`, 'mount', 'umount');
   t.test(
     `${kind}: a clone of a plain file is an image, and one of an overlay a delta`,
-    { skip },
+    { skip: skipWithoutMounts(kind) },
     async (t) => {
       using files = new TempDir();
-      const image = makeSparseFile(files.file('fs.img'), 512 * MIB);
-      await runOk(tool(`mkfs.${kind}`), ['-q', image]);
-      await using disk = await KernelLoop.attach(image);
-      const mountPoint = files.file('mnt');
-      mkdirSync(mountPoint);
-      await runOk(tool('mount'), [disk.path, mountPoint]);
-      try {
-        await cloneOnce(t, mountPoint, files);
-      } finally {
-        await runOk(tool('umount'), ['--lazy', mountPoint]);
-      }
+      await using disk = await MountedDisk.make(kind);
+      await cloneOnce(t, disk.path, files);
     },
   );
 }

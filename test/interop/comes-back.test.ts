@@ -8,7 +8,6 @@ import {
   statSync,
   truncateSync,
   unlinkSync,
-  writeFileSync,
 } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,6 +15,7 @@ import t, { type Test } from 'tap';
 import { lockForWriting } from '../../driver/io/file-lock.js';
 import { Daemon } from '../helpers/daemon.js';
 import { OpenFile } from '../helpers/file-systems.js';
+import { LETTERED_BYTES, letterOf, letters } from '../helpers/letters.js';
 import { NbdSession } from '../helpers/nbd-session.js';
 import { runOk } from '../helpers/process.js';
 import { refusal } from '../helpers/refusal.js';
@@ -24,23 +24,7 @@ import { skipUnless, tool } from '../helpers/tools.js';
 
 t.setTimeout(600_000);
 
-const KIB = 1024;
-const BYTES = 256 * KIB;
-
-/** A file that is one letter from end to end. */
-function letters(path: string, letter: string, bytes = BYTES): string {
-  writeFileSync(path, letter.repeat(bytes));
-  return path;
-}
-
-/** The letter that a client reads at the beginning of an export; undefined where there is no such export. */
-async function letterOf(daemon: Daemon, name: string): Promise<string | undefined> {
-  const session = await NbdSession.open(daemon.socket, name).catch(() => undefined);
-  if (session === undefined) return undefined;
-  const { error, data } = await session.read(0, 512);
-  session.leave('end');
-  return error === 0 ? data.toString('latin1', 0, 1) : `error ${error}`;
-}
+const BYTES = LETTERED_BYTES;
 
 /** What a client that stays connected writes. */
 async function write(daemon: Daemon, name: string, offset: number, letter: string): Promise<void> {

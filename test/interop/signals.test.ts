@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -36,6 +36,102 @@ t.test('SIGUSR1 opens no port of a tool that runs for long either', async (t) =>
   t.notMatch(events.stderr, /Debugger|inspector/i);
   await events[Symbol.asyncDispose]();
 });
+
+/**
+ * Runs its arguments with SIGUSR1 waiting for them already, sends it again and again until they have ended, and says
+ * which ports of theirs listened meanwhile. What has said "control socket" is asked to end.
+ */
+const SIGNALLED = `
+import os, signal, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+reading, writing = os.pipe()
+child = os.fork()
+if child == 0:
+    os.dup2(writing, 1)
+    os.dup2(writing, 2)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    os.execv(sys.argv[1], sys.argv[1:])
+os.close(writing)
+os.set_blocking(reading, False)
+
+def held():
+    for fd in os.listdir('/proc/%d/fd' % child):
+        try:
+            yield os.readlink('/proc/%d/fd/%s' % (child, fd))
+        except OSError:
+            pass
+
+def listening():
+    lines = [line.split() for name in ('tcp', 'tcp6') for line in open('/proc/net/' + name)]
+    ports = {'socket:[%s]' % line[9]: line[1] for line in lines if line[3] == '0A'}
+    try:
+        return {ports[socket] for socket in held() if socket in ports}
+    except OSError:
+        return set()
+
+said, found, asked = b'', set(), False
+while os.waitpid(child, os.WNOHANG)[0] == 0:
+    os.kill(child, signal.SIGUSR1)
+    found |= listening()
+    try:
+        said += os.read(reading, 65536)
+    except BlockingIOError:
+        time.sleep(0.001)
+    if b'control socket' in said and not asked:
+        asked = True
+        os.kill(child, signal.SIGTERM)
+try:
+    said += os.read(reading, 65536)
+except BlockingIOError:
+    pass
+print(sorted(found), b'Debugger listening' in said)
+`;
+
+t.test(
+  'SIGUSR1 from the first instant of a process on opens no port of the programs as they are installed',
+  { skip: skipUnless('python3') },
+  async (t) => {
+    using directory = new TempDir();
+    const image = makeSparseFile(directory.file('disk.img'), 1 << 20);
+    const sockets = ['--unix', directory.file('nbd.sock'), '--control', directory.file('control.sock')];
+    const daemon = ['--listen', 'none', '--device', image, ...sockets];
+    for (const [name, words] of Object.entries({
+      nbdloopd: daemon,
+      nbdlosetup: ['--version'],
+      nbdloop: ['--version'],
+      'mount-nbdloop': ['--help'],
+      'umount-nbdloop': ['--help'],
+    })) {
+      const program = resolve('dist/bin', `${name}.js`);
+      chmodSync(program, 0o755); // as npm does for the programs of a package
+      const { stdout, stderr } = await run(tool('python3'), ['-c', SIGNALLED, program, ...words], {
+        timeoutMs: 60_000,
+      });
+      t.equal(stdout, '[] False\n', name, { stderr });
+    }
+  },
+);
+
+t.test('nor of the process that helps the daemon', async (t) => {
+  using files = new TempDir();
+  const images = ['a', 'b'].map((name) => makeSparseFile(files.file(name), 1 << 20));
+  await using holder = await Daemon.start({ devices: images });
+  await using daemon = await Daemon.start();
+  /** Who holds the lock is asked of the helper. */
+  const refusedBy = async (file = ''): Promise<string> =>
+    (await daemon.client.find({ file }).catch((error: Error) => error)).toString();
+  t.match(await refusedBy(images[0]), `process ${holder.pid}`);
+  const [helper] = childrenOf(daemon.pid);
+  for (let i = 0; i < 20; i++) process.kill(Number(helper), 'SIGUSR1');
+  t.match(await refusedBy(images[1]), `process ${holder.pid}`);
+  t.strictSame(childrenOf(daemon.pid), [helper], 'it lives on');
+  t.notMatch(daemon.process.stderr, /Debugger|inspector/i);
+});
+
+const childrenOf = (pid: number): number[] =>
+  readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/children`, 'latin1').split(' ').filter(Boolean).map(Number),
+  );
 
 t.test('SIGQUIT and SIGALRM end in order, as SIGTERM does', async (t) => {
   for (const signal of ['SIGQUIT', 'SIGALRM'] as const) {

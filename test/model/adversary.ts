@@ -37,6 +37,7 @@ export class FakeFiles {
         birthTime: null,
         generation: null,
         fileSystem: null,
+        handle: null,
         blockDevice: null,
       },
       path,

@@ -2,6 +2,7 @@ import { linkSync, openSync, renameSync, rmSync, statSync, writeFileSync } from 
 import t from 'tap';
 import { blockDeviceOf, makeDevice } from '../../../driver/io/device-number.js';
 import {
+  describeApart,
   describeIdentity,
   type ExaminedFile,
   examineFile,
@@ -12,7 +13,9 @@ import {
 } from '../../../driver/io/file-identity.js';
 import { fileSystems, OpenFile } from '../../helpers/file-systems.js';
 import { KernelLoop, skipWithoutKernelLoop } from '../../helpers/kernel-loop.js';
+import { runOk } from '../../helpers/process.js';
 import { makeSparseFile, TempDir } from '../../helpers/temp.js';
+import { skipUnless, tool } from '../../helpers/tools.js';
 
 const MIB = 1 << 20;
 /** O_PATH of asm-generic/fcntl.h. */
@@ -29,9 +32,10 @@ const REGULAR: FileIdentity = {
   birthTime: 1_790_000_000_123_456_789n,
   generation: 7n,
   fileSystem: '0123456789abcdef0123456789abcdef',
+  handle: '1:0c00000007000000',
   blockDevice: null,
 };
-const DISK: FileIdentity = { ...REGULAR, fileSystem: null, blockDevice: 0x810n };
+const DISK: FileIdentity = { ...REGULAR, fileSystem: null, handle: null, blockDevice: 0x810n };
 
 for (const [name, directory] of fileSystems()) {
   t.test(`${name}: a file is what its descriptor says, by whatever name`, async (t) => {
@@ -93,8 +97,27 @@ t.test(
   },
 );
 
+t.test(
+  'a partition that begins elsewhere by now is another one',
+  { skip: skipWithoutKernelLoop() || skipUnless('sfdisk') },
+  async (t) => {
+    using dir = new TempDir();
+    await using loop = await KernelLoop.attach('-P', makeSparseFile(dir.file('a.img'), 16 * MIB));
+    const partition = async (table: string): Promise<ExaminedFile> => {
+      await runOk('sh', ['-c', `printf '${table}' | '${tool('sfdisk')}' -q --wipe never '${loop.path}'`]);
+      return examined(`${loop.path}p1`);
+    };
+    const first = await partition('label: dos\\nstart=4096, size=8192\\n');
+    t.notOk(sameFile(first, await partition('label: dos\\nstart=8192, size=8192\\n')));
+    t.ok(sameFile(first, await partition('label: dos\\nstart=4096, size=16384\\n')), 'it may have grown');
+  },
+);
+
 t.test('what both tell must agree, and what one does not tell is not compared', async (t) => {
-  const without: FileIdentity = { ...REGULAR, birthTime: null, generation: null, fileSystem: null };
+  const without: FileIdentity = {
+    ...REGULAR,
+    ...{ birthTime: null, generation: null, fileSystem: null, handle: null },
+  };
   t.ok(sameFile(REGULAR, without));
   t.ok(sameFile(without, REGULAR));
   for (const other of [
@@ -103,6 +126,7 @@ t.test('what both tell must agree, and what one does not tell is not compared', 
     { birthTime: 1_790_000_000_123_456_790n },
     { generation: 8n },
     { fileSystem: 'ffffffffffffffffffffffffffffffff' },
+    { handle: '4d:0c00000007000000' },
   ]) {
     t.notOk(sameFile(REGULAR, { ...REGULAR, ...other }), `another ${Object.keys(other)}`);
   }
@@ -129,7 +153,7 @@ t.test('every number goes through JSON exactly', async (t) => {
 });
 
 t.test('what is no identity is none', async (t) => {
-  const nothing = { birthTime: null, generation: null, fileSystem: null, blockDevice: null };
+  const nothing = { birthTime: null, generation: null, fileSystem: null, handle: null, blockDevice: null };
   t.same(identityFromJson({ device: 1, inode: '2' }), { device: 1n, inode: 2n, ...nothing });
   for (const json of [
     null,
@@ -144,6 +168,7 @@ t.test('what is no identity is none', async (t) => {
     { device: 1, inode: 2, birthTime: 'yesterday' },
     { device: 1, inode: 2, generation: {} },
     { device: 1, inode: 2, fileSystem: '/' },
+    { device: 1, inode: 2, handle: '12' },
     { device: 1, inode: 2, blockDevice: -1 },
   ]) {
     t.equal(identityFromJson(json), undefined, JSON.stringify(json));
@@ -154,6 +179,14 @@ t.test('an identity is told in a few words', async (t) => {
   t.equal(describeIdentity(REGULAR), 'inode 12 on 254:0, born 2026-09-21T14:13:20.123456789Z');
   t.equal(describeIdentity({ ...REGULAR, birthTime: null }), 'inode 12 on 254:0');
   t.equal(describeIdentity(DISK), 'block device 8:16');
+  t.same(describeApart(REGULAR, { ...REGULAR, inode: 13n }), {
+    found: describeIdentity(REGULAR),
+    meant: 'inode 13 on 254:0, born 2026-09-21T14:13:20.123456789Z',
+  });
+  t.match(describeApart(REGULAR, { ...REGULAR, handle: null }), {
+    found: / handle 1:0c00000007000000, generation 7, /,
+    meant: / handle unknown, generation 7, /,
+  });
 });
 
 t.test('device numbers are put together as they are taken apart', async (t) => {

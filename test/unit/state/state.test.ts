@@ -25,6 +25,7 @@ const DEVICE: DeviceRecord = {
     birthTime: 1_790_000_000_123_456_789n,
     generation: 77n,
     fileSystem: '0123456789abcdef',
+    handle: '1:0c0000004d000000',
     blockDevice: null,
   },
   reference: 'disk',
