@@ -68,6 +68,31 @@ t.test('the alerts are of metrics that there are, each with what to do', async (
   }
 });
 
+t.test(
+  'each alert has a test in which it fires, and each that waits one in which it does not yet',
+  async (t) => {
+    const { groups } = parse(readFileSync('packaging/prometheus/nbdloop.rules.yml', 'utf8')) as {
+      groups: { rules: Rule[] }[];
+    };
+    const { tests } = parse(readFileSync('packaging/prometheus/nbdloop.rules.test.yml', 'utf8')) as {
+      tests: { alert_rule_test: { alertname: string; exp_alerts: unknown[] }[] }[];
+    };
+    const checks = tests.flatMap((test) => test.alert_rule_test);
+    for (const { alert, for: wait } of groups.flatMap(({ rules }) => rules)) {
+      const own = checks.filter(({ alertname }) => alertname === alert);
+      t.ok(
+        own.some(({ exp_alerts }) => exp_alerts.length > 0),
+        alert,
+      );
+      if (wait !== undefined)
+        t.ok(
+          own.some(({ exp_alerts }) => exp_alerts.length === 0),
+          `${alert} waits`,
+        );
+    }
+  },
+);
+
 interface Panel {
   readonly id: number;
   readonly title: string;
