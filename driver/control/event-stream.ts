@@ -2,6 +2,7 @@
 
 import type { ServerResponse } from 'node:http';
 import type { ControlledLoops, ControlledRemotes, LoopEventFields } from './context.js';
+import { EventResponse } from './event-response.js';
 import type { FaultEvent } from './messages.js';
 import { watchRemotes } from './remote-routes.js';
 import { statusJson } from './status-json.js';
@@ -13,7 +14,7 @@ const MAX_BACKLOG_BYTES = 1024 * 1024;
 
 /** The open streams of a server; `close` ends them all, for the daemon's drain. */
 export class EventStreams {
-  readonly #open = new Set<ServerResponse>();
+  readonly #open = new Set<EventResponse>();
 
   constructor(
     readonly loops: ControlledLoops,
@@ -22,11 +23,17 @@ export class EventStreams {
 
   /** Sends every change from now on to `response`, until its peer goes or `close` is called. */
   add(response: ServerResponse): void {
-    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-    response.write(': subscribed\n\n');
+    const stream = new EventResponse(response, () => {
+      clearInterval(heartbeat);
+      this.loops.events.off('change', onChange);
+      unwatch();
+      this.loops.events.off('fault', onFault);
+      this.#open.delete(stream);
+    });
+    stream.write(': subscribed\n\n');
     const send = (text: string): void => {
-      response.write(text);
-      if (response.writableLength > MAX_BACKLOG_BYTES) response.destroy();
+      stream.write(text);
+      if (stream.backlog > MAX_BACKLOG_BYTES) stream.drop();
     };
     const onChange = (event: LoopEventFields): void => send(format(event));
     const onFault = (event: FaultEvent): void => send(formatted(event, event));
@@ -37,18 +44,11 @@ export class EventStreams {
       send(`event: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`),
     );
     this.loops.events.on('fault', onFault);
-    this.#open.add(response);
-    response.once('close', () => {
-      clearInterval(heartbeat);
-      this.loops.events.off('change', onChange);
-      unwatch();
-      this.loops.events.off('fault', onFault);
-      this.#open.delete(response);
-    });
+    this.#open.add(stream);
   }
 
   close(): void {
-    for (const response of this.#open) response.end();
+    for (const stream of this.#open) stream.end();
   }
 }
 

@@ -36,14 +36,27 @@ export class HostNames {
 
   /** The port is not looked at: a tunnel may have another one at its end. */
   has(header: string | undefined): boolean {
-    const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]/@\s]+)(?::\d{1,5})?$/.exec(header ?? '');
-    if (match?.[1] === undefined) return false;
-    const name = bare(match[1]);
-    return this.#names.has(name) || (this.#anyAddress && isIP(name) !== 0);
+    const name = siteOf(`http://${header ?? ''}`)?.hostname;
+    if (name === undefined) return false;
+    const plain = bare(name);
+    return this.#names.has(plain) || (this.#anyAddress && isIP(plain) !== 0);
   }
 }
 
-const bare = (host: string): string => host.toLowerCase().replace(/^\[|\]$/g, '');
+/** As a browser writes it: in lower case, an address in its shortest form, no dot at the end of a name. */
+function bare(host: string): string {
+  const plain = host
+    .toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '');
+  return isIP(plain) === 6 ? new URL(`http://[${plain.replace(/%.*$/, '')}]`).hostname.slice(1, -1) : plain;
+}
+
+/** What a Host or Origin header means. Undefined where it is more than a host and a port, or none. */
+function siteOf(address: string): URL | undefined {
+  if (!/^https?:\/\/[^/?#@\\\s%]+$/i.test(address) || !URL.canParse(address)) return undefined;
+  return new URL(address);
+}
 
 /** Why a request gets no answer, whatever it asks for; undefined: it may go on. */
 export function strangersRequest(headers: IncomingHttpHeaders, names: HostNames): Refused | undefined {
@@ -64,10 +77,11 @@ export function otherSitesRequest(headers: IncomingHttpHeaders): Refused | undef
   return refused(403, 'EPERM', "pages of other sites may not use this one's server");
 }
 
-/** A proxy in front may add TLS. */
+/** A proxy in front may add TLS. A port that goes without saying may be said. */
 function isSameOrigin(origin: string, host: string): boolean {
-  const match = /^https?:\/\/(.+)$/.exec(origin);
-  return match?.[1]?.toLowerCase() === host.toLowerCase();
+  const from = siteOf(origin);
+  const own = from === undefined ? undefined : siteOf(`${from.protocol}//${host}`);
+  return own !== undefined && from?.host === own.host;
 }
 
 /** `Authorization: Bearer TOKEN`. */

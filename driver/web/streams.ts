@@ -1,6 +1,7 @@
 /** GET /api/events: the journal and the samples as server-sent events, each reader at its own pace. */
 
 import type { ServerResponse } from 'node:http';
+import { EventResponse } from '../control/event-response.js';
 import type { DaemonInfo } from '../control/messages.js';
 import type { Journal } from './journal.js';
 import type { Hello, Sample } from './live-messages.js';
@@ -11,6 +12,8 @@ const LATEST = 300;
 const MAX_STREAMS = 64;
 /** Milliseconds until a reader that lost us tries again, as an EventSource does. */
 const RETRY_MS = 1000;
+/** Samples that a reader may be behind in a row: half a minute of them. */
+const PATIENCE = 15;
 
 export interface StreamParts {
   readonly journal: Journal;
@@ -20,14 +23,16 @@ export interface StreamParts {
 }
 
 interface Stream {
-  readonly response: ServerResponse;
+  readonly response: EventResponse;
   /** Of the journal's next event. */
   position: number;
-  end(): void;
+  /** Samples in a row that it was too far behind for. */
+  missed: number;
 }
 
 export class Streams {
   readonly #open = new Set<Stream>();
+  #latest = { position: 0, text: '' };
 
   constructor(private readonly parts: StreamParts) {}
 
@@ -36,29 +41,38 @@ export class Streams {
   }
 
   /** `lastEventId`: of the last event that the reader has, which may be an earlier daemon's. */
-  add(response: ServerResponse, lastEventId: string | undefined): void {
+  add(
+    response: ServerResponse,
+    lastEventId: string | undefined,
+    headers: Readonly<Record<string, string>> = {},
+  ): void {
     const { journal } = this.parts;
-    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-    response.write(`retry: ${RETRY_MS}\n\n`);
-    const stream: Stream = { response, position: 0, end: () => response.end() };
+    const over = (): void => {
+      unfollow();
+      this.#open.delete(stream);
+    };
+    const stream: Stream = { response: new EventResponse(response, over, headers), position: 0, missed: 0 };
+    stream.response.write(`retry: ${RETRY_MS}\n\n`);
     this.#greet(stream, lastEventId);
     const pump = (): void => this.#pump(stream);
     const unfollow = journal.follow(pump);
-    response.on('drain', pump);
+    stream.response.onDrain(pump);
     this.#open.add(stream);
-    response.once('close', () => {
-      unfollow();
-      this.#open.delete(stream);
-    });
     pump();
-    send(response, 'sample', this.parts.latest());
+    stream.response.write(format('sample', this.parts.latest()));
   }
 
-  /** To every reader that takes it: who is behind does without. */
+  /** To every reader that takes it: who is behind does without, and who stays so is let go, to come back. */
   sample(sample: Sample): void {
     if (this.#open.size === 0) return;
     const text = format('sample', sample);
-    for (const { response } of this.#open) if (!response.writableNeedDrain) response.write(text);
+    for (const stream of this.#open) {
+      const { response } = stream;
+      if (!response.isBehind) {
+        stream.missed = 0;
+        response.write(text);
+      } else if (++stream.missed >= PATIENCE) response.drop();
+    }
   }
 
   /** Ends them all. */
@@ -79,7 +93,8 @@ export class Streams {
       missed: known === undefined ? (lastEventId === undefined ? 0 : null) : stream.position - known,
       daemon: daemon(),
     };
-    send(stream.response, 'hello', hello);
+    // With the id of the event before: who is lost before another one comes goes on from here.
+    stream.response.write(format('hello', hello, journal.id(stream.position - 1)));
   }
 
   #pump(stream: Stream): void {
@@ -90,16 +105,23 @@ export class Streams {
       response.end();
       return;
     }
-    while (stream.position < journal.end && !response.writableNeedDrain && !response.writableEnded) {
-      const entry = journal.at(stream.position);
-      if (entry !== undefined) send(response, entry.type, entry, journal.id(stream.position));
+    while (stream.position < journal.end && !response.isBehind && !response.isOver) {
+      response.write(this.#textAt(stream.position));
       stream.position++;
     }
   }
-}
 
-const send = (response: ServerResponse, event: string, data: object, id?: string): boolean =>
-  response.write(format(event, data, id));
+  /** Readers are mostly at the same event: it is written out once for all of them. */
+  #textAt(position: number): string {
+    const { journal } = this.parts;
+    const entry = journal.at(position);
+    if (entry === undefined) return '';
+    if (this.#latest.position !== position) {
+      this.#latest = { position, text: format(entry.type, entry, journal.id(position)) };
+    }
+    return this.#latest.text;
+  }
+}
 
 const format = (event: string, data: object, id?: string): string =>
   `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;

@@ -73,8 +73,7 @@ function liveRoutes(app: FastifyInstance, { loops }: ControlContext, { sampler, 
     }
     const id = request.headers['last-event-id'];
     reply.hijack();
-    for (const [name, value] of Object.entries(PAGE_HEADERS)) reply.raw.setHeader(name, value);
-    streams.add(reply.raw, typeof id === 'string' ? id : undefined);
+    streams.add(reply.raw, typeof id === 'string' ? id : undefined, PAGE_HEADERS);
     return reply;
   });
   app.get(

@@ -4,7 +4,11 @@ import { HostNames, otherSitesRequest, strangersRequest, tokenRefusal } from '..
 const LOCAL = new HostNames('127.0.0.1', ['127.0.0.1']);
 
 t.test('a host that is not ours is refused, however it is spelt', async (t) => {
-  for (const host of ['127.0.0.1:8080', 'localhost:8080', 'LOCALHOST', '[::1]:9', '127.0.0.1']) {
+  for (const host of [
+    ...['127.0.0.1:8080', 'localhost:8080', 'LOCALHOST', '[::1]:9', '127.0.0.1'],
+    ...['localhost.', 'localhost.:8080', 'LocalHost.:8080', '127.0.0.1.:8080'],
+    ...['[0:0:0:0:0:0:0:1]:8080', '[0000::0001]'],
+  ]) {
     t.equal(strangersRequest({ host }, LOCAL), undefined, host);
   }
   for (const host of [
@@ -15,6 +19,20 @@ t.test('a host that is not ours is refused, however it is spelt', async (t) => {
     'evil.example#127.0.0.1',
     'user@127.0.0.1',
     'localhost:8080:8080',
+    'localhost:99999',
+    'localhost:x',
+    'localhost..',
+    'localhost.evil.example.',
+    'localhost/evil.example',
+    'localhost?evil.example',
+    'localhost\\\\evil.example',
+    'local%68ost',
+    'localhost evil.example',
+    '[::2]:8080',
+    '[::1',
+    '::1',
+    '[::ffff:10.0.0.1]',
+    '2130706434',
     '',
     undefined,
   ]) {
@@ -34,12 +52,31 @@ t.test('a page of another origin is refused, with or without the token', async (
   const host = '127.0.0.1:8080';
   t.equal(strangersRequest({ host, origin: 'http://127.0.0.1:8080' }, LOCAL), undefined);
   t.equal(strangersRequest({ host, origin: 'https://127.0.0.1:8080' }, LOCAL), undefined, 'a proxy with TLS');
+  for (const [host, origin] of [
+    ['localhost', 'http://localhost:80'],
+    ['localhost:80', 'http://localhost'],
+    ['localhost:443', 'https://localhost'],
+    ['LOCALHOST:8080', 'http://localhost:8080'],
+    ['localhost.:8080', 'http://localhost.:8080'],
+    ['[0:0:0:0:0:0:0:1]:8080', 'http://[::1]:8080'],
+  ] as const) {
+    t.equal(strangersRequest({ host, origin }, LOCAL), undefined, `${origin} at ${host}`);
+  }
   for (const origin of [
     'http://evil.example',
     'http://127.0.0.1:8081',
     'null',
     '',
     'http://127.0.0.1:8080.evil.example',
+    'http://127.0.0.1',
+    'https://127.0.0.1',
+    'http://localhost:8080',
+    'http://127.0.0.1:8080/',
+    'http://127.0.0.1:8080, http://evil.example',
+    'http://evil.example@127.0.0.1:8080',
+    'ftp://127.0.0.1:8080',
+    'chrome-extension://127.0.0.1:8080',
+    'file://',
   ]) {
     t.match(strangersRequest({ host, origin }, LOCAL), { status: 403 }, origin);
   }

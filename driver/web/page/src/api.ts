@@ -51,7 +51,7 @@ export async function call<T>(method: Method, path: string, body?: object): Prom
   throw refusalOf(response.status, text);
 }
 
-function refusalOf(status: number, text: string): Refusal {
+export function refusalOf(status: number, text: string): Refusal {
   try {
     const { errno, message } = JSON.parse(text) as { errno: string; message: string };
     return new Refusal(status, errno, message);

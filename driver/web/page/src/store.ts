@@ -40,8 +40,12 @@ export type Connection = 'starting' | 'live' | 'lost' | 'locked';
 
 class Store {
   connection: Connection = 'starting';
-  /** When the daemon was last heard of. */
+  /** Why there is no connection, where the daemon said so. */
+  reason: string | undefined;
+  /** When the daemon was last heard of, milliseconds since 1970; 0: not yet. */
   heard = 0;
+  /** Every device was asked for, and what happened since is in it. */
+  isComplete = false;
   daemon: DaemonInfo | undefined;
   readonly devices = new Map<number, DeviceStatus>();
   readonly samples = new Map<number, DeviceSample>();
@@ -57,19 +61,22 @@ class Store {
   version = 0;
   /** Counts looks at everything, so that a view that has looked at more does so again. */
   resyncs = 0;
+  /** Counts what was done from here, so that a view looks at once at what became of it. */
+  actions = 0;
   readonly #listeners = new Set<() => void>();
   readonly #stream = new EventStream({
     onHello: (hello) => this.#hello(hello),
     onEvent: (event, id) => this.#event(event, id),
     onSample: (sample) => this.#sample(sample),
-    onState: (state) => {
+    onState: (state, reason) => {
       this.connection = state;
+      this.reason = reason;
       this.#changed();
     },
   });
   #epoch = '';
-  /** Events that came while the devices are asked for: applied to what is answered. */
-  #waiting: DeviceEvent[] | undefined;
+  /** Events that came while everything is asked for: applied to what is answered. */
+  #waiting: JournalEvent[] | undefined;
   #isPainted = false;
 
   start(): void {
@@ -96,6 +103,11 @@ class Store {
     this.#changed();
   }
 
+  acted(): void {
+    this.actions++;
+    this.#changed();
+  }
+
   note(message: string): void {
     this.#push({ id: `page.${performance.now()}`, at: Date.now(), event: { type: 'note', message } });
   }
@@ -105,12 +117,14 @@ class Store {
     else if (missed !== null && missed > 0) this.note(`${missed} events are forgotten by the daemon.`);
     this.#epoch = epoch;
     this.daemon = daemon;
-    if (!resumed || this.devices.size === 0) void this.#lookAtAll();
+    if (!resumed || !this.isComplete) void this.#lookAtAll();
     this.#changed();
   }
 
   async #lookAtAll(): Promise<void> {
-    this.#waiting = [];
+    const waiting: JournalEvent[] = [];
+    this.#waiting = waiting;
+    this.isComplete = false;
     try {
       const [devices, lines, unrecovered, remotes] = await Promise.all([
         get<DeviceStatus[]>('/devices'),
@@ -118,6 +132,8 @@ class Store {
         get<UnrecoveredDevice[]>('/devices/unrecovered'),
         get<RemoteStatus[]>('/remotes'),
       ]);
+      // Another look began meanwhile, and has what came since.
+      if (this.#waiting !== waiting) return;
       this.devices.clear();
       for (const device of devices) this.devices.set(device.number, device);
       for (const number of this.samples.keys()) if (!this.devices.has(number)) this.samples.delete(number);
@@ -127,28 +143,31 @@ class Store {
       this.unrecovered = unrecovered;
       this.remotes.clear();
       for (const remote of remotes) this.remotes.set(remote.number, remote);
+      this.isComplete = true;
     } catch (error) {
-      // The stream tells of a daemon that is gone, and its next hello brings us here again.
+      // The next sample brings us here again, or, of a daemon that is gone, the next hello.
       if (!(error instanceof Refusal)) throw error;
-      this.devices.clear();
+      if (this.#waiting !== waiting) return;
     }
-    const events = this.#waiting ?? [];
     this.#waiting = undefined;
-    for (const event of events) this.#apply(event);
+    for (const event of waiting) this.#apply(event);
     this.resyncs++;
     this.#changed();
   }
 
   #event(event: JournalEvent, id: string): void {
     this.#push({ id, at: event.at, event });
-    if (event.type === 'remote') this.putRemote(event.event.device, event.event.remote);
-    if (event.type !== 'device') return;
-    if (this.#waiting === undefined) this.#apply(event.event);
-    else this.#waiting.push(event.event);
+    if (this.#waiting === undefined) this.#apply(event);
+    else this.#waiting.push(event);
     this.#changed();
   }
 
-  #apply({ kind, device, status }: DeviceEvent): void {
+  #apply(event: JournalEvent): void {
+    if (event.type === 'remote') this.putRemote(event.event.device, event.event.remote);
+    if (event.type === 'device') this.#applyToDevice(event.event);
+  }
+
+  #applyToDevice({ kind, device, status }: DeviceEvent): void {
     if (kind === 'remove') {
       for (const map of [this.devices, this.samples, this.sparks]) map.delete(device);
       return;
@@ -171,11 +190,8 @@ class Store {
   #sample(sample: Sample): void {
     this.sample = sample;
     this.heard = Date.now();
-    const active = new Set<number>();
-    for (const device of sample.devices) {
-      this.samples.set(device.number, device);
-      active.add(device.number);
-    }
+    if (!this.isComplete && this.#waiting === undefined) void this.#lookAtAll();
+    for (const device of sample.devices) this.samples.set(device.number, device);
     const total = { reads: 0, writes: 0, readBytes: 0, writtenBytes: 0 };
     for (const [number, device] of this.samples) {
       total.reads += device.reads;

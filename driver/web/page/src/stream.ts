@@ -1,14 +1,14 @@
 /** The events of the daemon, over any number of connections: each one goes on where the one before ended. */
 
 import type { Hello, JournalEvent, Sample } from '../../live-messages.js';
-import { authorization } from './api.js';
+import { authorization, refusalOf } from './api.js';
 
 export interface StreamListener {
   onHello(hello: Hello): void;
   onEvent(event: JournalEvent, id: string): void;
   onSample(sample: Sample): void;
-  /** 'locked': the daemon does not take the token. */
-  onState(state: 'live' | 'lost' | 'locked'): void;
+  /** 'locked': the daemon does not take the token. `reason`: its sentence, where it said one. */
+  onState(state: 'live' | 'lost' | 'locked', reason?: string): void;
 }
 
 /** Milliseconds until a connection that was lost is made again, and the longest of these. */
@@ -16,6 +16,9 @@ const RETRY_MS = 500;
 const MAX_RETRY_MS = 4000;
 /** A daemon says something every two seconds: one that says nothing for so long is gone, milliseconds. */
 const SILENCE_MS = 10_000;
+
+/** How a connection went. */
+type Outcome = 'locked' | 'ended' | 'failed' | { readonly refused: string };
 
 export class EventStream {
   #lastId: string | undefined;
@@ -40,14 +43,14 @@ export class EventStream {
         this.listener.onState('locked');
         return;
       }
-      this.listener.onState('lost');
+      this.listener.onState('lost', typeof outcome === 'object' ? outcome.refused : undefined);
       if (outcome === 'ended') wait = RETRY_MS;
       await new Promise((resolve) => setTimeout(resolve, wait));
       wait = Math.min(wait * 2, MAX_RETRY_MS);
     }
   }
 
-  async #connect(stopped: AbortSignal): Promise<'locked' | 'ended' | 'failed'> {
+  async #connect(stopped: AbortSignal): Promise<Outcome> {
     const silence = new AbortController();
     let timer = setTimeout(() => silence.abort(), SILENCE_MS);
     let outcome: 'ended' | 'failed' = 'failed';
@@ -57,7 +60,8 @@ export class EventStream {
         signal: AbortSignal.any([stopped, silence.signal]),
       });
       if (response.status === 401) return 'locked';
-      if (!response.ok || response.body === null) return 'failed';
+      if (!response.ok) return { refused: refusalOf(response.status, await response.text()).message };
+      if (response.body === null) return 'failed';
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = '';
       for (;;) {
@@ -87,15 +91,19 @@ export class EventStream {
     const data = fields.get('data');
     if (data === undefined) return;
     const value: unknown = JSON.parse(data);
-    const id = fields.get('id');
-    if (id !== undefined) {
-      this.listener.onEvent(value as JournalEvent, id);
-      this.#lastId = id;
-      return;
+    const id = fields.get('id') ?? '';
+    switch (fields.get('event')) {
+      case 'hello':
+        this.listener.onState('live');
+        this.listener.onHello(value as Hello);
+        this.#lastId = id;
+        return;
+      case 'sample':
+        this.listener.onSample(value as Sample);
+        return;
+      default:
+        this.listener.onEvent(value as JournalEvent, id);
+        this.#lastId = id;
     }
-    if (fields.get('event') === 'hello') {
-      this.listener.onState('live');
-      this.listener.onHello(value as Hello);
-    } else if (fields.get('event') === 'sample') this.listener.onSample(value as Sample);
   }
 }
