@@ -2,6 +2,7 @@ import { truncateSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import t from 'tap';
 import { closeBrowser, picture, view } from '../helpers/browser.js';
+import { comeTo } from '../helpers/keyboard.js';
 import { NbdSession } from '../helpers/nbd-session.js';
 import { PagedDaemon } from '../helpers/paged-daemon.js';
 import { makeSparseFile } from '../helpers/temp.js';
@@ -198,23 +199,7 @@ t.test('all of it by keyboard alone', { skip }, async (t) => {
   await using viewer = await view();
   const page = await viewer.open(await paged.url());
   await page.locator('.devices .row').first().waitFor();
-  /** Goes on until what has the focus is called so. */
-  const tabTo = async (name: string): Promise<void> => {
-    for (let presses = 0; presses < 60; presses++) {
-      await page.keyboard.press('Tab');
-      const text = await page.evaluate(() => {
-        const element = document.activeElement;
-        return (
-          element?.getAttribute('aria-label') ??
-          element?.closest('label')?.textContent ??
-          element?.textContent ??
-          ''
-        );
-      });
-      if (text.includes(name)) return;
-    }
-    throw new Error(`the keyboard does not come to ${name}`);
-  };
+  const tabTo = (name: string): Promise<void> => comeTo(page, name);
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   t.equal(await page.evaluate(() => document.activeElement?.id), 'main', 'the first is a way to the content');

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { setToken } from './api.js';
+import { clock } from './format.js';
 import { type Route, useRoute } from './router.js';
 import { type Connection, store, useStore } from './store.js';
 import { Connections } from './views/connections.js';
@@ -32,6 +33,7 @@ const STATES: Readonly<Record<Connection, string>> = {
 export function App() {
   const { connection, daemon } = useStore();
   const route = useRoute();
+  if (connection === 'live') tried = '';
   const main = useRef<HTMLElement>(null);
   const key = route.view === 'device' ? `device ${route.number}` : route.view;
   const shown = useRef(key);
@@ -64,7 +66,8 @@ export function App() {
           {daemon !== undefined && <span class="version">{daemon.version}</span>}
         </span>
       </header>
-      <main id="main" ref={main} tabIndex={-1}>
+      <main id="main" ref={main} tabIndex={-1} class={connection === 'lost' ? 'stale' : undefined}>
+        {connection === 'lost' && <Lost />}
         {connection === 'locked' ? <Locked /> : <View route={route} />}
       </main>
     </>
@@ -100,11 +103,27 @@ function View({ route }: { route: Route }): ComponentChildren {
   }
 }
 
+/** Numbers that are of some time ago must not pass for those of now. */
+function Lost() {
+  const { heard, reason } = store;
+  return (
+    <p class="warning">
+      <b>No connection to the daemon{heard === 0 ? '' : ` since ${clock(heard)}`}.</b>{' '}
+      {reason !== undefined && `It says: ${reason}. `}
+      {heard > 0 && 'What is shown is of that time. '}The page goes on by itself when it is back.
+    </p>
+  );
+}
+
+/** What was put in last: it was refused if there is a question again. */
+let tried = '';
+
 /** The daemon does not take the token, or there is none. */
 function Locked() {
   const [token, change] = useState('');
   const submit = (event: Event): void => {
     event.preventDefault();
+    tried = token;
     setToken(token);
     store.start();
   };
@@ -115,6 +134,11 @@ function Locked() {
         The token is missing, or it is not the present one. <code>nbdloop web</code> prints the address with
         it: open that, or put it here.
       </p>
+      {tried !== '' && (
+        <p class="refusal" role="alert">
+          That is not the present token.
+        </p>
+      )}
       <label>
         Address or token
         <input

@@ -59,8 +59,16 @@ export function span(milliseconds: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
-/** What a name of a file keeps of bytes that are no UTF-8 are halves of characters, which nothing can show. */
-export const fileName = (name: string): string => name.replace(/[\udc80-\udcff]/g, '\ufffd');
+/** Halves of characters are what a name keeps of bytes that are no UTF-8: nothing can show them. */
+const NO_UTF8 = /[\udc80-\udcff]/g;
+/** What would break a line, or turn around what stands beside it. */
+const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A name that others gave, so that all of it can be seen. */
+export const fileName = (name: string): string =>
+  name
+    .replace(NO_UTF8, '\ufffd')
+    .replace(UNSEEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /** `1 request`, `2 requests`. */
 export const many = (value: number, what: string): string =>

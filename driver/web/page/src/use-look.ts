@@ -12,7 +12,7 @@ export interface Look<T> {
 
 /** `path` null: nothing is asked. `every`: samples between two looks. */
 export function useLook<T>(path: string | null, every = 1): Look<T> {
-  const { sample, resyncs } = useStore();
+  const { sample, resyncs, actions } = useStore();
   const [look, setLook] = useState<Look<T> & { path?: string }>({ value: undefined, error: undefined });
   const turn = Math.floor((sample?.at ?? 0) / 2000 / every);
   useEffect(() => {
@@ -26,6 +26,6 @@ export function useLook<T>(path: string | null, every = 1): Look<T> {
     return () => {
       isWanted = false;
     };
-  }, [path, turn, resyncs]);
+  }, [path, turn, resyncs, actions]);
   return look.path === path ? look : { value: undefined, error: undefined };
 }

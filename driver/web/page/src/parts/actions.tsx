@@ -5,7 +5,7 @@ import type { ClearAnswer, ConfigureRequest, DeviceStatus } from '../../../../co
 import { call } from '../api.js';
 import { bytes, fileName } from '../format.js';
 import { store } from '../store.js';
-import { AddFault, ChangeLimits, NoFaults, Snapshot } from './bench-actions.js';
+import { AddFault, ChangeLimits, NoFaults, ReleaseFaults, RemoveFault, Snapshot } from './bench-actions.js';
 import { CancelCopy, Commit, Flatten, Move } from './copy-actions.js';
 import { ActionDialog, Check, Field } from './dialog.js';
 import { PowerCut, VolatileCache } from './power-actions.js';
@@ -13,6 +13,7 @@ import { sizeField } from './size-field.js';
 
 export type Action =
   | { readonly kind: 'bind'; readonly number?: number }
+  | { readonly kind: 'remove-fault'; readonly device: DeviceStatus; readonly rule: string }
   | { readonly kind: DeviceAction; readonly device: DeviceStatus };
 
 type DeviceAction =
@@ -26,12 +27,14 @@ type DeviceAction =
   | 'cancel-copy'
   | 'fault'
   | 'no-faults'
+  | 'release-faults'
   | 'limits'
   | 'volatile-cache'
   | 'power-cut';
 
 export function ActionFor({ action, close }: { action: Action; close: () => void }) {
   if (action.kind === 'bind') return <Bind number={action.number} close={close} />;
+  if (action.kind === 'remove-fault') return <RemoveFault {...action} close={close} />;
   const Dialog = DIALOGS[action.kind];
   return <Dialog device={action.device} close={close} />;
 }
@@ -171,6 +174,7 @@ const DIALOGS: Readonly<Record<DeviceAction, (props: Props) => preact.JSX.Elemen
   snapshot: Snapshot,
   fault: AddFault,
   'no-faults': NoFaults,
+  'release-faults': ReleaseFaults,
   limits: ChangeLimits,
   move: Move,
   flatten: Flatten,

@@ -14,7 +14,7 @@ import { call } from '../api.js';
 import { duration, fileName } from '../format.js';
 import { store } from '../store.js';
 import { ActionDialog, Check, Field } from './dialog.js';
-import { sizeValue } from './size-field.js';
+import { numberValue, sizeValue } from './size-field.js';
 
 interface Props {
   readonly device: DeviceStatus;
@@ -32,6 +32,10 @@ const KINDS: readonly (readonly [FaultKind, string])[] = [
 ];
 const OPERATIONS: readonly FaultOperation[] = ['read', 'write', 'flush', 'trim', 'zero'];
 
+/** Percent as a share. */
+const shareOf = (percent: string): number =>
+  typeof numberValue(percent) === 'number' ? Number(percent) / 100 : numberValue(percent);
+
 export function AddFault({ device, close }: Props) {
   const [kind, setKind] = useState<FaultKind>('errno');
   const [errno, setErrno] = useState('EIO');
@@ -44,9 +48,9 @@ export function AddFault({ device, close }: Props) {
       kind,
       operations,
       ...(kind === 'errno' && { errno }),
-      ...(kind === 'delay' && { delay: { distribution: 'fixed', ms: Number(delay) } }),
-      ...(chance !== '100' && { probability: Number(chance) / 100 }),
-      ...(count !== '' && { count: Number(count) }),
+      ...(kind === 'delay' && { delay: { distribution: 'fixed', ms: numberValue(delay) } }),
+      ...(chance !== '100' && { probability: shareOf(chance) }),
+      ...(count !== '' && { count: numberValue(count) }),
     };
     await call<FaultsAnswer>('POST', `/devices/${device.number}/faults`, { rules: [rule] });
     await refresh(device);
@@ -101,6 +105,35 @@ export function NoFaults({ device, close }: Props) {
       close={close}
     >
       <p>What hangs goes on.</p>
+    </ActionDialog>
+  );
+}
+
+export function RemoveFault({ device, rule, close }: Props & { readonly rule: string }) {
+  const act = async (): Promise<undefined> => {
+    await call<FaultsAnswer>('DELETE', `/devices/${device.number}/faults/${encodeURIComponent(rule)}`);
+    await refresh(device);
+  };
+  return (
+    <ActionDialog
+      title={`Take rule ${rule} of ${device.name} away?`}
+      confirm="Take away"
+      act={act}
+      close={close}
+    >
+      <p>What it holds goes on. The other rules stay as they are.</p>
+    </ActionDialog>
+  );
+}
+
+export function ReleaseFaults({ device, close }: Props) {
+  const act = async (): Promise<undefined> => {
+    await call<FaultsAnswer>('POST', `/devices/${device.number}/faults/release`, {});
+    await refresh(device);
+  };
+  return (
+    <ActionDialog title={`Let what hangs on ${device.name} go on?`} confirm="Release" act={act} close={close}>
+      <p>The rules stay: the next request that meets one hangs again.</p>
     </ActionDialog>
   );
 }

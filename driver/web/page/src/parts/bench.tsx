@@ -14,7 +14,7 @@ import { Table } from './table.js';
 
 export function Bench({ device, act }: { device: DeviceStatus; act: (action: Action) => void }) {
   const { value } = useLook<FaultsAnswer>(`/devices/${device.number}/faults`);
-  const rules = value?.rules ?? [];
+  const rules = value?.rules;
   const limits = limitsText(device.limits);
   return (
     <section>
@@ -24,9 +24,14 @@ export function Bench({ device, act }: { device: DeviceStatus; act: (action: Act
           <button type="button" onClick={() => act({ kind: 'fault', device })}>
             Fault…
           </button>
-          {rules.length > 0 && (
+          {rules !== undefined && rules.length > 0 && (
             <button type="button" onClick={() => act({ kind: 'no-faults', device })}>
               No faults…
+            </button>
+          )}
+          {rules?.some(({ held }) => held > 0) && (
+            <button type="button" onClick={() => act({ kind: 'release-faults', device })}>
+              Release what hangs…
             </button>
           )}
           <button type="button" onClick={() => act({ kind: 'limits', device })}>
@@ -59,6 +64,18 @@ export function Bench({ device, act }: { device: DeviceStatus; act: (action: Act
             name: 'Held',
             cell: ({ held }) => (held === 0 ? '–' : <b class="warn-text">{count(held)}</b>),
             isNumber: true,
+          },
+          {
+            name: 'Remove',
+            cell: ({ id }) => (
+              <button
+                type="button"
+                aria-label={`Remove rule ${id}`}
+                onClick={() => act({ kind: 'remove-fault', device, rule: id })}
+              >
+                Remove…
+              </button>
+            ),
           },
         ]}
       />

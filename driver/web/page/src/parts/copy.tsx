@@ -41,7 +41,11 @@ export function Copy({ device, act }: Props) {
           )}
         </div>
       </div>
-      {copy === undefined ? <p class="faint">Its bytes stay where they are.</p> : <Progress copy={copy} />}
+      {value === undefined ? null : copy === undefined ? (
+        <p class="faint">Its bytes stay where they are.</p>
+      ) : (
+        <Progress copy={copy} />
+      )}
     </section>
   );
 }

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Refusal } from '../api.js';
+import { store } from '../store.js';
 
 interface ActionDialogProps {
   readonly title: string;
@@ -48,6 +49,7 @@ export function ActionDialog({ title, children, confirm, isDangerous, act, close
     change({ isBusy: true });
     try {
       const done = await act();
+      store.acted();
       if (done === undefined) close();
       else change({ isBusy: false, done });
     } catch (error) {

@@ -29,7 +29,9 @@ export function EventList({
     if (event !== undefined && isAbout(event, device) && textOf(event).toLowerCase().includes(filter))
       shown.push(event);
   }
-  if (shown.length === 0) return <p class="faint">Nothing happened yet.</p>;
+  if (shown.length === 0) {
+    return <p class="faint">{filter === '' ? 'Nothing happened yet.' : 'Nothing fits the filter.'}</p>;
+  }
   return (
     <ol class="events">
       {shown.map((event) => (
@@ -44,7 +46,7 @@ export function EventList({
 
 const isAbout = ({ event }: PageEvent, device: number | undefined): boolean =>
   device === undefined ||
-  (event.type !== 'note' && event.type !== 'lock-report' && event.event.device === device);
+  ((event.type === 'device' || event.type === 'fault') && event.event.device === device);
 
 export function textOf({ event }: PageEvent): string {
   if (event.type === 'fault') return `loop${event.event.device} ${faultText(event.event)}`;

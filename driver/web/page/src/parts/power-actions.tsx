@@ -6,6 +6,7 @@ import { call } from '../api.js';
 import { many } from '../format.js';
 import { store } from '../store.js';
 import { ActionDialog, Check, Field } from './dialog.js';
+import { numberValue } from './size-field.js';
 
 interface Props {
   readonly device: DeviceStatus;
@@ -47,7 +48,7 @@ export function PowerCut({ device, close }: Props) {
     const request: PowerCutRequest = {
       keep,
       ...(tear && { tear }),
-      ...(keep === 'random' && seed !== '' && { seed: Number(seed) }),
+      ...(keep === 'random' && seed !== '' && { seed: numberValue(seed) }),
     };
     const left = await call<PowerCutAnswer>('POST', `/devices/${device.number}/power-cut`, request);
     const torn = left.torn === 0 ? '' : `, ${left.torn} of them in part`;

@@ -5,6 +5,7 @@ import type { RemoteAttachRequest, RemoteStatus } from '../../../../control/mess
 import { call } from '../api.js';
 import { store } from '../store.js';
 import { ActionDialog, Check, Field } from './dialog.js';
+import { numberValue } from './size-field.js';
 
 export type RemoteAction =
   | { readonly kind: 'attach' }
@@ -27,8 +28,8 @@ function Attach({ close }: { close: () => void }) {
   const act = async (): Promise<string> => {
     const request: RemoteAttachRequest = {
       uris: uris.split(/\s+/).filter(Boolean),
-      ...(connections !== '' && { connections: Number(connections) }),
-      ...(deadTimeout !== '' && { deadTimeout: Number(deadTimeout) }),
+      ...(connections !== '' && { connections: numberValue(connections) }),
+      ...(deadTimeout !== '' && { deadTimeout: numberValue(deadTimeout) }),
       ...(readOnly && { readOnly }),
       ...(ca !== '' && { tls: { ca } }),
     };

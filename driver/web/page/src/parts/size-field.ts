@@ -11,3 +11,7 @@ export function sizeValue(text: string): number | string {
   const value = sizeField(text);
   return Number.isNaN(Number(value)) ? text : Number(value);
 }
+
+/** The same without a suffix. The type is what the daemon takes; what else was typed it refuses in its own words. */
+export const numberValue = (text: string): number =>
+  (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)) as number;

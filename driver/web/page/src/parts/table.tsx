@@ -11,13 +11,15 @@ export interface Column<T> {
 interface TableProps<T> {
   readonly label: string;
   readonly columns: readonly Column<T>[];
-  readonly rows: readonly T[];
+  /** Undefined: they are not known yet. */
+  readonly rows: readonly T[] | undefined;
   readonly id: (row: T) => string | number;
   /** What stands there without rows. */
   readonly empty: string;
 }
 
 export function Table<T>({ label, columns, rows, id, empty }: TableProps<T>) {
+  if (rows === undefined) return <p class="faint">Waiting for the daemon.</p>;
   if (rows.length === 0) return <p class="faint">{empty}</p>;
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard

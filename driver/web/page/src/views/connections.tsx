@@ -19,9 +19,11 @@ export function Connections() {
       <div class="head">
         <h1>Connections</h1>
         <p class="totals">
-          <span>
-            <b>{all.length}</b> to {many(exports, 'export')}
-          </span>
+          {value !== undefined && (
+            <span>
+              <b>{all.length}</b> to {many(exports, 'export')}
+            </span>
+          )}
         </p>
         <div class="tools">
           <input
@@ -35,7 +37,7 @@ export function Connections() {
       </div>
       <Table
         label="Connections"
-        rows={found.slice(0, SHOWN)}
+        rows={value === undefined ? undefined : found.slice(0, SHOWN)}
         id={({ id }) => id}
         empty={all.length === 0 ? 'Nobody is connected.' : 'Nothing fits the filter.'}
         columns={[

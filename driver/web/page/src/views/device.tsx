@@ -17,12 +17,12 @@ import { useHistory } from '../use-history.js';
 import { useLook } from '../use-look.js';
 
 export function DeviceView({ number }: { number: number }) {
-  const { devices, samples, connection } = useStore();
+  const { devices, samples, isComplete } = useStore();
   const [action, act] = useState<Action | null>(null);
   const [tier, choose] = useState<'fine' | 'coarse'>('fine');
   const device = devices.get(number);
   const history = useHistory(number, tier, device !== undefined);
-  if (device === undefined) return <Missing number={number} isKnown={connection === 'live'} />;
+  if (device === undefined) return <Missing number={number} isKnown={isComplete} />;
   const sample = samples.get(number);
   const openers = sample?.openers ?? device.openers;
   const node = sample === undefined ? device.node : sample.node;
@@ -56,8 +56,8 @@ export function DeviceView({ number }: { number: number }) {
             : `from ${device.offset}${device.sizeLimit === 0 ? '' : `, at most ${bytes(Number(device.sizeLimit))}`}`}
         </Fact>
         <Fact name="Flags">{flagsOf(device)}</Fact>
-        {device.exportName !== null && <Fact name="Name of the export">{device.exportName}</Fact>}
-        {device.description !== null && <Fact name="Description">{device.description}</Fact>}
+        {device.exportName !== null && <Fact name="Name of the export">{fileName(device.exportName)}</Fact>}
+        {device.description !== null && <Fact name="Description">{fileName(device.description)}</Fact>}
         <Fact name="Address" isWide>
           {device.uris.map((uri) => (
             <code key={uri}>{uri}</code>
@@ -238,7 +238,7 @@ function Freezes({ number }: { number: number }) {
       </h2>
       <Table
         label="Freezes"
-        rows={(value ?? []).slice(0, 12)}
+        rows={value?.slice(0, 12)}
         id={(freeze) => freeze.number}
         empty="It was not frozen."
         columns={[
@@ -264,17 +264,15 @@ function Freezes({ number }: { number: number }) {
 
 function Sessions({ device }: { device: DeviceStatus }) {
   const { value } = useLook<ConnectionInfo[]>('/connections');
-  const sessions = (value ?? []).filter(
-    (one) => one.export === device.name || one.export === device.exportName,
-  );
+  const sessions = value?.filter((one) => one.export === device.name || one.export === device.exportName);
   return (
     <section>
       <h2>
-        Sessions <small>{sessions.length > 0 && sessions.length}</small>
+        Sessions <small>{sessions !== undefined && sessions.length > 0 && sessions.length}</small>
       </h2>
       <Table
         label="Sessions"
-        rows={sessions.slice(0, 50)}
+        rows={sessions?.slice(0, 50)}
         id={({ id }) => id}
         empty="Nobody has it open."
         columns={[

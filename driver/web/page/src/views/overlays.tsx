@@ -23,13 +23,17 @@ export function Overlays() {
       <div class="head">
         <h1>Overlays</h1>
         <p class="totals">
-          <span>
-            <b>{value?.length ?? 0}</b> {value?.length === 1 ? 'device' : 'devices'} over{' '}
-            {many(roots.size, 'base')}
-          </span>
+          {value !== undefined && (
+            <span>
+              <b>{value.length}</b> {value.length === 1 ? 'device' : 'devices'} over{' '}
+              {many(roots.size, 'base')}
+            </span>
+          )}
         </p>
       </div>
-      {roots.size === 0 ? (
+      {value === undefined ? (
+        <p class="faint empty">Waiting for the daemon.</p>
+      ) : roots.size === 0 ? (
         <p class="faint empty">
           No device is an overlay. <code>nbdlosetup --overlay DELTA -f BASE</code> makes one: the image stays
           as it is, and what is written goes into the delta.

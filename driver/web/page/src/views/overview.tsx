@@ -23,6 +23,10 @@ interface Column {
   readonly isNumber?: boolean;
 }
 
+/** Of these the most is looked for. */
+const isDescending = ({ id, isNumber }: Column, { isReversed }: Choice): boolean =>
+  (isNumber === true || id === 'spark') !== isReversed;
+
 const TONES = { bad: 0, warn: 1, good: 2, idle: 3 } as const;
 
 const COLUMNS: readonly Column[] = [
@@ -58,7 +62,7 @@ const MORE = 12;
 let chosen = { sort: 'name', isReversed: false, filter: '' };
 
 export function Overview() {
-  const { devices, samples, connection } = useStore();
+  const { devices, samples, isComplete } = useStore();
   const [choice, choose] = useState(chosen);
   const [action, act] = useState<Action | null>(null);
   chosen = choice;
@@ -85,9 +89,13 @@ export function Overview() {
       <Attention />
       {devices.size === 0 ? (
         <p class="faint empty">
-          {connection === 'live'
-            ? 'No device yet. Bind a file, or run nbdlosetup -f FILE.'
-            : 'Waiting for the daemon.'}
+          {isComplete ? (
+            <>
+              No device yet. Bind a file, or run <code>nbdlosetup -f FILE</code>.
+            </>
+          ) : (
+            'Waiting for the daemon.'
+          )}
         </p>
       ) : (
         <Rows rows={rows} choice={choice} choose={choose} />
@@ -173,21 +181,28 @@ function Rows({ rows, choice, choose }: RowsProps) {
       <div role="rowgroup">
         {/* biome-ignore lint/a11y/useSemanticElements: as above */}
         <div role="row" class="heading" aria-rowindex={1} tabIndex={-1}>
-          {COLUMNS.map(({ id, name, isNumber }) => (
-            // biome-ignore lint/a11y/useSemanticElements: as above
-            <span
-              key={id}
-              role="columnheader"
-              class={`${id}${isNumber ? ' number' : ''}`}
-              aria-sort={choice.sort === id ? (choice.isReversed ? 'descending' : 'ascending') : undefined}
-              tabIndex={-1}
-            >
-              <button type="button" onClick={() => sortBy(id)}>
-                {name}
-                <span aria-hidden="true">{choice.sort === id ? (choice.isReversed ? ' ▴' : ' ▾') : ''}</span>
-              </button>
-            </span>
-          ))}
+          {COLUMNS.map((column) => {
+            const { id, name, isNumber } = column;
+            const order =
+              choice.sort !== id ? undefined : isDescending(column, choice) ? 'descending' : 'ascending';
+            return (
+              // biome-ignore lint/a11y/useSemanticElements: as above
+              <span
+                key={id}
+                role="columnheader"
+                class={`${id}${isNumber ? ' number' : ''}`}
+                aria-sort={order}
+                tabIndex={-1}
+              >
+                <button type="button" onClick={() => sortBy(id)}>
+                  {name}
+                  <span aria-hidden="true">
+                    {order === undefined ? '' : order === 'descending' ? ' ▾' : ' ▴'}
+                  </span>
+                </button>
+              </span>
+            );
+          })}
         </div>
       </div>
       {/* biome-ignore lint/a11y/useSemanticElements: as above */}
@@ -211,8 +226,8 @@ function DeviceRow({ row, at, height }: { row: Row; at: number; height: number }
     name: <a href={`#/devices/${device.number}`}>{device.name}</a>,
     state: <StateMark device={device} sample={sample} />,
     file: (
-      <bdi title={device.file ?? ''}>
-        {device.exportName !== null && <b>{device.exportName} </b>}
+      <bdi title={fileName(device.file ?? '')}>
+        {device.exportName !== null && <b>{fileName(device.exportName)} </b>}
         {device.file === null ? '–' : fileName(device.file)}
       </bdi>
     ),

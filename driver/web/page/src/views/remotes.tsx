@@ -9,7 +9,7 @@ import { Table } from '../parts/table.js';
 import { useStore } from '../store.js';
 
 export function Remotes() {
-  const { remotes } = useStore();
+  const { remotes, isComplete } = useStore();
   const [action, act] = useState<RemoteAction | null>(null);
   const all = [...remotes.values()].sort((a, b) => a.number - b.number);
   return (
@@ -17,9 +17,11 @@ export function Remotes() {
       <div class="head">
         <h1>Other hosts</h1>
         <p class="totals">
-          <span>
-            <b>{all.filter(({ state }) => state === 'attached').length}</b> of {all.length} attached
-          </span>
+          {all.length > 0 && (
+            <span>
+              <b>{all.filter(({ state }) => state === 'attached').length}</b> of {all.length} attached
+            </span>
+          )}
         </p>
         <div class="tools">
           <button type="button" class="primary" onClick={() => act({ kind: 'attach' })}>
@@ -29,7 +31,7 @@ export function Remotes() {
       </div>
       <Table
         label="Devices of other hosts"
-        rows={all}
+        rows={isComplete || all.length > 0 ? all : undefined}
         id={({ number }) => number}
         empty="No export of another host is attached here. nbdloop attach nbd://HOST/NAME does it, too."
         columns={[
