@@ -3,8 +3,11 @@ import type { ServerAccess } from './access.js';
 import { accessOf, type Identity } from './negotiation/permissions.js';
 import type { Peer } from './peers.js';
 
-interface Secured {
+export interface Secured {
   readonly identity: Identity;
+  /** Of the user of a pre-shared key, when it came. */
+  readonly key: Buffer | undefined;
+  readonly isReadOnly: boolean;
   /** Of its export, now. */
   names(): readonly string[];
   readonly drop: (reason: string) => void;
@@ -21,19 +24,21 @@ export class SecuredSessions {
     this.#sessions.delete(peer);
   }
 
-  /** Ends those who would not be let in by these rules. */
+  /** Ends those who would not be let in by these rules, or not with as much. */
   revoke(access: ServerAccess): void {
-    for (const { identity, names, drop } of this.#sessions.values()) {
-      if (!isEntitled(access, identity, names())) drop('its key or its permission was withdrawn');
+    for (const session of this.#sessions.values()) {
+      if (!isEntitled(access, session)) session.drop('its key or its permission was withdrawn');
     }
   }
 }
 
-function isEntitled(
-  { tls, permissions = [] }: ServerAccess,
-  identity: Identity,
-  names: readonly string[],
-): boolean {
-  if (identity.psk !== undefined && tls?.context.psk?.has(identity.psk) !== true) return false;
-  return permissions.length === 0 || accessOf(permissions, identity, names) !== undefined;
+function isEntitled({ tls, permissions = [] }: ServerAccess, session: Secured): boolean {
+  const { identity, key, isReadOnly } = session;
+  if (identity.psk !== undefined) {
+    const now = tls?.context.psk?.get(identity.psk);
+    if (now === undefined || key?.equals(now) === false) return false;
+  }
+  if (permissions.length === 0) return true;
+  const access = accessOf(permissions, identity, session.names());
+  return access === 'read-write' || (access === 'read-only' && isReadOnly);
 }

@@ -290,7 +290,13 @@ export class NbdServer {
       onClose(reason);
     });
     if (identity === undefined) return;
-    const names = (): readonly string[] => adopted.opened.names();
-    this.#secured.add(peer, { identity, names, drop: (reason) => this.#reactors.drop(id, reason) });
+    const { opened } = adopted;
+    this.#secured.add(peer, {
+      identity,
+      key: identity.psk === undefined ? undefined : this.#access.tls?.context.psk?.get(identity.psk),
+      isReadOnly: opened.info.readOnly,
+      names: () => opened.names(),
+      drop: (reason) => this.#reactors.drop(id, reason),
+    });
   }
 }
