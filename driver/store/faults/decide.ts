@@ -55,6 +55,11 @@ export class FaultJudge {
 
   /** Decides of a request; to be asked once of each. Undefined: nothing happens to it. */
   judge(asked: Asked): Met | undefined {
+    return this.#ring.lock.run(() => this.#judgeNext(asked));
+  }
+
+  /** The next one in the order of the device's requests, for all of its rules: else a `count` would hit whoever is faster. */
+  #judgeNext(asked: Asked): Met | undefined {
     let met: Met | undefined;
     for (const { rule, counters } of this.#live) {
       if (!looksAt(rule, asked)) continue;

@@ -2,6 +2,7 @@
  * Hits on their way from the threads of a device to its control side. Where the control side is slower than they are, the oldest
  * are written over: they are counted, and not told one by one.
  */
+import { SharedLock } from '../shared-lock.js';
 import type { FaultOperation } from './rule.js';
 
 export const OPERATIONS: readonly FaultOperation[] = ['read', 'write', 'flush', 'trim', 'zero'];
@@ -27,6 +28,7 @@ const Word = {
   COUNT: 0,
   /** 1 while the control side has yet to look. */
   IS_TOLD: 1,
+  LOCK: 2,
 } as const;
 const HEAD_BYTES = 64;
 /** Numbers of an entry: which hit it is, from 1 on, once the others are written; then the hit. */
@@ -37,11 +39,14 @@ export const hitMemory = (): SharedArrayBuffer => new SharedArrayBuffer(HEAD_BYT
 export class HitRing {
   readonly #words: Int32Array;
   readonly #numbers: Float64Array;
+  /** Under it a device's requests are judged, one after the other on whatever threads they come: that is their order. */
+  readonly lock: SharedLock;
   #told = 0;
 
   constructor(shared: SharedArrayBuffer) {
     this.#words = new Int32Array(shared, 0, HEAD_BYTES / 4);
     this.#numbers = new Float64Array(shared, HEAD_BYTES);
+    this.lock = new SharedLock(this.#words, Word.LOCK);
   }
 
   /** On any thread. True when the control side has to be told that there is something. */
