@@ -338,7 +338,10 @@ export class LoopBackend implements Backend {
   }
 
   forget(request: WholeRequest): void {
-    decisionOf(request)?.forget();
+    const decision = decisionOf(request);
+    if (decision === undefined) return;
+    this.#watch?.drop(request, decision);
+    decision.forget();
   }
 
   observe(requests: number, microseconds: number): void {

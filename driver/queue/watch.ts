@@ -18,6 +18,8 @@ export class Decision {
   limits = 0;
   /** When that place has its turn. */
   turn = 0;
+  /** It is carried out, or was: what it took of the limits is used. */
+  hasGoneOn = false;
   /** It was counted as one that had to wait. */
   isCounted = false;
 
@@ -59,7 +61,14 @@ export class Watch {
       return false;
     }
     request.due = Math.max(this.#delayEnd(decision, now), this.#turn(request, decision, now));
-    return request.due <= now;
+    decision.hasGoneOn = request.due <= now;
+    return decision.hasGoneOn;
+  }
+
+  /** It is not carried out: what it took of the limits is there for others. */
+  drop({ operation, length }: WholeRequest, { limits, hasGoneOn }: Decision): void {
+    if (hasGoneOn || limits === 0 || limits !== this.#limits?.id) return;
+    this.#limits.giveBack(operation === 'read', limitedBytes(operation, length));
   }
 
   #judgeOnce(request: WholeRequest, decision: Decision, now: number): void {
@@ -88,9 +97,13 @@ export class Watch {
     if (this.#limits === undefined || operation === 'flush') return 0;
     if (decision.limits !== this.#limits.id) {
       decision.limits = this.#limits.id;
-      const bytes = operation === 'read' || operation === 'write' ? length : 0;
+      const bytes = limitedBytes(operation, length);
       decision.turn = now + this.#limits.take(operation === 'read', bytes, process.hrtime.bigint());
     }
     return decision.turn;
   }
 }
+
+/** TRIM and WRITE_ZEROES have none. */
+const limitedBytes = (operation: WholeRequest['operation'], length: number): number =>
+  operation === 'read' || operation === 'write' ? length : 0;

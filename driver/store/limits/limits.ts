@@ -60,6 +60,9 @@ export const publishedLimits = (limits: Limits): LimitsDescription => ({
 
 const SECOND_NS = 1e9;
 
+/** Nanoseconds. */
+const timeOf = (cost: number, rate: number): bigint => BigInt(Math.ceil((cost / rate) * SECOND_NS));
+
 /**
  * Buckets that the threads of a device share. Each holds the time, in nanoseconds of CLOCK_MONOTONIC, up to which its rate is spoken
  * for. A request takes its share at once, and waits until no more is spoken for ahead of it than the burst allows: who comes
@@ -92,10 +95,23 @@ export class LimitBuckets {
     return wait / 1e6;
   }
 
+  /** What a request took that is not carried out: those that come have its place. */
+  giveBack(isRead: boolean, bytes: number): void {
+    const { iops, iopsRead, iopsWrite, bytes: all, bytesRead, bytesWrite } = this.#limits;
+    this.#return(0, iops, 1);
+    this.#return(isRead ? 1 : 2, isRead ? iopsRead : iopsWrite, 1);
+    this.#return(3, all, bytes);
+    this.#return(isRead ? 4 : 5, isRead ? bytesRead : bytesWrite, bytes);
+  }
+
+  #return(bucket: number, rate: number | null, cost: number): void {
+    if (rate !== null) Atomics.sub(this.#spoken, bucket, timeOf(cost, rate));
+  }
+
   /** Nanoseconds to wait. */
   #share(bucket: number, rate: number | null, cost: number, burst: number, now: bigint): number {
     if (rate === null || cost === 0) return 0;
-    const time = BigInt(Math.ceil((cost / rate) * SECOND_NS));
+    const time = timeOf(cost, rate);
     for (;;) {
       const spoken = Atomics.load(this.#spoken, bucket);
       const from = spoken > now ? spoken : now;

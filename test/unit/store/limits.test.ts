@@ -44,3 +44,17 @@ t.test('limits are changed one by one, and checked', async (t) => {
     message: /no limit 'wrong'/,
   });
 });
+
+t.test('who goes away waiting leaves its place to others', async (t) => {
+  const buckets = new LimitBuckets(publishedLimits({ ...NO_LIMITS, iops: 1, bytesRead: 4096, burst: 0 }));
+  const waits = Array.from({ length: 100 }, () => buckets.take(true, 4096, SECOND));
+  t.equal(waits.at(-1), 99_000);
+  for (let n = 0; n < 99; n++) buckets.giveBack(true, 4096);
+  t.equal(buckets.take(true, 4096, SECOND), 1000);
+  t.equal(buckets.take(false, 512, SECOND), 2000, 'a write waits for the common one');
+  const free = new LimitBuckets(publishedLimits({ ...NO_LIMITS, iops: 10, burst: 0 }));
+  free.take(true, 0, SECOND);
+  free.giveBack(true, 0);
+  t.equal(free.take(true, 0, SECOND), 0);
+  t.equal(free.take(true, 0, SECOND), 100, 'nobody has more than the rate for it');
+});
