@@ -18,6 +18,7 @@ import { Recovery } from './state/recovery.js';
 import type { StateDirectory } from './state/state-directory.js';
 import { type KeeperLog, StateKeeper } from './state/state-keeper.js';
 import { takeState } from './state/take-over.js';
+import { limitsAnything } from './store/limits/limits.js';
 
 export interface KernelPartsOptions {
   /** Locked from here on. EBUSY when another daemon has it and is not asked for it. */
@@ -76,7 +77,10 @@ export class KernelParts {
     remotes.expect(state.remotes);
     const attachments: Attachments = new Attachments({
       attachers: [netlink, new NbdClientAttacher(endpoint, link)],
-      describe: (device) => loops.device(device).describe(),
+      describe: async (device) => ({
+        ...(await loops.device(device).describe()),
+        isLimited: limitsAnything(loops.device(device).loopLimits()),
+      }),
       record: async (device, record) => {
         await keeper.attached(device, record);
         if (record === null) await removeUdevProperties(device);

@@ -1,6 +1,7 @@
 /** Routes that bind a file, let go of it, and change how it is bound. */
 
 import type { FastifyInstance } from 'fastify';
+import { limitsAnything } from '../store/limits/limits.js';
 import type { ControlContext } from './context.js';
 import { configOf, settingsOf } from './device-config.js';
 import { boundDevices, changed, describe, named } from './device-json.js';
@@ -33,6 +34,7 @@ export function backingRoutes(app: FastifyInstance, context: ControlContext, fin
       }
       // The kernel may have kept it.
       if (context.attachments.node(device.number) !== null) {
+        await context.attachments.limited(device.number, limitsAnything(device.loopLimits()));
         await context.attachments.rebound(device.number, await device.describe());
       }
       return describe(context, device);

@@ -161,6 +161,8 @@ export interface ControlledAttachments {
   resized(device: number, size: number): Promise<void>;
   /** A device that the kernel kept when its file was let go of by force is bound again. */
   rebound(device: number, described: { size: number; autoclear: boolean }): Promise<void>;
+  /** The device is about to have limits, for which requests wait, or has none any more. */
+  limited(device: number, isLimited: boolean): Promise<void>;
   /** Another file, or another part of it, is behind the device. */
   contentChanged(device: number): Promise<void>;
   /**

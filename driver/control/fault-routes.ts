@@ -1,6 +1,7 @@
 /** Routes of what is done to a device on purpose: faults and limits. */
 import type { FastifyInstance } from 'fastify';
 import type { ControlContext, ControlledDevice } from './context.js';
+import { changeLimits } from './kernel-side.js';
 import type * as messages from './messages.js';
 import * as schemas from './schemas.js';
 
@@ -8,7 +9,8 @@ interface Params {
   Params: { number: string };
 }
 
-export function faultRoutes(app: FastifyInstance, { loops }: ControlContext): void {
+export function faultRoutes(app: FastifyInstance, context: ControlContext): void {
+  const { loops } = context;
   const device = ({ params }: { readonly params: { readonly number: string } }): ControlledDevice =>
     loops.device(Number(params.number));
   const rules = (of: ControlledDevice): messages.FaultsAnswer => ({ rules: of.loopFaults() });
@@ -64,7 +66,7 @@ export function faultRoutes(app: FastifyInstance, { loops }: ControlContext): vo
       response: { 200: schemas.limits },
     }),
     async (request) => {
-      await device(request).loopSetLimits(request.body);
+      await changeLimits(context, device(request), request.body);
       return device(request).loopLimits();
     },
   );

@@ -3,6 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
+import { type LimitsChange, limitsAnything } from '../store/limits/limits.js';
 import type { ControlContext, ControlledDevice, LoopSettingsFields, LoopStatusFields } from './context.js';
 
 /** How long a clear waits for the kernel's own session to end after a detach, milliseconds. */
@@ -81,6 +82,20 @@ export async function changeSettings(
   }
   if (settings.autoclear !== undefined)
     await attachments.disconnectOnClose(device.number, settings.autoclear);
+}
+
+/** Limits, and what the kernel has to know of them: what waits for them is not lost, whatever its timeout says. */
+export async function changeLimits(
+  { attachments }: ControlContext,
+  device: ControlledDevice,
+  change: LimitsChange,
+): Promise<void> {
+  try {
+    if (Object.values(change).some((limit) => limit !== null)) await attachments.limited(device.number, true);
+    await device.loopSetLimits(change);
+  } finally {
+    await attachments.limited(device.number, limitsAnything(device.loopLimits()));
+  }
 }
 
 /** loopSetBlockSize. EBUSY under a mount, or whoever else claims the node for itself: they count on what they have seen. */

@@ -26,6 +26,8 @@ export interface AttachableDevice {
   readonly blockSize: number;
   readonly autoclear: boolean;
   readonly partscan: boolean;
+  /** It has limits, for which requests wait. */
+  readonly isLimited: boolean;
 }
 
 /** Where nothing else is asked for. */
@@ -38,7 +40,7 @@ export const recordOf = (by: Attacher['method'], options: AttachOptions): Attach
 
 /** Throws ENXIO when there is nothing to attach. */
 export function targetOf(device: number, record: AttachRecord, described: AttachableDevice): AttachTarget {
-  const { size, blockSize, uuid } = described;
+  const { size, blockSize, uuid, isLimited } = described;
   const { connections, timeout, deadTimeout } = record;
   if (uuid === null) throw new LoopError('ENXIO', `loop${device} has no backing file.`);
   return {
@@ -49,6 +51,7 @@ export function targetOf(device: number, record: AttachRecord, described: Attach
     blockSize,
     connections,
     timeout,
+    isLimited,
     deadTimeout,
   };
 }

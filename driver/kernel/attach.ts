@@ -17,6 +17,8 @@ export interface AttachTarget {
   readonly connections: number;
   /** Seconds after which the kernel gives up a request and its socket; 0: never. */
   readonly timeout: number;
+  /** Requests wait for the device's limits, however long: the timeout is not for them. */
+  readonly isLimited: boolean;
   /** Seconds that the kernel waits for a new connection when all are dead. */
   readonly deadTimeout: number;
 }
@@ -58,6 +60,8 @@ export interface Attacher {
    * cannot change it on an attached device. ENXIO when the kernel has let go.
    */
   disconnectOnClose(device: number, on: boolean): Promise<boolean>;
+  /** The device has limits now, or none any more. Best effort. */
+  limited(device: number, isLimited: boolean): Promise<void>;
 }
 
 /** A socket in between two daemons, between two requests; `leftover`: what was received and not served. */

@@ -179,6 +179,11 @@ export class Attachments {
     await this.disconnectOnClose(device, autoclear);
   }
 
+  /** The device is about to have limits, or has none any more. */
+  async limited(device: number, isLimited: boolean): Promise<void> {
+    if (this.node(device) !== null) await this.#of(device).attacher.limited(device, isLimited);
+  }
+
   /** Another file or another part of it is behind the device. Throws EBUSY when its partitions can't be read again. */
   async contentChanged(device: number): Promise<void> {
     if (this.node(device) !== null) await this.#settlePartitions(device, await partitionsOf(device));

@@ -63,7 +63,7 @@ export class NbdClientAttacher implements Attacher {
       '-b',
       String(target.blockSize),
       '-t',
-      String(target.timeout),
+      String(target.isLimited ? 0 : target.timeout),
     ];
     const { status, output } = await runCommand(PROGRAM, [...where, node, ...parameters], PROGRAM_TIMEOUT_MS);
     if (status !== 0 || !isConnected(target.device)) {
@@ -78,6 +78,9 @@ export class NbdClientAttacher implements Attacher {
   async resume(): Promise<boolean> {
     return false;
   }
+
+  /** The timeout that it was attached with counts for what waits, too. */
+  async limited(): Promise<void> {}
 
   abandon(): void {}
 

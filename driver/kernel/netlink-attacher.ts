@@ -88,6 +88,10 @@ export class NetlinkAttacher implements Attacher {
     return true;
   }
 
+  limited(device: number, isLimited: boolean): Promise<void> {
+    return this.#of(device).limited(isLimited);
+  }
+
   abandon(): void {
     for (const device of this.#devices.values()) device.abandon();
   }

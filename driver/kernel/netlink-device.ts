@@ -47,6 +47,8 @@ const QUICK_ATTEMPTS = 100;
 const TICK_MS = 5000;
 /** With several sockets the driver gives up the one of a request that is out for so long, though no timeout was set. */
 const TICK_OF_SEVERAL_MS = 90_000;
+/** When limits are lifted, what waited for them is done within this, milliseconds: then the timeout counts again. */
+const LIFTED_MS = 1000;
 /** What timed out too often comes back within this, and is refused, milliseconds. */
 const REFUSING_MS = 1000;
 
@@ -55,6 +57,7 @@ export class NetlinkDevice {
   readonly #timeouts: RequestTimeouts;
   /** Somebody asked for the end: lost sockets are no accident. */
   #isEnding = false;
+  #isLimited: boolean;
   #revival: Promise<void> | undefined;
   /** A socket was lost since the revival under way last looked. */
   #isLookedFor = false;
@@ -64,6 +67,7 @@ export class NetlinkDevice {
     readonly host: NetlinkHost,
   ) {
     this.#timeouts = new RequestTimeouts(target.timeout);
+    this.#isLimited = target.isLimited;
     this.#sockets = new NetlinkSockets({
       exportName: target.exportName,
       serve: (socket) => host.serve(target, socket),
@@ -78,7 +82,8 @@ export class NetlinkDevice {
 
   /** CONNECT. Throws the kernel's errno. */
   async connect(): Promise<void> {
-    const { device, exportName, blockSize, size, connections, timeout } = this.target;
+    const { device, exportName, blockSize, size, connections } = this.target;
+    const timeout = this.#timeout;
     const sockets: number[] = [];
     try {
       for (let i = 0; i < connections; i++) sockets.push(await this.#sockets.open());
@@ -94,12 +99,38 @@ export class NetlinkDevice {
     }
   }
 
+  /** Seconds; 0: none. What waits for limits is no sign of a socket that is dead. */
+  get #timeout(): number {
+    return this.#isLimited ? 0 : this.target.timeout;
+  }
+
+  /** Limits were set, or lifted. */
+  async limited(isLimited: boolean): Promise<void> {
+    if (isLimited === this.#isLimited) return;
+    this.#isLimited = isLimited;
+    if (this.target.timeout === 0) return;
+    if (!isLimited) await sleep(LIFTED_MS);
+    await this.#setTimeout();
+  }
+
+  /** Best effort: without it what waits for long is sent again. */
+  async #setTimeout(): Promise<void> {
+    try {
+      await this.reconfigure({ timeout: this.#timeout });
+    } catch (error) {
+      if (!(error instanceof KernelRefusal)) throw error;
+      return;
+    }
+    if (this.#timeout === 0) await this.#setTick();
+  }
+
   /**
    * Takes up a device that the kernel has kept from a daemon that is gone, with the sockets that it has left. What
    * waits in a socket that the kernel has given up since then is sent again over another one, and what was written
    * there must not be written over: it is not served.
    */
   async resume(sockets: readonly PartedSocket[]): Promise<void> {
+    if (this.target.timeout !== 0 && this.#isOurs()) await this.#setTimeout();
     for (const socket of sockets) {
       if (isHungUp(socket.fd)) closeDescriptor(socket.fd);
       else await this.#sockets.serve(socket);
@@ -208,7 +239,7 @@ export class NetlinkDevice {
       const missing = connections - this.#sockets.count;
       if (missing === 0) break;
       lost ||= missing;
-      if (this.#timeouts.areTooMany()) await this.#refuseResent();
+      if (this.#timeout !== 0 && this.#timeouts.areTooMany()) await this.#refuseResent();
       await this.#replace(connections - this.#sockets.count);
       // A socket that the kernel had no use for ends at once.
       await sleep(attempt < QUICK_ATTEMPTS ? LOST_MS : 1000);

@@ -281,7 +281,8 @@ export class Recovery {
     );
     if (kernelHas(this.parts.state.daemonId, record)) {
       const { id: uuid, size, blockSize, autoclear, partscan, attach } = record;
-      attachments.hold(number, attach ?? UNKNOWN_ATTACHMENT, { uuid, size, blockSize, autoclear, partscan });
+      const described = { uuid, size, blockSize, autoclear, partscan, isLimited: false };
+      attachments.hold(number, attach ?? UNKNOWN_ATTACHMENT, described);
       if (autoclear) this.#followLastCloses();
     }
     log.error({ err: error, device: `loop${number}`, file: record.file }, 'a device was not brought back');

@@ -1,12 +1,17 @@
-/** A disk that writes 1 MB a second: what is only slow ends well, and a timeout that was asked for ends in an error. */
+/**
+ * A disk that writes 1 MB a second, and devices with limits: what is only slow ends well, and a timeout that was asked for ends in an
+ * error. NBDLOOP_LIMITED_SECONDS: for how long requests wait for limits.
+ */
 import { truncateSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { TempDir } from '../helpers/temp.js';
 import { skipUnlessQemu } from './guest-available.js';
 import { type GuestTest, guestTests } from './guest-tests.js';
+import { limitTests } from './limit-scripts.js';
 
 t.setTimeout(1_600_000);
 const MB = 1_000_000;
+const LIMITED_SECONDS = Number(process.env.NBDLOOP_LIMITED_SECONDS ?? 20);
 
 /** `written` prints what the disk took so far, in MiB. */
 const DISK = `
@@ -102,7 +107,7 @@ t.test('a disk of 1 MB a second', { skip }, async (t) => {
   const disk = files.file('disk');
   writeFileSync(disk, '');
   truncateSync(disk, 192 << 20);
-  await guestTests(t, [DEFAULTS, OTHERS, GIVEN_UP], {
+  await guestTests(t, [DEFAULTS, OTHERS, GIVEN_UP, ...limitTests(LIMITED_SECONDS)], {
     before: `${DISK}\nstart_daemon`,
     after: 'kill -TERM $daemon; wait $daemon',
     modules: ['virtio_blk'],

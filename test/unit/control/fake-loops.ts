@@ -358,6 +358,8 @@ export class FakeAttachments implements ControlledAttachments {
     this.calls.push(['rebound', device, size]);
   }
 
+  async limited(): Promise<void> {}
+
   async contentChanged(device: number): Promise<void> {
     this.calls.push(['contentChanged', device]);
   }

@@ -39,6 +39,7 @@ t.test('a socket that the kernel gave up before it was taken over is closed, not
       blockSize: 512,
       connections: 2,
       timeout: 30,
+      isLimited: false,
       deadTimeout: 30,
     },
     {
