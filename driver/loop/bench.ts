@@ -7,12 +7,12 @@ import { dirname, join } from 'node:path';
 import { errnoName, LoopError } from '../errno.js';
 import { tellsHoles } from '../io/exact-holes.js';
 import type { WrapperDescription } from '../store/description.js';
-import { LogFlag } from '../store/log/format.js';
-import { LogWriter, logMemory, MARK_BYTES } from '../store/log/log-writer.js';
+import { emptyLogHead, LogWriter, logMemory, MARK_BYTES } from '../store/log/log-writer.js';
 import type { CutResult, Keep } from '../store/volatile/cut.js';
 import { MAP_LIMIT, mapMemory } from '../store/volatile/sector-map.js';
 import { settle } from '../store/volatile/settle.js';
 import { arranged, wrapperOf } from './arrange.js';
+import type { Backing } from './backing.js';
 import { type Binding, storeOf } from './binding.js';
 import type { LoopCore } from './loop-core.js';
 import { setWrappers } from './set-wrappers.js';
@@ -27,7 +27,7 @@ const handles = new WeakMap<
 >();
 
 /** Where a device lies in its store. */
-type Placed = Pick<Binding, 'offset' | 'size'> & { readonly file: { readonly path: string } };
+type Placed = Pick<Binding, 'offset' | 'size'> & { readonly file: Pick<Backing, 'path' | 'identity'> };
 
 /** A new cache for what is bound. Throws EFBIG, and whatever the directory for its files answers. */
 export async function newVolatile({ offset, size, file }: Placed): Promise<WrapperDescription> {
@@ -35,18 +35,26 @@ export async function newVolatile({ offset, size, file }: Placed): Promise<Wrapp
   if (bytes > MAP_LIMIT) {
     throw new LoopError('EFBIG', `a volatile cache covers ${MAP_LIMIT} bytes at most, not ${bytes}`);
   }
-  const spill = await unnamedFile(dirname(file.path));
-  const journal = await unnamedFile(dirname(file.path));
-  const map = mapMemory(bytes);
-  handles.set(map, { files: [spill, journal], path: null });
-  return {
-    kind: 'volatile',
-    spill: spill.fd,
-    tellsHoles: await tellsHoles(spill.fd),
-    journal: { fd: journal.fd, shared: logMemory() },
-    bytes,
-    map,
-  };
+  // Where the nodes of disks are is no place for their content.
+  const directory = file.identity.kind === 'block' ? tmpdir() : dirname(file.path);
+  const spill = await unnamedFile(directory);
+  const files = [spill];
+  try {
+    const journal = await unnamedFile(directory);
+    files.push(journal);
+    const head = emptyLogHead();
+    await journal.write(head, 0, head.length, 0).catch((error: unknown) => {
+      throw asLoopError(error, 'the volatile cache');
+    });
+    const log = { fd: journal.fd, shared: logMemory() };
+    const map = mapMemory(bytes);
+    handles.set(map, { files, path: null });
+    const holes = await tellsHoles(spill.fd);
+    return { kind: 'volatile', spill: spill.fd, tellsHoles: holes, journal: log, bytes, map };
+  } catch (error) {
+    for (const one of files) await one.close();
+    throw error;
+  }
 }
 
 /** Beside the file, so that it does not count as memory; else where temporary files are. */
@@ -116,6 +124,8 @@ export async function setVolatile(core: LoopCore, on: boolean): Promise<void> {
   let gone: readonly WrapperDescription[] = cache === undefined ? [] : [cache];
   try {
     await setWrappers(core, async (present) => {
+      // Somebody else was faster: the cache that there is holds what was answered.
+      if (on && wrapperOf(present, 'volatile') !== undefined) return present;
       if (!on) await settleAll(core.bound());
       gone = present.filter(({ kind }) => kind === 'volatile');
       return arranged(present, 'volatile', cache);
@@ -125,12 +135,17 @@ export async function setVolatile(core: LoopCore, on: boolean): Promise<void> {
   }
 }
 
-/** Makes durable what a volatile cache holds. The queue is frozen. */
+/** Makes durable what a volatile cache holds, which is then empty. The queue is frozen. */
 export async function settleAll(binding: Binding): Promise<void> {
   await settleKept(binding, KEEP_ALL);
 }
 
-async function settleKept(binding: Binding, keep: Keep): Promise<CutResult> {
+/** The same for the last time: on a throw, too, the cache is of no use any more. */
+export async function settleLast(binding: Binding): Promise<void> {
+  await settleKept(binding, KEEP_ALL, true);
+}
+
+async function settleKept(binding: Binding, keep: Keep, isLast = false): Promise<CutResult> {
   const cache = wrapperOf(binding.wrappers, 'volatile');
   if (cache === undefined) return { writes: 0, kept: 0, torn: 0 };
   const wrappers = binding.wrappers.slice(0, binding.wrappers.indexOf(cache));
@@ -144,7 +159,7 @@ async function settleKept(binding: Binding, keep: Keep): Promise<CutResult> {
     },
     wrappers: [],
   };
-  return settle({ stores, journal: cache.journal.fd, keep });
+  return settle({ stores, cache, keep, isLast });
 }
 
 /** Puts a log of writes in, in place of one that there is, or takes it away. Throws ENXIO, and what opening the file answers. */
@@ -192,7 +207,8 @@ export interface PowerCutResult extends CutResult {
 
 /**
  * The power goes: every session ends (`sever`), what was not made durable is gone but for what is kept, and the device is there anew
- * on what is left, with an empty cache. Throws ENXIO.
+ * on what is left, with an empty cache. Throws ENXIO; and what the file answers to what is to be kept: then the sessions have ended,
+ * and what the cache held is there.
  */
 export async function powerCut(
   core: LoopCore,
@@ -201,19 +217,13 @@ export async function powerCut(
 ): Promise<PowerCutResult> {
   core.bound();
   let result: CutResult = { writes: 0, kept: 0, torn: 0 };
-  let gone: readonly WrapperDescription[] = [];
   await setWrappers(core, async (present) => {
     await sever();
-    const bound = core.bound();
-    result = await settleKept(bound, { keep, seed, tear });
-    gone = present.filter(({ kind }) => kind === 'volatile');
-    const cache = gone.length === 0 ? undefined : await newVolatile(bound);
+    result = await settleKept(core.bound(), { keep, seed, tear });
     const log = wrapperOf(present, 'log');
-    if (log !== undefined)
-      new LogWriter(log).lock.run(() => new LogWriter(log).append(LogFlag.MARK, 0, 0, 0, 'power cut'));
+    if (log !== undefined) new LogWriter(log).mark('power cut');
     // Faults are of the life before.
-    return arranged(arranged(present, 'volatile', cache), 'faults', undefined);
+    return arranged(present, 'faults', undefined);
   });
-  await closeWrappers(gone);
   return { keep, seed, tear, ...result };
 }

@@ -1,6 +1,6 @@
 import { LoopError } from '../errno.js';
 import type { Backing } from './backing.js';
-import { closeWrappers, settleAll } from './bench.js';
+import { closeWrappers, settleLast } from './bench.js';
 import type { Binding } from './binding.js';
 import type { LoopCore, Waiting } from './loop-core.js';
 import { closeClearer, closeOpener, loOpen } from './open-release.js';
@@ -142,9 +142,17 @@ async function rundown(core: LoopCore, { binding, settle }: Rundown, wish: Wish)
   }
 }
 
-/** What a volatile cache holds goes into the file; a file that refuses it keeps nobody. The queue is frozen. */
+/**
+ * What a volatile cache holds goes into the file. A file that refuses it keeps nobody, as with the kernel's driver: what was
+ * lost then nobody has flushed, and the log says so. The queue is frozen.
+ */
 const settleBefore = (core: LoopCore, binding: Binding): Promise<void> =>
-  settleAll(core.binding ?? binding).catch((error: unknown) => core.host.report(core, error));
+  settleLast(core.binding ?? binding).catch((error: unknown) => {
+    const { errno = 'EIO', message } = error as Partial<LoopError>;
+    const { path } = (core.binding ?? binding).file;
+    const sentence = `${core.name}: ${path}: ${message}: what nobody flushed is lost`;
+    core.host.report(core, new LoopError(errno, sentence));
+  });
 
 /**
  * It is written down that the device lets go of its file before it does: a daemon that comes after a crash must not

@@ -8,6 +8,7 @@ import { codeOf } from '../io/named-file.js';
 import { cloneFile } from '../io/syscalls.js';
 import type { Held } from '../locks/mutex.js';
 import type { Frozen } from '../queue/request-queue.js';
+import { settleAll } from './bench.js';
 import type { Binding } from './binding.js';
 import type { LoopCore } from './loop-core.js';
 import { becomeAnother, syncDirectory } from './overlay/new-delta.js';
@@ -94,7 +95,13 @@ async function snapshotUnder(
   try {
     for (const { core } of all) frozen.push(await core.queue.freeze({ rank: core.number }));
     drained = performance.now();
-    const taken = await Promise.allSettled(takings.map((taking) => taking.take()));
+    const taken = await Promise.allSettled(
+      takings.map(async (taking, index) => {
+        // What a volatile cache holds was answered: it is in the snapshot.
+        await settleAll((all[index] as (typeof all)[number]).core.bound());
+        return taking.take();
+      }),
+    );
     const failed = taken.find((one) => one.status === 'rejected');
     next = taken.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
     all.forEach(({ core }, index) => {

@@ -33,6 +33,13 @@ export const logMemory = (): SharedArrayBuffer => {
   return shared;
 };
 
+/** Its first sector. */
+export function emptyLogHead(): Buffer {
+  const head = Buffer.alloc(LOG_SECTOR);
+  putSuper(head, { entries: 0, sectorSize: LOG_SECTOR });
+  return head;
+}
+
 export class LogWriter {
   /** What belongs to one entry is done under it. */
   readonly lock: SharedLock;
@@ -82,10 +89,11 @@ export class LogWriter {
     return writeFully(this.log.fd, this.#address, LOG_SECTOR, 0);
   }
 
-  /** Forgets all entries. Caller has the lock. */
-  clear(): void {
+  /** Forgets all entries; 0 or an errno. The super block keeps its place, which a full disk may not give it again. Caller has the lock. */
+  clear(): number {
     Atomics.store(this.#words, Word.TAIL, 1n);
     Atomics.store(this.#words, Word.ENTRIES, 0n);
-    ftruncateSync(this.log.fd, 0);
+    ftruncateSync(this.log.fd, LOG_SECTOR);
+    return this.begin();
   }
 }

@@ -1,5 +1,4 @@
 /** What is left of a volatile cache when the power goes. */
-import { fstatSync } from 'node:fs';
 import { type AlignedMemory, alignedMemory } from '../../io/aligned.js';
 import { readFully } from '../../io/transfer.js';
 import { wholeAt } from '../faults/random.js';
@@ -32,8 +31,6 @@ const PUNCH = { punch: true, fast: false } as const;
  */
 export function cut(inside: Store, journal: number, { keep, seed, tear }: Keep): CutResult {
   const result = { writes: 0, kept: 0, torn: 0 };
-  // Nothing was written since the last flush.
-  if (fstatSync(journal).size === 0) return result;
   for (const entry of new LogReader(journal).read()) {
     const isDurable = (entry.flags & LogFlag.FUA) !== 0;
     const place = result.writes;

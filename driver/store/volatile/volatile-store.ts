@@ -73,8 +73,7 @@ export class VolatileStore extends WrappedStore {
   }
 
   flush(): Errno {
-    const errno = this.#journal.lock.run(() => this.carryOver());
-    return errno || this.inside.flush();
+    return this.#journal.lock.run(() => this.#carryOver() || this.inside.flush() || this.#forget());
   }
 
   trim(position: number, length: number): Errno {
@@ -105,8 +104,8 @@ export class VolatileStore extends WrappedStore {
 
   override prefetch(): void {}
 
-  /** Everything is in the store inside, and nothing here. Caller has the lock. */
-  carryOver(): Errno {
+  /** Everything is in the store inside, and still here: it may not be durable there. Caller has the lock. */
+  #carryOver(): Errno {
     for (const { from, to } of this.#map.runs()) {
       for (let at = from * SECTOR; at < to * SECTOR; ) {
         const extent = this.#spill.extent(at, Math.min(PIECE, to * SECTOR - at));
@@ -116,14 +115,13 @@ export class VolatileStore extends WrappedStore {
         at += bytes;
       }
     }
-    this.forget();
     return 0;
   }
 
   /** Nothing is here any more. Caller has the lock. */
-  forget(): void {
+  #forget(): Errno {
     this.#map.reset();
-    this.#journal.clear();
+    return this.#journal.clear();
   }
 
   #carry(position: number, length: number): Errno {
