@@ -6,7 +6,7 @@ import type { PowerCutAnswer } from '../../driver/control/messages.js';
 import { FuseDisk } from '../helpers/fuse-disk.js';
 
 /** A flush takes a moment, as on a disk: what it is about to make durable may still be lost. */
-const SLOW_FLUSH = {
+export const SLOW_FLUSH = {
   kind: 'delay',
   id: 'slow-flush',
   operations: ['flush'],

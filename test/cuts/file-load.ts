@@ -3,7 +3,7 @@
  * file that was fsynced is whole.
  */
 import { existsSync } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, truncate } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../helpers/process.js';
 import type { Random } from '../helpers/random.js';
@@ -17,21 +17,27 @@ const RECORD = 3000;
 /** Files that were fsynced and are left alone; more are removed, the oldest first. */
 const KEPT = 60;
 
-/** In place of the number of a file that is not whole. */
-const GARBAGE = -1;
+/** A file that was fsynced, whatever it is called. */
+interface Version {
+  /** What it holds; undefined: anything, as it came back when its blocks had been given away. */
+  readonly number: number | undefined;
+  readonly bytes: number;
+  /** Another one was put in its place, or it was removed: durably or not. */
+  isGone: boolean;
+}
 
 /** A file that is replaced over and over: write another one, fsync, rename. */
 interface Slot {
-  /** What may be there. */
-  readonly possible: Set<number>;
+  /** What may be there, by what makes a file itself and no other. */
+  readonly possible: Map<string, Version>;
   /** One of them is on the disk. */
   isDurable: boolean;
 }
 
 export class FileLoad implements Load {
-  /** Files by name that were fsynced: their numbers, and whether they are being removed. */
-  readonly #kept = new Map<string, { readonly number: number; isGoing: boolean }>();
-  readonly #slots = Array.from({ length: WORKERS }, (): Slot => ({ possible: new Set(), isDurable: false }));
+  /** Files by name that were fsynced, and what makes each of them itself. */
+  readonly #kept = new Map<string, readonly [identity: string, Version]>();
+  readonly #slots = Array.from({ length: WORKERS }, (): Slot => ({ possible: new Map(), isDurable: false }));
   /** Records of each worker's log that were fsynced; each starts a log in each round. */
   readonly #records = Array.from({ length: WORKERS }, () => 0);
   #number = 0;
@@ -40,8 +46,8 @@ export class FileLoad implements Load {
   #isSealed = false;
 
   /**
-   * `reusesAtOnce`: blocks of a file that was replaced or removed may be written over before that is durable, so that what comes back of
-   * it is anything (ext4 with data=writeback: `ext4_mb_clear_bb` in fs/ext4/mballoc.c).
+   * `reusesAtOnce`: blocks of a file that was replaced or removed may be written over before that is durable, so that what it holds when it
+   * comes back is anything (ext4 with data=writeback: `ext4_mb_clear_bb` in fs/ext4/mballoc.c). It is that file still, and as long.
    */
   constructor(
     private readonly random: Random,
@@ -74,24 +80,20 @@ export class FileLoad implements Load {
   /** What is wrong, in words. The directory is mounted anew. */
   async check(directory: string): Promise<string[]> {
     const wrong: string[] = [];
-    for (const [name, { number, isGoing }] of this.#kept) {
+    for (const [name, [identity, version]] of this.#kept) {
       const path = join(directory, name);
-      if (isGoing && !existsSync(path)) this.#kept.delete(name);
-      else if (!existsSync(path)) wrong.push(`${name} was fsynced and is not there`);
-      else if (isGoing && this.reusesAtOnce) continue;
-      else if (stampOfFile(path) !== number) wrong.push(`${name} was fsynced and is not whole`);
+      if (existsSync(path)) wrong.push(...(await this.#flaw(path, new Map([[identity, version]]))));
+      else if (version.isGone) this.#kept.delete(name);
+      else wrong.push(`${name} was fsynced and is not there`);
     }
     for (const [worker, slot] of this.#slots.entries()) {
       const path = join(directory, `slot.${worker}`);
-      const found = existsSync(path) ? (stampOfFile(path) ?? GARBAGE) : null;
-      const mayBeAnything = this.reusesAtOnce && slot.possible.size > 1;
-      if (found === null ? slot.isDurable : !mayBeAnything && !slot.possible.has(found)) {
-        const what = found === GARBAGE ? 'not whole' : found;
-        wrong.push(`slot.${worker}, whose file was fsynced, is ${what}, and may be ${[...slot.possible]}`);
-      }
+      const isThere = existsSync(path);
+      if (isThere) wrong.push(...(await this.#flaw(path, slot.possible)));
+      else if (slot.isDurable) wrong.push(`slot.${worker}, whose file was fsynced, is not there`);
       slot.possible.clear();
-      if (found !== null) slot.possible.add(found);
-      slot.isDurable = found !== null;
+      if (isThere) slot.possible.set(...(await found(path)));
+      slot.isDurable = isThere;
     }
     for (const [worker, records] of this.#records.entries()) {
       const content = beginningOf(join(directory, `log.${this.#round}.${worker}`), records * RECORD);
@@ -102,6 +104,21 @@ export class FileLoad implements Load {
       }
     }
     return wrong;
+  }
+
+  /** What is wrong with a file that is to be one of these. */
+  async #flaw(path: string, possible: ReadonlyMap<string, Version>): Promise<string[]> {
+    const [identity, { number, bytes }] = await found(path);
+    const version = possible.get(identity);
+    const told = [...possible]
+      .map(([one, v]) => `${one} (${v.number}${v.isGone ? ', gone' : ''})`)
+      .join(', ');
+    if (version === undefined) return [`${path} is the file ${identity} (${number}), not one of ${told}`];
+    if (bytes !== version.bytes)
+      return [`${path} was fsynced with ${version.bytes} bytes, and has ${bytes} of ${identity} of ${told}`];
+    const mayBeAnything = (this.reusesAtOnce && version.isGone) || version.number === undefined;
+    if (mayBeAnything || number === version.number) return [];
+    return [`${path} was fsynced and is not whole: ${number ?? 'garbage'} in ${identity} of ${told}`];
   }
 
   async #work(directory: string, worker: number, over: () => boolean): Promise<void> {
@@ -120,8 +137,8 @@ export class FileLoad implements Load {
 
   async keep(directory: string): Promise<void> {
     const number = ++this.#number;
-    await this.#write(join(directory, `kept.${number}`), number, 'sync');
-    if (!this.#isSealed) this.#kept.set(`kept.${number}`, { number, isGoing: false });
+    const file = await this.#write(join(directory, `kept.${number}`), number, 'sync');
+    if (!this.#isSealed) this.#kept.set(`kept.${number}`, file);
   }
 
   async replace(directory: string, worker: number): Promise<void> {
@@ -129,8 +146,9 @@ export class FileLoad implements Load {
     if (slot === undefined) return;
     const number = ++this.#number;
     const path = join(directory, `slot.${worker}`);
-    await this.#write(`${path}.new`, number, 'sync');
-    slot.possible.add(number);
+    const [identity, version] = await this.#write(`${path}.new`, number, 'sync');
+    for (const other of slot.possible.values()) other.isGone = true;
+    slot.possible.set(identity, version);
     await rename(`${path}.new`, path);
     if (this.random.chance(0.5)) return;
     const parent = await open(directory);
@@ -141,7 +159,7 @@ export class FileLoad implements Load {
     }
     if (this.#isSealed) return;
     slot.possible.clear();
-    slot.possible.add(number);
+    slot.possible.set(identity, version);
     slot.isDurable = true;
   }
 
@@ -161,11 +179,17 @@ export class FileLoad implements Load {
     else await rename(path, join(directory, 'noise', String(this.random.below(20)))).catch(missing);
   }
 
-  async #write(path: string, number: number, how: 'sync' | 'leave'): Promise<void> {
+  async #write(
+    path: string,
+    number: number,
+    how: 'sync' | 'leave',
+  ): Promise<readonly [identity: string, Version]> {
+    const bytes = 600 + this.random.below(MAX_BYTES);
     const file = await open(path, 'w');
     try {
-      await file.write(stamped(number, 600 + this.random.below(MAX_BYTES)));
+      await file.write(stamped(number, bytes));
       if (how === 'sync') await file.sync();
+      return [identityOf(await file.stat({ bigint: true })), { number, bytes, isGone: false }];
     } finally {
       await file.close();
     }
@@ -173,8 +197,8 @@ export class FileLoad implements Load {
 
   /** Room for the next round. */
   async #thinOut(directory: string): Promise<void> {
-    for (const [name, file] of [...this.#kept].slice(0, -KEPT)) {
-      file.isGoing = true;
+    for (const [name, [, version]] of [...this.#kept].slice(0, -KEPT)) {
+      version.isGone = true;
       await rm(join(directory, name));
     }
     const isLeft = (name: string): boolean =>
@@ -194,6 +218,17 @@ const DEEDS: readonly (readonly [number, Deed])[] = [
 ];
 
 const NOISE = DEEDS.slice(-1);
+
+/** Its inode, and when that was made: an inode's number may come again. */
+const identityOf = ({ ino, birthtimeNs }: { ino: bigint; birthtimeNs: bigint }): string =>
+  `${ino}@${birthtimeNs}`;
+
+/** A file as it is. */
+async function found(path: string): Promise<[identity: string, Version]> {
+  const status = await stat(path, { bigint: true });
+  const version = { number: stampOfFile(path), bytes: Number(status.size), isGone: false };
+  return [identityOf(status), version];
+}
 
 /** Another worker was there first. */
 const missing = (error: NodeJS.ErrnoException): void => {
