@@ -2,10 +2,12 @@
  * nbdloop as a test bench: a disk that is served over NBD, and that fails as it is told. For tests of file systems, databases and
  * whatever else trusts a disk, with any runner.
  */
+import { rmSync } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Daemon, startDaemon } from './daemon.js';
+import { LoopError } from './errno.js';
 import type { PowerCut, PowerCutResult } from './loop/bench.js';
 import type { LoopDevice } from './loop/loop-device.js';
 import { expectKnownProcessor } from './processor.js';
@@ -47,6 +49,26 @@ export interface ReplayOptions {
 const CLOSE_LIMIT_MS = 4000;
 const DEFAULT_SIZE = 64 << 20;
 
+/** Directories of disks that are not closed: whoever ends the process by a throw, or by `process.exit`, leaves none. */
+const directories = new Set<string>();
+
+const removeLeft = (): void => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+};
+
+async function newDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'nbdloop-test-'));
+  if (directories.size === 0) process.once('exit', removeLeft);
+  directories.add(directory);
+  return directory;
+}
+
+async function removeDirectory(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+  directories.delete(directory);
+  if (directories.size === 0) process.off('exit', removeLeft);
+}
+
 /** A served disk. Made by `TestDisk.start`. */
 export class TestDisk implements AsyncDisposable {
   /** Hits so far, in order. */
@@ -55,7 +77,7 @@ export class TestDisk implements AsyncDisposable {
 
   private constructor(
     private readonly daemon: Daemon,
-    private readonly device: LoopDevice,
+    private readonly bound: LoopDevice,
     private readonly directory: string,
     /** What it stores: the file behind it. */
     readonly file: string,
@@ -68,7 +90,7 @@ export class TestDisk implements AsyncDisposable {
   /** Rejects, with nothing left behind, with an error that has an errno name and a sentence. */
   static async start(options: TestDiskOptions = {}): Promise<TestDisk> {
     expectKnownProcessor();
-    const directory = await mkdtemp(join(tmpdir(), 'nbdloop-test-'));
+    const directory = await newDirectory();
     let daemon: Daemon | undefined;
     try {
       const file = options.file ?? (await newFile(join(directory, 'disk'), options.size ?? DEFAULT_SIZE));
@@ -92,7 +114,7 @@ export class TestDisk implements AsyncDisposable {
       return new TestDisk(daemon, daemon.loops.device(number), directory, file, log);
     } catch (error) {
       await daemon?.drain(CLOSE_LIMIT_MS);
-      await rm(directory, { recursive: true, force: true });
+      await removeDirectory(directory);
       throw error;
     }
   }
@@ -104,7 +126,7 @@ export class TestDisk implements AsyncDisposable {
 
   /** Every NBD URI, that of TCP too. */
   get uris(): readonly string[] {
-    return this.daemon.uris(this.device.name);
+    return this.daemon.uris(this.#device.name);
   }
 
   /** Path of the Unix socket; the export is `loop0`, which is also the default one. */
@@ -114,56 +136,58 @@ export class TestDisk implements AsyncDisposable {
 
   /** Bytes. */
   get size(): number {
-    return this.device.snapshot().size;
+    return this.#device.snapshot().size;
   }
 
   /** The fault rules in force, and what they came to. */
   get faults(): readonly FaultState[] {
-    return this.device.loopFaults();
+    return this.#device.loopFaults();
   }
 
   /** Rules in place of all that there are, at once; each begins its sequence anew. */
-  setFaults(...rules: readonly GivenRule[]): Promise<void> {
-    return this.device.loopSetFaults(rules);
+  async setFaults(...rules: readonly GivenRule[]): Promise<void> {
+    return this.#device.loopSetFaults(rules);
   }
 
   /** Rules beside those that there are. */
-  addFaults(...rules: readonly GivenRule[]): Promise<void> {
-    return this.device.loopAddFaults(rules);
+  async addFaults(...rules: readonly GivenRule[]): Promise<void> {
+    return this.#device.loopAddFaults(rules);
   }
 
-  removeFaults(...ids: readonly string[]): Promise<void> {
-    return this.device.loopRemoveFaults(ids);
+  /** Some of the rules, by name; others go on in their sequences. */
+  async removeFaults(...ids: readonly string[]): Promise<void> {
+    return this.#device.loopRemoveFaults(ids);
   }
 
   /** No rules any more; what hangs goes on. */
-  clearFaults(): Promise<void> {
-    return this.device.loopSetFaults([]);
+  async clearFaults(): Promise<void> {
+    return this.#device.loopSetFaults([]);
   }
 
   /** What hangs goes on: by the rule of this name, or by all. */
-  release(id?: string): Promise<void> {
-    return this.device.loopReleaseFaults(id);
+  async release(id?: string): Promise<void> {
+    return this.#device.loopReleaseFaults(id);
   }
 
+  /** How much it may be asked for. */
   get limits(): Limits {
-    return this.device.loopLimits();
+    return this.#device.loopLimits();
   }
 
   /** Null takes a limit away. */
-  limit(change: LimitsChange): Promise<void> {
-    return this.device.loopSetLimits(change);
+  async limit(change: LimitsChange): Promise<void> {
+    return this.#device.loopSetLimits(change);
   }
 
   /** The power goes: sessions end, what was not made durable is lost but for what is kept, and the disk is there anew. */
-  powerCut(how: PowerCut = {}): Promise<PowerCutResult> {
-    const { number } = this.device;
-    return this.device.loopPowerCut(how, () => this.daemon.endSessions(number, 'the power was cut'));
+  async powerCut(how: PowerCut = {}): Promise<PowerCutResult> {
+    const { number } = this.#device;
+    return this.#device.loopPowerCut(how, () => this.daemon.endSessions(number, 'the power was cut'));
   }
 
   /** Notes a name in the log of writes. */
-  mark(name: string): Promise<void> {
-    return this.device.loopMark(name);
+  async mark(name: string): Promise<void> {
+    return this.#device.loopMark(name);
   }
 
   /** The log so far, a line an entry. */
@@ -191,7 +215,7 @@ export class TestDisk implements AsyncDisposable {
   close(): Promise<void> {
     this.#closed ??= (async () => {
       await this.daemon.drain(CLOSE_LIMIT_MS);
-      await rm(this.directory, { recursive: true, force: true });
+      await removeDirectory(this.directory);
     })();
     return this.#closed;
   }
@@ -200,8 +224,14 @@ export class TestDisk implements AsyncDisposable {
     return this.close();
   }
 
+  get #device(): LoopDevice {
+    if (this.#closed !== undefined) throw new LoopError('ENXIO', 'This disk is closed.');
+    return this.bound;
+  }
+
   #log(): string {
-    if (this.log === undefined) throw new Error('This disk has no log: start it with { log: true }.');
+    if (this.log === undefined)
+      throw new LoopError('ENXIO', 'This disk has no log: start it with { log: true }.');
     return this.log;
   }
 }
