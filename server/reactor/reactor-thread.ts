@@ -10,6 +10,14 @@ const PATIENCE = 1000;
 /** What a wake writes. Its address is taken at each use: nothing else would keep it from being collected. */
 const ONE = new BigUint64Array([1n]);
 
+/** Those that have not ended. */
+const live = new Set<ReactorThread>();
+
+/** A process that ends joins its threads, and does not interrupt one in its poll: after an exception it would never end. */
+function stopAll(): void {
+  for (const thread of live) thread.tell({ kind: 'stop' });
+}
+
 export interface ReactorThreadOptions {
   /** Its number on every device. */
   readonly lane: number;
@@ -58,7 +66,15 @@ export class ReactorThread {
       });
     });
     worker.on('error', onFailure);
-    this.#exited = new Promise((resolve) => worker.once('exit', () => resolve(true)));
+    if (live.size === 0) process.on('exit', stopAll);
+    live.add(this);
+    this.#exited = new Promise((resolve) =>
+      worker.once('exit', () => {
+        live.delete(this);
+        if (live.size === 0) process.off('exit', stopAll);
+        resolve(true);
+      }),
+    );
   }
 
   tell(message: ToReactor): void {

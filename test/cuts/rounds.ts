@@ -1,8 +1,11 @@
 /** Power cuts under a mounted file system, one after the other: no machine is started again for one. */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run, runOk } from '../helpers/process.js';
 import { Random } from '../helpers/random.js';
 import { tool } from '../helpers/tools.js';
+import { until } from '../helpers/until.js';
 import type { CutDisk } from './cut-disk.js';
 import { FileLoad } from './file-load.js';
 import type { Load } from './load.js';
@@ -146,6 +149,7 @@ async function lookAt(setting: Setting, disk: CutDisk, directory: string, load: 
   if (setting.replaysByMount) {
     await mount(setting, disk, directory);
     await unmount(directory);
+    await isLetGo(disk.node);
   }
   const [fsck = '', ...words] = setting.fsck;
   const { status, stdout, stderr } = await run(tool(fsck), [...words, disk.node], LONG);
@@ -153,6 +157,7 @@ async function lookAt(setting: Setting, disk: CutDisk, directory: string, load: 
   await mount(setting, disk, directory);
   const wrong = await load.check(directory);
   await unmount(directory);
+  await isLetGo(disk.node);
   return wrong;
 }
 
@@ -169,4 +174,21 @@ async function unmount(directory: string): Promise<void> {
     if (tries > 100) throw new Error(stderr);
     await sleep(50);
   }
+}
+
+/** Whoever made a mount name space meanwhile has a copy of the mount, and what is mounted is not written out before that is gone. */
+async function isLetGo(node: string): Promise<void> {
+  await until(
+    `nobody has ${node} mounted`,
+    async () => {
+      try {
+        await (await open(node, constants.O_RDONLY | constants.O_EXCL)).close();
+        return true;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+        return undefined;
+      }
+    },
+    LONG.timeoutMs,
+  );
 }
