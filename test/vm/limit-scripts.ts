@@ -101,11 +101,13 @@ api DELETE "/devices/$number/attach?force=true" >/dev/null
 wait_until all_free
 say 'cleared by force'
 has_readers
-stop_daemon
+kill -TERM $daemon
+wait_until has_ended $daemon
 wait_until all_over
 succeeded
 say 'the daemon has ended, and what waited was served'
 start_daemon
+leave_daemon
 api DELETE "/devices/$number/attach?force=true" >/dev/null || true
 api DELETE "/devices/$number/backing?force=true" >/dev/null || true
 wait_until all_free
