@@ -42,10 +42,22 @@ export const checkText = ({ path, faults, notes }: Examined): string =>
     .map(readableName)
     .join('');
 
-export const mapText = (runs: readonly HeldRun[]): string =>
-  runs
-    .map(
-      ({ offset, length, held }) =>
-        `${String(offset).padStart(16)} ${String(length).padStart(16)} ${held ? 'delta' : 'base'}\n`,
-    )
-    .join('');
+type Runs = AsyncIterable<readonly HeldRun[]>;
+
+export async function* mapText(parts: Runs): AsyncGenerator<string> {
+  for await (const runs of parts) yield runs.map(lineOf).join('');
+}
+
+const lineOf = ({ offset, length, held }: HeldRun): string =>
+  `${String(offset).padStart(16)} ${String(length).padStart(16)} ${held ? 'delta' : 'base'}\n`;
+
+/** As JSON.stringify has it, with an indent of 2. */
+export async function* mapJson(parts: Runs): AsyncGenerator<string> {
+  let before = '[\n';
+  for await (const runs of parts) {
+    const text = JSON.stringify(runs, null, 2);
+    yield before + text.slice('[\n'.length, -'\n]'.length);
+    before = ',\n';
+  }
+  yield before === ',\n' ? '\n]\n' : '[]\n';
+}

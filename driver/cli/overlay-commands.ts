@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import type { SnapshotAnswer, SnapshotRequest } from '../control/messages.js';
 import { absolutePath, readableName } from '../file-name.js';
 import { type Common, daemonCommand, printJson } from './daemon-command.js';
-import { checkText, deltaText, mapText } from './delta-text.js';
+import { checkText, deltaText, mapJson, mapText } from './delta-text.js';
 import { connectDaemon, deviceNumber } from './device-name.js';
 import { CliError, errnoOf, reasonOf } from './fail.js';
-import { print } from './print.js';
+import { print, printSlowly } from './print.js';
 
 interface Json {
   readonly json?: true;
@@ -44,9 +44,10 @@ export function addDelta(program: Command): void {
   });
   looking('map', 'print which ranges it holds: offset, length, and delta or base').action(
     async (file: string, { json }: Json) => {
-      const runs = await explained(file, async () => (await reader()).mapDelta(file));
-      if (json === true) printJson(runs);
-      else print(mapText(runs));
+      await explained(file, async () => {
+        const parts = (await reader()).mapDelta(file);
+        for await (const text of json === true ? mapJson(parts) : mapText(parts)) await printSlowly(text);
+      });
     },
   );
 }

@@ -24,6 +24,7 @@ const fcntlPooled = promisify(fcntl.async) as (fd: number, command: number, lock
 const closeFile = promisify(fs.close);
 
 const { EACCES, EAGAIN } = constants.errno;
+const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
 const F_WRLCK = 1;
@@ -54,6 +55,14 @@ function lockOf(type: number, byte: number): Buffer {
 
 /** Locks an open file for this process. 0, or an errno: EAGAIN when somebody else has it. */
 export const lockDescriptor = (fd: number): number => lockByte(fd, F_WRLCK, 0);
+
+/** What another description has: it writes the file, or keeps writers away. Undefined: neither, or there are no such locks. */
+export function lockOfOther(fd: number): 'write' | 'read' | undefined {
+  const lock = lockOf(F_WRLCK, 0);
+  if (fcntlCall(fd, F_OFD_GETLK, lock) !== 0) return undefined;
+  const [type] = new Int16Array(lock.buffer, lock.byteOffset, 1);
+  return type === F_UNLCK ? undefined : type === F_WRLCK ? 'write' : 'read';
+}
 
 const lockByte = (fd: number, type: number, byte: number): number =>
   fcntlCall(fd, F_OFD_SETLK, lockOf(type, byte)) === 0 ? 0 : koffi.errno();

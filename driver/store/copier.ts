@@ -52,7 +52,10 @@ function copyRange(position: number, length: number): number {
 
 function copyData(position: number, length: number): Errno {
   const errno = from.read(memory.address, position, length);
-  if (errno !== 0) return errno;
+  if (errno !== 0) {
+    shared.failReading(errno);
+    return errno;
+  }
   if (what === 'held') return to.write(memory.address, position, length);
   // The file has zeroes there: it stays sparse.
   for (let at = 0; at < length; ) {

@@ -12,7 +12,7 @@ const { ENOTSUP } = constants.errno;
 /** Bytes of a chunk. */
 export const MIRROR_CHUNK = 256 << 10;
 /** Words in front of the chunks'. */
-export const MirrorWord = { ERRNO: 0, CANCELLED: 1, LOCKS: 2 } as const;
+export const MirrorWord = { ERRNO: 0, CANCELLED: 1, READING: 2, LOCKS: 3 } as const;
 /** A holder that was not noticed to be done is looked at again after so long, milliseconds. */
 const LOOK_MS = 5;
 
@@ -28,13 +28,24 @@ export class MirrorShared {
     return new SharedArrayBuffer((MirrorWord.LOCKS + Math.ceil(bytes / MIRROR_CHUNK) + 1) * 4);
   }
 
-  /** Of the file: 0 while both are the same wherever they were copied. */
+  /** Why the copy was given up: 0 while both are the same wherever they were copied. */
   get errno(): Errno {
     return Atomics.load(this.#words, MirrorWord.ERRNO);
   }
 
   fail(errno: Errno): void {
     Atomics.compareExchange(this.#words, MirrorWord.ERRNO, 0, errno);
+  }
+
+  /** What is copied can't be read. */
+  failReading(errno: Errno): void {
+    Atomics.store(this.#words, MirrorWord.READING, 1);
+    this.fail(errno);
+  }
+
+  /** It is what is copied that failed, and not the file. */
+  get hasFailedReading(): boolean {
+    return Atomics.load(this.#words, MirrorWord.READING) !== 0;
   }
 
   get isCancelled(): boolean {

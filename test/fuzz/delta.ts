@@ -87,9 +87,11 @@ export class DeltaFiles implements Disposable {
   /** Its runs tell of the whole disk, in turns. */
   async #expectMap(size: number): Promise<void> {
     let [at, last]: [number, boolean | undefined] = [0, undefined];
-    for (const { offset, length, held } of await mapDelta(this.#path)) {
-      if (offset !== at || length <= 0 || held === last) throw new Error(`the map is wrong at ${offset}`);
-      [at, last] = [at + length, held];
+    for await (const runs of mapDelta(this.#path)) {
+      for (const { offset, length, held } of runs) {
+        if (offset !== at || length <= 0 || held === last) throw new Error(`the map is wrong at ${offset}`);
+        [at, last] = [at + length, held];
+      }
     }
     if (at !== size) throw new Error(`the map tells of ${at} bytes in place of ${size}`);
   }

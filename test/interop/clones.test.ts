@@ -18,6 +18,7 @@ for (const kind of ['btrfs', 'xfs']) {
       using files = new TempDir();
       await using disk = await MountedDisk.make(kind);
       await cloneOnce(t, disk.path, files);
+      await moveThereAndBack(t, disk.path, files);
     },
   );
 }
@@ -55,4 +56,23 @@ async function cloneOnce(t: Test, mountPoint: string, files: TempDir): Promise<v
   meant.fill(2, 512, 1024);
   t.ok((await reader.read(0, 4 * MIB)).data.equals(meant), 'the clone has what was written before it, alone');
   t.equal((await writer.read(512, 1)).data[0], 3);
+}
+
+/** An overlay becomes a file on the other file system, and that one here. */
+async function moveThereAndBack(t: Test, mountPoint: string, files: TempDir): Promise<void> {
+  const base = makeRandomFile(files.file('base.img'), 4 * MIB);
+  const meant = readFileSync(base).fill(1, MIB, MIB + 5000);
+  await using daemon = await Daemon.start();
+  await daemon.client.find({ file: base, overlay: { delta: files.file('base.delta') } });
+  const client = await NbdRequests.open(daemon.socket);
+  t.equal(await client.write(MIB, Buffer.alloc(5000, 1)), 0);
+  for (const [index, file] of [`${mountPoint}/there.img`, files.file('back.img')].entries()) {
+    await daemon.cliOk('nbdloop', 'move', 'loop0', file);
+    t.match(await daemon.client.device(0), { file, layers: 1 });
+    t.equal(await client.write(index * 100_000, Buffer.alloc(700, 9)), 0);
+    meant.fill(9, index * 100_000, index * 100_000 + 700);
+    t.ok((await client.read(0, 4 * MIB)).data.equals(meant));
+  }
+  await daemon.cliOk('nbdlosetup', '-d', 'loop0');
+  t.ok(readFileSync(files.file('back.img')).equals(meant));
 }

@@ -4,6 +4,7 @@ import t from 'tap';
 import { checksum } from '../helpers/checksum.js';
 import { Daemon } from '../helpers/daemon.js';
 import { runOk } from '../helpers/process.js';
+import { takeOver } from '../helpers/take-over.js';
 import { makeRandomFile, TempDir } from '../helpers/temp.js';
 import { skipUnless, tool } from '../helpers/tools.js';
 
@@ -20,14 +21,6 @@ const qemuIo = (uri: string, ...commands: readonly string[]): Promise<unknown> =
     ...commands.flatMap((command) => ['-c', command]),
     uri,
   ]);
-
-/** A daemon that takes over from the one that runs. */
-async function takeOver(directory: TempDir, before: Daemon): Promise<Daemon> {
-  const after = Daemon.launch(directory, { directory, args: ['--handover'] });
-  await before.process.ended;
-  await after.process.waitForOutput(/control socket/);
-  return after;
-}
 
 const NEEDS = { skip: skipUnless('qemu-io', 'nbdcopy', 'nbdinfo') };
 

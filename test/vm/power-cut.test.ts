@@ -4,6 +4,7 @@ import t from 'tap';
 import type { SettingName } from '../cuts/rounds.js';
 import { skipUnlessQemu } from './guest-available.js';
 import { type GuestTest, guestTests } from './guest-tests.js';
+import { SNAPSHOTS } from './overlay-scripts.js';
 
 /** How many cuts of each; each takes seconds in an emulated machine. */
 const CUTS = Number(process.env.NBDLOOP_CUTS ?? 1);
@@ -65,7 +66,14 @@ rm -f onto.img part.img disk.img log.img
   check: (t, output) => t.match(output, /^\d+ mark here$/m),
 };
 
+const SNAPSHOT: GuestTest = {
+  title: 'snapshots of an overlay with an ext4 under fio, with and without --fsfreeze, are whole',
+  script: SNAPSHOTS,
+};
+
 const skip = await skipUnlessQemu(
+  'fio',
+  'curl',
   'mkfs.ext4',
   'e2fsck',
   'mkfs.xfs',
@@ -75,7 +83,7 @@ const skip = await skipUnlessQemu(
   'dmsetup',
 );
 t.test('power cuts', { skip }, async (t) => {
-  await guestTests(t, [KERNEL_LOG, ...SETTINGS.map(cutsOf)], {
+  await guestTests(t, [KERNEL_LOG, SNAPSHOT, ...SETTINGS.map(cutsOf)], {
     modules: ['xfs', 'dm_mod', 'dm_log_writes'],
     timeoutMs: LIMIT_MS,
     before: 'start_daemon',

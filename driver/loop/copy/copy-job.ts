@@ -28,6 +28,19 @@ export interface CopyStatus {
 const DONE = 0;
 const RATE = 1;
 
+export interface CopyPlan {
+  readonly kind: CopyStatus['kind'];
+  readonly mirror: MirrorDescription;
+  /** Bytes to be looked at. */
+  readonly size: number;
+  /** Where it goes, by the name that it has now. */
+  readonly file: () => string;
+  /** What is copied, for people. */
+  readonly source: string;
+  /** Bytes a second at most; 0: no limit. */
+  readonly rate: number;
+}
+
 /** A copy that is under way, seen from the control side: the thread that carries it out. */
 export class CopyJob {
   readonly #shared: MirrorShared;
@@ -41,15 +54,9 @@ export class CopyJob {
   readonly settled: Promise<void>;
   #settle: () => void = () => {};
 
-  constructor(
-    readonly kind: CopyStatus['kind'],
-    readonly mirror: MirrorDescription,
-    readonly size: number,
-    readonly file: () => string,
-    rate: number,
-  ) {
-    this.#shared = new MirrorShared(mirror.shared);
-    this.#numbers[RATE] = rate;
+  constructor(private readonly plan: CopyPlan) {
+    this.#shared = new MirrorShared(plan.mirror.shared);
+    this.#numbers[RATE] = plan.rate;
     this.settled = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -58,7 +65,11 @@ export class CopyJob {
   /** Begins to copy. Resolves when the thread has ended: all is copied, it was cancelled, or the file failed (throws). */
   async run(): Promise<'copied' | 'cancelled'> {
     const data: CopierData = {
-      ...{ mirror: this.mirror, size: this.size, what: this.kind === 'commit' ? 'held' : 'all' },
+      ...{
+        mirror: this.plan.mirror,
+        size: this.plan.size,
+        what: this.plan.kind === 'commit' ? 'held' : 'all',
+      },
       progress: this.#numbers.buffer as SharedArrayBuffer,
     };
     const worker = new Worker(COPIER, { workerData: data, name: 'copier', execArgv: [] });
@@ -73,12 +84,22 @@ export class CopyJob {
     return this.#shared.isCancelled ? 'cancelled' : 'copied';
   }
 
-  /** Throws what was the matter with the file. */
+  /** Throws what was the matter with the file, or with what is copied. */
   expectGood(): void {
     const { errno } = this.#shared;
     if (errno === 0) return;
     const name = errnoName(errno);
-    throw new LoopError(name, `${this.file()} can't be written (${name}): the copy was given up.`);
+    const { source, file } = this.plan;
+    const what = this.#shared.hasFailedReading ? `${source} can't be read` : `${file()} can't be written`;
+    throw new LoopError(name, `${what} (${name}): the copy was given up.`);
+  }
+
+  get size(): number {
+    return this.plan.size;
+  }
+
+  file(): string {
+    return this.plan.file();
   }
 
   get isCancelled(): boolean {
@@ -107,8 +128,9 @@ export class CopyJob {
   }
 
   status(): CopyStatus {
+    const { kind, size } = this.plan;
     return {
-      ...{ kind: this.kind, file: this.file(), ...this.#outcome, totalBytes: this.size },
+      ...{ kind, file: this.file(), ...this.#outcome, totalBytes: size },
       ...{ doneBytes: this.#numbers[DONE] ?? 0, rate: this.#numbers[RATE] ?? 0 },
     };
   }

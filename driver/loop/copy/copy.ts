@@ -86,31 +86,10 @@ async function start(
       );
     }
     const target = await choose(present);
-    const { to, finalPath } = target;
-    const size = Number(await present.file.size());
-    const mirror: MirrorDescription = {
-      kind: 'mirror',
-      from: fromOf(present),
-      to:
-        to instanceof OverlayFile
-          ? to.describe()
-          : { kind: 'file', fd: to.fd, alignment: 1, tellsHoles: to.tellsHoles },
-      shared: MirrorShared.make(size),
-    };
-    const job = new CopyJob(
-      kind,
-      mirror,
-      size,
-      () => finalPath ?? (to instanceof OverlayFile ? to.delta : to.path),
-      rate,
-    );
-    const abandon = async (): Promise<void> => {
-      await job.stopped();
-      await target.undo();
-      if (job.isRunning) job.end({ state: 'cancelled' });
-    };
-    const file = new MirrorFile(present.file, to, mirror, abandon);
+    let job: CopyJob;
+    let file: MirrorFile;
     try {
+      [job, file] = await prepare(core, kind, present, target, rate);
       await using frozen = await core.queue.freeze();
       core.publish(frozen, { ...present, file });
     } catch (error) {
@@ -121,6 +100,37 @@ async function start(
     void core.detached(kind, () => carryOut(core, job, file, target));
     return 'change';
   });
+}
+
+async function prepare(
+  core: LoopCore,
+  kind: CopyStatus['kind'],
+  present: Binding,
+  target: Target,
+  rate: number,
+): Promise<[CopyJob, MirrorFile]> {
+  const { to } = target;
+  const size = Number(await present.file.size());
+  const mirror: MirrorDescription = {
+    kind: 'mirror',
+    from: fromOf(present),
+    to:
+      to instanceof OverlayFile
+        ? to.describe()
+        : { kind: 'file', fd: to.fd, alignment: 1, tellsHoles: to.tellsHoles },
+    shared: MirrorShared.make(size),
+  };
+  const nameOf = (): string => target.finalPath ?? (to instanceof OverlayFile ? to.delta : to.path);
+  const job = new CopyJob({ kind, mirror, size, file: nameOf, source: core.name, rate });
+  const abandon = async (): Promise<void> => {
+    await job.stopped();
+    try {
+      await target.undo();
+    } finally {
+      if (job.isRunning) job.end({ state: 'cancelled' });
+    }
+  };
+  return [job, new MirrorFile(present.file, to, mirror, abandon)];
 }
 
 /** The store that the device has without the mirror. */
@@ -179,22 +189,32 @@ async function swap(core: LoopCore, job: CopyJob, file: MirrorFile, target: Targ
     await using frozen = await core.queue.freeze();
     await file.to.sync();
     job.expectGood();
+    await target.ready?.();
     if ((await file.to.size()) < BigInt(job.size))
       throw new LoopError('EIO', `${job.file()} became shorter.`);
-    await target.ready?.();
     await core.note(wanted);
     core.publish(frozen, wanted);
     frozen.thaw();
     job.end({ state: 'running', waitedMs: performance.now() - began });
     isSwapped = true;
-    if (target.finalPath !== undefined) {
-      await rename(nameToBytes(file.to.path), nameToBytes(target.finalPath));
-      await syncDirectory(target.finalPath);
-      await core.note(wanted);
-    }
+    await giveName(core, file.to.path, target);
     return 'change';
   });
   return isSwapped;
+}
+
+/** The device has the file already: where it can't have its name it keeps the one it has. Caller holds loMutex. */
+async function giveName(core: LoopCore, present: string, target: Target): Promise<void> {
+  const { finalPath } = target;
+  if (finalPath === undefined) return;
+  try {
+    await rename(nameToBytes(present), nameToBytes(finalPath));
+    await syncDirectory(finalPath);
+    await core.note(core.bound());
+  } catch (error) {
+    if ((await stat(nameToBytes(present)).catch(() => undefined)) !== undefined) delete target.finalPath;
+    core.host.report(core, error);
+  }
 }
 
 /** The old file alone, as before. */
@@ -221,8 +241,11 @@ async function newFile(from: Backing, path: string): Promise<Target> {
     done: async (old) => old.close(),
     undo: async () => {
       const present = to.path;
-      await to.close();
-      await rm(nameToBytes(present), { force: true });
+      try {
+        await to.close();
+      } finally {
+        await rm(nameToBytes(present), { force: true });
+      }
     },
   };
 }
@@ -233,24 +256,26 @@ async function inPlaceOf(from: Backing, delta: string): Promise<Target> {
 }
 
 async function make(from: Backing, path: string): Promise<void> {
+  const { mode } = await stat(nameToBytes(from.path)).catch(() => ({ mode: 0o600 }));
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
+  const refused = (error: unknown): LoopError => {
+    if (error instanceof LoopError) return error;
+    const errno = codeOf(error);
+    const what = errno === 'EEXIST' ? 'exists already' : `can't be made (${errno})`;
+    return new LoopError(errno, `${path} ${what}.`);
+  };
+  // Until it is made, whatever has the name is somebody else's.
+  const file = await open(nameToBytes(path), flags, mode & 0o777).catch((error: unknown) => {
+    throw refused(error);
+  });
   try {
-    const { mode } = await stat(nameToBytes(from.path)).catch(() => ({ mode: 0o600 }));
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
-    const file = await open(nameToBytes(path), flags, mode & 0o777);
-    try {
-      await file.truncate(Number(await from.size()));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await file.truncate(Number(await from.size()));
+    await file.sync();
     await syncDirectory(path);
   } catch (error) {
-    if (error instanceof LoopError) throw error;
-    const errno = codeOf(error);
-    if (errno !== 'EEXIST') await rm(nameToBytes(path), { force: true }).catch(() => undefined);
-    throw new LoopError(
-      errno,
-      errno === 'EEXIST' ? `${path} exists already.` : `${path} can't be made (${errno}).`,
-    );
+    await rm(nameToBytes(path), { force: true }).catch(() => undefined);
+    throw refused(error);
+  } finally {
+    await file.close();
   }
 }

@@ -1,5 +1,7 @@
 /** What an overlay is committed into: the file below its delta, or the delta below, which is then the one that is written. */
+import fs from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { LoopError } from '../../errno.js';
 import { nameToBytes } from '../../file-name.js';
 import { BackingFile } from '../../io/backing-file.js';
@@ -12,6 +14,8 @@ import { keyOf, type SharedLayer } from '../overlay/shared-layer.js';
 import { TopMaps } from '../overlay/top-maps.js';
 import type { Target } from './target.js';
 
+const truncate = promisify(fs.ftruncate);
+
 /**
  * The delta says from here on that it is being committed: whatever becomes of this, what it holds hides what its base has
  * of it. Throws EROFS, EBUSY, EFBIG, EBADF.
@@ -23,7 +27,7 @@ export async function intoBase(core: LoopCore, overlay: OverlayFile): Promise<Ta
   if (base.users > 1) {
     throw new LoopError('EBUSY', `${base.file.path} is the base of ${base.users - 1} other devices, too.`);
   }
-  if (base.delta !== undefined && base.delta.header.virtualSize < overlay.header.virtualSize) {
+  if (!mayGrow(base) && (await base.now()).size < overlay.header.virtualSize) {
     throw new LoopError(
       'EFBIG',
       `${base.file.path} shows less than ${core.name} has by now: flatten makes one file of them.`,
@@ -31,29 +35,36 @@ export async function intoBase(core: LoopCore, overlay: OverlayFile): Promise<Ta
   }
   await overlay.sync();
   await base.file.letWriters(true);
-  let target: Pick<Target, 'to' | 'ready' | 'undo'>;
-  try {
-    target = base.delta === undefined ? await theFile(base) : await theDelta(base, overlay);
-  } catch (error) {
-    await base.file.letWriters(false);
-    throw error;
-  }
-  const undo = async (): Promise<void> => {
-    await target.undo();
-    await base.file.letWriters(false);
-    await overlay.changeHeader({ isCommitting: false, base: await base.asBase() });
+  let target: Pick<Target, 'to' | 'ready' | 'undo'> | undefined;
+  const letGo = async (): Promise<void> => {
+    try {
+      await target?.undo();
+    } finally {
+      await base.file.letWriters(false);
+    }
   };
   try {
+    target =
+      base.delta === undefined
+        ? await theFile(base, overlay.header.virtualSize)
+        : await theDelta(base, overlay);
     await overlay.changeHeader({ isCommitting: true });
   } catch (error) {
-    await target.undo();
-    await base.file.letWriters(false);
+    await letGo();
     throw error;
   }
+  // Where the base is not durable as it is, the delta goes on hiding what it has of it.
+  const undo = async (): Promise<void> => {
+    await letGo();
+    await overlay.changeHeader({ isCommitting: false, base: await base.asBase() });
+  };
   const done = async (): Promise<void> => {
     const path = overlay.isTemporary ? undefined : delta.path;
-    if (path !== undefined) await rm(nameToBytes(path), { force: true });
-    await overlay.close();
+    try {
+      if (path !== undefined) await rm(nameToBytes(path), { force: true });
+    } finally {
+      await overlay.close();
+    }
     if (path !== undefined) await syncDirectory(path);
   };
   return { ...target, done, undo };
@@ -66,13 +77,25 @@ async function openToWrite({ file: { path, identity } }: SharedLayer): Promise<B
   throw new LoopError('EBADF', `${path} can't be written.`);
 }
 
-async function theFile(base: SharedLayer): Promise<Pick<Target, 'to' | 'undo'>> {
+/** What a device shows behind the end of a regular file is written behind it, or is a hole there. */
+const mayGrow = ({ delta, file }: SharedLayer): boolean =>
+  delta === undefined && file.identity.kind === 'regular';
+
+async function theFile(base: SharedLayer, bytes: number): Promise<Pick<Target, 'to' | 'ready' | 'undo'>> {
   const to = await openToWrite(base);
-  const undo = async (): Promise<void> => {
+  const ready = async (): Promise<void> => {
+    if ((await to.size()) >= BigInt(bytes)) return;
+    await to.inTurn((fd) => truncate(fd, bytes));
     await to.sync();
-    await to.close();
   };
-  return { to, undo };
+  const undo = async (): Promise<void> => {
+    try {
+      await to.sync();
+    } finally {
+      await to.close();
+    }
+  };
+  return { to, ready, undo };
 }
 
 /** It stays sealed until all is copied: until then nobody else opens it to write. */
@@ -98,8 +121,11 @@ async function theDelta(
       onClosed: () => void inUse.delete(key),
     });
     const undo = async (): Promise<void> => {
-      await to.changeHeader({ isSealed: true });
-      await to.close();
+      try {
+        await to.changeHeader({ isSealed: true });
+      } finally {
+        await to.close();
+      }
       base.become(to.header);
     };
     return { to, ready: () => to.changeHeader({ isSealed: false }), undo };

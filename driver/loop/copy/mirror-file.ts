@@ -77,7 +77,10 @@ export class MirrorFile implements Backing {
   }
 
   async close(): Promise<void> {
-    await this.abandon();
-    await this.from.close();
+    try {
+      await this.abandon();
+    } finally {
+      await this.from.close();
+    }
   }
 }

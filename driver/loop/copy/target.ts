@@ -5,8 +5,8 @@ import type { OverlayFile } from '../overlay/overlay-file.js';
 /** What a copy goes to, and what becomes of things when it has, or has not. */
 export interface Target {
   readonly to: BackingFile | OverlayFile;
-  /** The name that the file has in the end, where it has another one meanwhile. */
-  readonly finalPath?: string;
+  /** The name that the file has in the end, where it has another one meanwhile; absent where it could not get it. */
+  finalPath?: string;
   /** All is copied, and no request is in flight: it becomes what the device is to have. */
   ready?(): Promise<void>;
   /** The device has it: the old files are let go of. */

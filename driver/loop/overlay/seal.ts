@@ -1,5 +1,6 @@
 /** The delta of a running overlay becomes a layer below a new one, which takes its name. */
 import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { errnoName, LoopError } from '../../errno.js';
 import { nameToBytes } from '../../file-name.js';
 import { BackingFile } from '../../io/backing-file.js';
@@ -55,13 +56,18 @@ export async function prepareSeal(
     ...{ isClean: false, isSealed: false, isCommitting: false, ...layoutFor(virtualSize, blockSize) },
   };
   await makeMissing(path, async () => fresh, 'wx');
-  const next = await BackingFile.open(path, { readOnly: false });
+  const remove = (): Promise<void> => rm(nameToBytes(path), { force: true });
+  const next = await BackingFile.open(path, { readOnly: false }).catch(async (error: unknown) => {
+    await remove();
+    throw error;
+  });
   const key = keyOf(next.identity);
+  let isExchanged = false;
   const undo = async (): Promise<void> => {
     inUse.delete(key);
     await next.close();
-    const { rm } = await import('node:fs/promises');
-    await rm(nameToBytes(path), { force: true });
+    // While the names are exchanged this one is that of the delta.
+    if (!isExchanged) await remove();
   };
   if (next.identity.device !== delta.identity.device) {
     await undo();
@@ -77,17 +83,18 @@ export async function prepareSeal(
     const onDisk = await next.inTurn((fd) => readBits(fd, fresh, path));
     const written = await next.inTurn((fd) => noteHeader(fd, { ...fresh, sequence: 2 }));
     const maps = await TopMaps.make(written, onDisk, { directory: mapDirectory });
-    const errno = exchangeNames(nameToBytes(path), nameToBytes(own));
-    if (errno !== 0) {
+    const exchangeBoth = (): number => exchangeNames(nameToBytes(path), nameToBytes(own));
+    try {
+      expectExchanged(exchangeBoth(), path, own);
+      isExchanged = true;
+      await syncDirectory(path);
+      await syncDirectory(own);
+    } catch (error) {
+      if (isExchanged) isExchanged = exchangeBoth() !== 0;
       maps.unmap();
       await maps.forget();
-      throw new LoopError(
-        errno === -22 ? 'EOPNOTSUPP' : errnoName(-errno),
-        `${path} and ${own} can't exchange their names here (${errnoName(-errno)}).`,
-      );
+      throw error;
     }
-    await syncDirectory(path);
-    await syncDirectory(own);
     sealed = SharedLayer.ofSealed(delta, header, bits);
     return new OverlayFile({
       ...{ delta: next, header: written, maps, below: [sealed, ...below], named },
@@ -96,10 +103,21 @@ export async function prepareSeal(
   };
   const finish = async (): Promise<void> => {
     const { header: before } = overlay;
-    const after = await delta.inTurn((fd) => writeHeader(fd, { ...before, isSealed: true, isClean: true }));
-    sealed?.become(after);
-    await delta.becomeShared();
-    await overlay.leave();
+    try {
+      const after = await delta.inTurn((fd) => writeHeader(fd, { ...before, isSealed: true, isClean: true }));
+      sealed?.become(after);
+      await delta.becomeShared();
+    } finally {
+      await overlay.leave();
+    }
   };
   return { next, exchange, finish, undo };
+}
+
+function expectExchanged(errno: number, path: string, own: string): void {
+  if (errno === 0) return;
+  throw new LoopError(
+    errno === -22 ? 'EOPNOTSUPP' : errnoName(-errno),
+    `${path} and ${own} can't exchange their names here (${errnoName(-errno)}).`,
+  );
 }

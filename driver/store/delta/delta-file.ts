@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { promisify } from 'node:util';
 import { LoopError } from '../../errno.js';
+import { FALLOC_FL_KEEP_SIZE, fallocate } from '../../io/file-calls.js';
 import {
   BITMAP_OFFSET,
   bitmapBytesFor,
@@ -46,13 +47,18 @@ export const fileBytesOf = ({ dataOffset, virtualSize, blockSize }: DeltaHeader)
 /** Fewer bytes than are asked for where the file ends. */
 export async function readFully(fd: number, position: number, length: number): Promise<Buffer> {
   const bytes = Buffer.alloc(length);
+  return bytes.subarray(0, await readInto(fd, bytes, position));
+}
+
+/** Fills the bytes as far as the file goes, and returns how far. */
+export async function readInto(fd: number, bytes: Buffer, position: number): Promise<number> {
   let done = 0;
-  while (done < length) {
-    const { bytesRead } = await readAt(fd, bytes, done, length - done, position + done);
+  while (done < bytes.length) {
+    const { bytesRead } = await readAt(fd, bytes, done, bytes.length - done, position + done);
     if (bytesRead === 0) break;
     done += bytesRead;
   }
-  return bytes.subarray(0, done);
+  return done;
 }
 
 export async function writeFully(fd: number, bytes: Uint8Array, position: number): Promise<void> {
@@ -106,9 +112,17 @@ export async function writeHeader(fd: number, header: DeltaHeader): Promise<Delt
   return next;
 }
 
-/** Lays out an empty file as a delta that holds nothing. Not durable yet. */
+/** Of a bitmap, bytes: of 32 GiB in blocks of 4096 bytes. */
+const MOST_RESERVED = 1 << 20;
+
+/**
+ * Lays out an empty file as a delta that holds nothing. Not durable yet. There is room for its bitmap, within reason: else the
+ * FLUSH of what a full disk had room for would fail.
+ */
 export async function initialise(fd: number, header: DeltaHeader): Promise<void> {
   await truncate(fd, fileBytesOf(header));
+  const bitmap = bitmapBytesFor(header.virtualSize, header.blockSize);
+  fallocate(fd, FALLOC_FL_KEEP_SIZE, BITMAP_OFFSET, Math.min(bitmap, MOST_RESERVED));
   for (const [index, place] of HEADER_PLACES.entries()) {
     await writeFully(fd, encodeHeader({ ...header, sequence: header.sequence + index }), place);
   }

@@ -2,10 +2,12 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { nameToBytes } from '../../file-name.js';
+import { lockOfOther } from '../../io/file-lock.js';
 import { countBits, isSet, runFrom } from './blocks.js';
-import { DamagedDelta, fileBytesOf, presentHeader, readFully, readHeaders } from './delta-file.js';
+import { DamagedDelta, fileBytesOf, presentHeader, readHeaders, readInto } from './delta-file.js';
 import {
   BITMAP_OFFSET,
+  BITMAP_PAGE,
   bitmapBytesFor,
   blocksOf,
   type DeltaHeader,
@@ -77,52 +79,102 @@ async function examineOpen(file: FileHandle, path: string): Promise<Examined> {
   if (stats.size > wanted) notes.push(`the file is longer than what it shows: "nbdlosetup -c" takes that up`);
   if (!header.isClean) notes.push('it was not closed in order, or is in use');
   if (header.isCommitting) notes.push('it is being written into its base, or that was cut short');
-  const bits = await readBitmap(file, header);
-  const blocks = blocksOf(header.virtualSize, header.blockSize);
-  const words = wordsOfBytes(bits);
-  if (bits.length * 8 < blocks) faults.push('the bitmap is cut short');
-  const all = words.length * 32;
-  const behind = countBits(words, all) - countBits(words, Math.min(blocks, all));
+  const user = userOf(file.fd);
+  if (user !== undefined) notes.push(user);
+  const { held, behind, isCut } = await countHeld(file, header);
+  if (isCut) faults.push('the bitmap is cut short');
   if (behind > 0) faults.push(`the bitmap tells of ${behind} blocks behind the end`);
   const chain = await followChain(header, path, faults);
-  return { ...about, header, heldBlocks: countBits(words, Math.min(blocks, all)), chain, faults, notes };
+  return { ...about, header, heldBlocks: held, chain, faults, notes };
 }
 
-/** What the delta holds, in order. Throws `DamagedDelta` where it has no header. */
-export async function mapDelta(path: string): Promise<HeldRun[]> {
+function userOf(fd: number): string | undefined {
+  const lock = lockOfOther(fd);
+  if (lock === undefined) return undefined;
+  return lock === 'write' ? 'a daemon writes it at this moment' : 'a daemon has it as the base of others';
+}
+
+/** How many blocks it holds, and how many it tells of that are none. */
+async function countHeld(
+  file: FileHandle,
+  header: DeltaHeader,
+): Promise<{ readonly held: number; readonly behind: number; readonly isCut: boolean }> {
+  const blocks = blocksOf(header.virtualSize, header.blockSize);
+  let [held, all, end] = [0, 0, 0];
+  for await (const { first, words, isEmpty } of bitmapOf(file, header)) {
+    end = first + words.length * 32;
+    if (isEmpty) continue;
+    all += countBits(words, words.length * 32);
+    held += countBits(words, Math.min(Math.max(blocks - first, 0), words.length * 32));
+  }
+  return { held, behind: all - held, isCut: end < blocks };
+}
+
+/**
+ * What the delta holds, in order, some runs at a time: a large one may have billions. Throws `DamagedDelta` where it has no
+ * header.
+ */
+export async function* mapDelta(path: string): AsyncGenerator<HeldRun[]> {
   const file = await open(nameToBytes(path), LOOK);
   try {
     const header = presentHeader(await readHeaders(file.fd));
     if (header === undefined) throw new DamagedDelta(path, 'it has no header that can be used');
     const { virtualSize, blockSize } = header;
-    const words = wordsOfBytes(await readBitmap(file, header));
-    const runs: HeldRun[] = [];
-    const blocks = Math.min(blocksOf(virtualSize, blockSize), words.length * 32);
-    for (let block = 0; block < blocks; ) {
-      const length = runFrom(words, block, blocks);
-      const offset = block * blockSize;
-      const bytes = Math.min(length * blockSize, virtualSize - offset);
-      runs.push({ offset, length: bytes, held: isSet(words, block) });
-      block += length;
+    const blocks = blocksOf(virtualSize, blockSize);
+    // The last one may go on in the part that follows.
+    let last: HeldRun | undefined;
+    for await (const { first, words, isEmpty } of bitmapOf(file, header)) {
+      const runs: HeldRun[] = [];
+      const end = Math.min(blocks - first, words.length * 32);
+      for (let block = 0; block < end; ) {
+        const length = isEmpty ? end : runFrom(words, block, end);
+        const offset = (first + block) * blockSize;
+        const run = {
+          ...{ offset, length: Math.min(length * blockSize, virtualSize - offset) },
+          held: isSet(words, block),
+        };
+        if (last !== undefined && last.held === run.held)
+          last = { ...last, length: last.length + run.length };
+        else {
+          if (last !== undefined) runs.push(last);
+          last = run;
+        }
+        block += length;
+      }
+      if (runs.length > 0) yield runs;
     }
-    return runs;
+    if (last !== undefined) yield [last];
   } finally {
     await file.close();
   }
 }
 
-/** As far as the file goes. */
-async function readBitmap(file: FileHandle, { virtualSize, blockSize }: DeltaHeader): Promise<Buffer> {
-  const { size } = await file.stat();
-  const there = Math.max(0, size - BITMAP_OFFSET);
-  return await readFully(file.fd, BITMAP_OFFSET, Math.min(bitmapBytesFor(virtualSize, blockSize), there));
+/** Bytes of the bitmap that are looked at at a time. */
+const PART = 16 * BITMAP_PAGE;
+const EMPTY = Buffer.alloc(PART);
+
+interface BitmapPart {
+  /** The block of its first bit. */
+  readonly first: number;
+  readonly words: Int32Array;
+  readonly isEmpty: boolean;
 }
 
-/** Of what is there; a file may be cut anywhere. */
-function wordsOfBytes(bytes: Buffer): Int32Array {
-  const whole = new Uint8Array(Math.max(4, Math.ceil(bytes.length / 4) * 4));
-  whole.set(bytes);
-  return new Int32Array(whole.buffer);
+/** The bitmap part by part, as far as the file goes; all parts are in the same memory. */
+async function* bitmapOf(
+  file: FileHandle,
+  { virtualSize, blockSize }: DeltaHeader,
+): AsyncGenerator<BitmapPart> {
+  const bytes = bitmapBytesFor(virtualSize, blockSize);
+  const memory = Buffer.from(new ArrayBuffer(Math.min(PART, bytes)));
+  for (let at = 0; at < bytes; at += PART) {
+    const wanted = memory.subarray(0, Math.min(PART, bytes - at));
+    const there = await readInto(file.fd, wanted, BITMAP_OFFSET + at);
+    wanted.fill(0, there);
+    const words = new Int32Array(memory.buffer, 0, Math.ceil(there / 4));
+    if (there > 0) yield { first: at * 8, words, isEmpty: wanted.equals(EMPTY.subarray(0, wanted.length)) };
+    if (there < PART) return;
+  }
 }
 
 async function followChain(top: DeltaHeader, path: string, faults: string[]): Promise<string[]> {

@@ -28,7 +28,10 @@ export type FuseOperation =
   | 'fallocate'
   | 'lseek'
   | 'lock'
-  | 'truncate';
+  | 'truncate'
+  | 'unlink'
+  | 'rename'
+  | 'fsyncdir';
 
 /** What holds from the next request on; what is left out is as it should be. */
 export interface FuseFaults {
@@ -48,6 +51,8 @@ export interface FuseFaults {
   readonly cut?: number;
   /** What is synced is lost at a cut all the same. */
   readonly lie?: boolean;
+  /** From so many changes and syncs on, from when this is set, they fail with EIO and change nothing: the power has gone. */
+  readonly die?: number;
 }
 
 export interface FuseOptions {
@@ -146,6 +151,14 @@ export class FuseMount implements AsyncDisposable {
     await this.#ready();
   }
 
+  /** The same without a new mount, for who has nothing of it open; then all is as it should be. */
+  cutInPlace(seed: number): void {
+    this.set({ cut: seed });
+    writeFileSync(this.real('CUT_NOW'), '');
+    rmSync(this.file('CUT_NOW'));
+    this.set({});
+  }
+
   async #ready(): Promise<void> {
     const below = statSync(this.directory.path).dev;
     await until('the file system is mounted', async () => {
@@ -164,7 +177,7 @@ export class FuseMount implements AsyncDisposable {
 }
 
 function writeFaults(directory: TempDir, faults: FuseFaults): void {
-  const { delay = {}, fail = {}, seek, epoch, lost, inode, cut, lie = false } = faults;
+  const { delay = {}, fail = {}, seek, epoch, lost, inode, cut, lie = false, die } = faults;
   const words = [
     ...Object.entries(delay).map(([operation, milliseconds]) => `${operation}=${milliseconds}`),
     ...Object.entries(fail).map(([operation, errno]) => `${operation}!${errno}`),
@@ -174,6 +187,7 @@ function writeFaults(directory: TempDir, faults: FuseFaults): void {
     ...(inode === undefined ? [] : [`inode=${inode}`]),
     ...(cut === undefined ? [] : [`cut=${cut}`]),
     ...(lie ? ['lie=1'] : []),
+    ...(die === undefined ? [] : [`die=${die}`]),
   ];
   writeFileSync(directory.file('faults.new'), `${words.join(' ')}\n`);
   renameSync(directory.file('faults.new'), directory.file('faults'));

@@ -16,8 +16,11 @@
  *   lost=N      what was opened in an epoch before this one can be neither read nor written: EBADFD
  *   cut=N       what `volatile` decides by, not 0
  *   lie=1       what is synced is lost at a cut all the same
+ *   die=N       from the Nth request on that changes or syncs something, all of them fail with EIO and change nothing, as if the power
+ *               had gone; without the word the count begins anew
  *   inode=N     is added to every inode number (0x for hexadecimal), modulo 2^64
  *
+ * Where a file CUT_NOW in the topmost directory is removed, the power is cut at once.
  * SIGSTOP stops it as a server that hangs, SIGCONT lets it go on. Requests are served by several threads.
  */
 #define FUSE_USE_VERSION 31
@@ -27,6 +30,7 @@
 #include <fcntl.h>
 #include <fuse.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +66,16 @@ static int begin(const char *operation) {
   return setting(operation, '!', value, sizeof value) ? -atoi(value) : 0;
 }
 
+/* The same of what changes or syncs something: 0, or -EIO where the power has gone. */
+static int begin_change(const char *operation) {
+  static atomic_long changes;
+  char value[64];
+  int fault = begin(operation);
+  if (!setting("die", '=', value, sizeof value)) changes = 0;
+  else if (++changes >= atol(value)) return -EIO;
+  return fault;
+}
+
 static char *real(const char *path, char *buffer) {
   snprintf(buffer, PATH_MAX, "%s%s", root, path);
   return buffer;
@@ -69,6 +83,9 @@ static char *real(const char *path, char *buffer) {
 
 #define FAILED(operation) \
   int fault = begin(operation); \
+  if (fault) return fault
+#define FAILED_CHANGE(operation) \
+  int fault = begin_change(operation); \
   if (fault) return fault
 #define OR_ERRNO(result) ((result) < 0 ? -errno : 0)
 
@@ -118,13 +135,12 @@ static void save(int fd, off_t offset, off_t length) {
   pthread_mutex_unlock(&unsynced_lock);
 }
 
-static void synced(int fd) {
-  if (!volatile_cache) return;
-  ino_t inode = inode_of(fd);
+/* Of every file where the inode is 0. */
+static void forget(ino_t inode) {
   pthread_mutex_lock(&unsynced_lock);
   for (struct saved **at = &unsynced; *at;) {
     struct saved *one = *at;
-    if (one->inode != inode) {
+    if (inode && one->inode != inode) {
       at = &one->next;
       continue;
     }
@@ -132,6 +148,16 @@ static void synced(int fd) {
     free(one);
   }
   pthread_mutex_unlock(&unsynced_lock);
+}
+
+static void synced(int fd) {
+  if (volatile_cache) forget(inode_of(fd));
+}
+
+/* A name is about to go: the number of its file may be another one's soon. */
+static void leaving(const char *name) {
+  struct stat st;
+  if (volatile_cache && lstat(name, &st) == 0 && st.st_nlink == 1) forget(st.st_ino);
 }
 
 /* Each page that was not synced is what it was, or what it is. */
@@ -181,7 +207,7 @@ static int on_open(const char *path, struct fuse_file_info *fi) {
 }
 
 static int on_create(const char *path, mode_t mode, struct fuse_file_info *fi) {
-  FAILED("open");
+  FAILED_CHANGE("open");
   return opened(path, fi->flags | O_CREAT, mode, fi);
 }
 
@@ -193,7 +219,7 @@ static int on_read(const char *path, char *to, size_t length, off_t offset, stru
 }
 
 static int on_write(const char *path, const char *from, size_t length, off_t offset, struct fuse_file_info *fi) {
-  FAILED("write");
+  FAILED_CHANGE("write");
   LOST(fi);
   save(DESCRIPTOR(fi), offset, length);
   ssize_t put = pwrite(DESCRIPTOR(fi), from, length, offset);
@@ -202,7 +228,7 @@ static int on_write(const char *path, const char *from, size_t length, off_t off
 
 static int on_truncate(const char *path, off_t size, struct fuse_file_info *fi) {
   char name[PATH_MAX];
-  FAILED("truncate");
+  FAILED_CHANGE("truncate");
   return OR_ERRNO(fi ? ftruncate(DESCRIPTOR(fi), size) : truncate(real(path, name), size));
 }
 
@@ -217,14 +243,20 @@ static int on_release(const char *path, struct fuse_file_info *fi) {
 }
 
 static int on_fsync(const char *path, int data_only, struct fuse_file_info *fi) {
-  FAILED("fsync");
-  int result = data_only ? fdatasync(DESCRIPTOR(fi)) : fsync(DESCRIPTOR(fi));
+  FAILED_CHANGE("fsync");
+  // What is lost at a cut need not be kept from one of the machine's.
+  int result = volatile_cache ? 0 : data_only ? fdatasync(DESCRIPTOR(fi)) : fsync(DESCRIPTOR(fi));
   if (result == 0 && !number_of("lie")) synced(DESCRIPTOR(fi));
   return OR_ERRNO(result);
 }
 
+static int on_fsyncdir(const char *path, int data_only, struct fuse_file_info *fi) {
+  FAILED_CHANGE("fsyncdir");
+  return 0;
+}
+
 static int on_fallocate(const char *path, int mode, off_t offset, off_t length, struct fuse_file_info *fi) {
-  FAILED("fallocate");
+  FAILED_CHANGE("fallocate");
   save(DESCRIPTOR(fi), offset, length);
   return OR_ERRNO(fallocate(DESCRIPTOR(fi), mode, offset, length));
 }
@@ -250,11 +282,20 @@ static int on_lock(const char *path, struct fuse_file_info *fi, int command, str
 
 static int on_unlink(const char *path) {
   char name[PATH_MAX];
+  if (!strcmp(path, "/CUT_NOW")) {
+    cut_power(number_of("cut"));
+    forget(0);
+    return OR_ERRNO(unlink(real(path, name)));
+  }
+  FAILED_CHANGE("unlink");
+  leaving(real(path, name));
   return OR_ERRNO(unlink(real(path, name)));
 }
 
 static int on_rename(const char *from, const char *to, unsigned int flags) {
   char old[PATH_MAX], new[PATH_MAX];
+  FAILED_CHANGE("rename");
+  if (!flags) leaving(real(to, new));
   return OR_ERRNO(renameat2(AT_FDCWD, real(from, old), AT_FDCWD, real(to, new), flags));
 }
 
@@ -283,8 +324,8 @@ static void *on_init(struct fuse_conn_info *connection, struct fuse_config *conf
 
 static struct fuse_operations operations = {
     .init = on_init, .getattr = on_getattr, .open = on_open, .create = on_create, .read = on_read, .write = on_write,
-    .truncate = on_truncate, .utimens = on_utimens, .release = on_release, .fsync = on_fsync, .fallocate = on_fallocate,
-    .lseek = on_lseek, .unlink = on_unlink, .rename = on_rename, .readdir = on_readdir, .statfs = on_statfs,
+    .truncate = on_truncate, .utimens = on_utimens, .release = on_release, .fsync = on_fsync, .fsyncdir = on_fsyncdir,
+    .fallocate = on_fallocate,    .lseek = on_lseek, .unlink = on_unlink, .rename = on_rename, .readdir = on_readdir, .statfs = on_statfs,
 };
 
 int main(int count, char **words) {
