@@ -124,7 +124,7 @@ export async function* mapDelta(path: string): AsyncGenerator<HeldRun[]> {
     // The last one may go on in the part that follows.
     let last: HeldRun | undefined;
     for await (const { first, words, isEmpty } of bitmapOf(file, header)) {
-      const runs: HeldRun[] = [];
+      let runs: HeldRun[] = [];
       const end = Math.min(blocks - first, words.length * 32);
       for (let block = 0; block < end; ) {
         const length = isEmpty ? end : runFrom(words, block, end);
@@ -140,6 +140,9 @@ export async function* mapDelta(path: string): AsyncGenerator<HeldRun[]> {
           last = run;
         }
         block += length;
+        if (runs.length < AT_ONCE) continue;
+        yield runs;
+        runs = [];
       }
       if (runs.length > 0) yield runs;
     }
@@ -152,6 +155,8 @@ export async function* mapDelta(path: string): AsyncGenerator<HeldRun[]> {
 /** Bytes of the bitmap that are looked at at a time. */
 const PART = 16 * BITMAP_PAGE;
 const EMPTY = Buffer.alloc(PART);
+/** Runs that are told of at a time. */
+const AT_ONCE = 4096;
 
 interface BitmapPart {
   /** The block of its first bit. */
