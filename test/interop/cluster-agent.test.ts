@@ -1,9 +1,11 @@
 /** ocf:nbdloop:device as Pacemaker calls it: by the tester of resource-agents, and where that does not look. */
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import t from 'tap';
 import { freePort } from '../helpers/daemon.js';
 import { Freezable } from '../helpers/freezable.js';
+import { FuseMount, skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
 import { skipWithoutKernelLoop } from '../helpers/kernel-loop.js';
 import { NbdSession } from '../helpers/nbd-session.js';
 import { type Ended, type RunningProcess, run, runOk, start } from '../helpers/process.js';
@@ -103,6 +105,24 @@ t.test('ocf:nbdloop:device', { skip }, async (t) => {
       await files.goOn();
       t.equal((await stop.wait(60_000)).status, 0);
       t.equal((await ask('monitor').wait(60_000)).status, 7, 'OCF_NOT_RUNNING');
+    },
+  );
+
+  await t.test(
+    'a file that its servers do not tell of is waited for',
+    { skip: skipWithoutFuse() },
+    async (t) => {
+      await using mount = await FuseMount.mount();
+      makeRandomFile(mount.real('disk.img'), MIB);
+      const instance = `waiting-${process.pid}`;
+      const ask = (action: string): RunningProcess =>
+        asked(agent, instance, action, { ...parameters, file: mount.file('disk.img') });
+      mount.set({ fail: { getattr: constants.errno.ENOTCONN } });
+      await using begun = ask('start');
+      await begun.waitForOutput(/waiting for the file: .* not connected/);
+      mount.set({});
+      t.equal((await begun.wait(60_000)).status, 0);
+      t.equal((await ask('stop').wait(60_000)).status, 0);
     },
   );
 

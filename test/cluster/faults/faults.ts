@@ -63,10 +63,14 @@ export const FAULTS = {
   'planned move': moveAway,
 
   'daemon killed': async (scene) => {
+    const { lab, active } = scene;
     const before = await signalDaemon(scene, 'KILL');
+    // On the same node, or, after many failures there, on another.
     await until('a new daemon is there', async () => {
-      const pid = await scene.lab.daemonOn(scene.active);
-      return pid !== undefined && pid !== before ? true : undefined;
+      const nodes = [...lab.nodes.values()].filter(({ isOn }) => isOn);
+      const pids = await Promise.all(nodes.map(async (node) => ({ node, pid: await lab.daemonOn(node) })));
+      const isNew = pids.some(({ node, pid }) => pid !== undefined && !(node === active && pid === before));
+      return isNew ? true : undefined;
     });
   },
 

@@ -101,6 +101,7 @@ export const cib = (parts: CibParts): string => {
     'stonith-action': 'off',
     'cluster-name': 'lab',
     'startup-fencing': 'true',
+    'start-failure-is-fatal': 'false',
   })}</cluster_property_set></crm_config>
   <nodes/>
   <resources>
@@ -131,7 +132,7 @@ export const cib = (parts: CibParts): string => {
       .join('')}
     <rsc_location id="power-somewhere" rsc="power" node="c" score="0"/>
   </constraints>
-  <rsc_defaults><meta_attributes id="rd">${pairs('rd', { 'resource-stickiness': '100', 'migration-threshold': '1000' })}</meta_attributes></rsc_defaults>
+  <rsc_defaults><meta_attributes id="rd">${pairs('rd', { 'resource-stickiness': '100', 'migration-threshold': '3', 'failure-timeout': '60s' })}</meta_attributes></rsc_defaults>
 </configuration>
 <status/></cib>
 `;
