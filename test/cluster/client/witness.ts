@@ -33,6 +33,8 @@ export class Witness implements AsyncDisposable {
     readonly firstSlot: number,
     readonly devices: number,
     readonly process: RunningProcess,
+    /** The same clients, as far as they read everything only. */
+    readonly startReading: () => RunningProcess,
   ) {}
 
   /** On records of its own, which nobody has written yet, of every device; returns when the first of each was acknowledged. */
@@ -41,9 +43,10 @@ export class Witness implements AsyncDisposable {
     Witness.#nextSlot += SLOTS_EACH * lab.devices.length;
     const journal = join(lab.directory.path, `journal.${firstSlot}`);
     const exports = lab.devices.map((name, index) => `${FIRST_PORT + index}/${name}`);
-    const words = [PROGRAM, FLOATING, journal, String(seed), String(firstSlot), ...exports];
-    const running = start('nsenter', lab.network.inside(process.execPath, words));
-    const witness = new Witness(journal, firstSlot, lab.devices.length, running);
+    const words = [FLOATING, journal, String(seed), String(firstSlot), ...exports];
+    const begin = (task: 'work' | 'read'): RunningProcess =>
+      start('nsenter', lab.network.inside(process.execPath, [PROGRAM, task, ...words]));
+    const witness = new Witness(journal, firstSlot, lab.devices.length, begin('work'), () => begin('read'));
     await witness.goesOn(0);
     return witness;
   }
@@ -90,7 +93,22 @@ export class Witness implements AsyncDisposable {
   /** Everything is read once more, and then they say what they saw. */
   async stop(): Promise<Testimony> {
     this.process.signal('SIGTERM');
-    const ended = await this.process.wait(STOP_MS);
+    return this.#testimony(this.process);
+  }
+
+  /** Nobody writes any more. */
+  async kill(): Promise<void> {
+    await this.process[Symbol.asyncDispose]();
+  }
+
+  /** As `stop`, of those that were killed. */
+  async readAgain(): Promise<Testimony> {
+    await using reading = this.startReading();
+    return await this.#testimony(reading);
+  }
+
+  async #testimony(last: RunningProcess): Promise<Testimony> {
+    const ended = await last.wait(STOP_MS);
     if (ended.status !== 0) throw new Error(describeFailure('clients', [], ended));
     return testimonyOf(this.entries(), (slot) => this.#deviceOf(slot));
   }

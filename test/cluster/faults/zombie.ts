@@ -1,7 +1,8 @@
 /**
  * A daemon that is cut off with a write in its socket, and goes on when another node has served the file for long: as if fencing
- * had said that the node is off while it is not. What holds then is the file system's refusal of a lost lock, and with
- * `client.strict-locks off` nothing: the negative control, in which the write must be found to have come back.
+ * had said that the node is off while it is not. What holds then is the file system's refusal of what comes over a lost lock
+ * (`client.strict-locks`); the daemon itself, with `--cluster`, finds out within seconds. Without either nothing holds: the negative
+ * control, in which the write must be found to have come back.
  */
 
 import { readFileSync } from 'node:fs';
@@ -9,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../../helpers/until.js';
 import { RECORD } from '../client/record.js';
 import { type Testimony, Witness } from '../client/witness.js';
-import { FIRST_PORT, FLOATING, NODES } from '../lab/configuration.js';
+import { FIRST_PORT, FLOATING, fileOf, NODES } from '../lab/configuration.js';
 import type { Lab } from '../lab/lab.js';
 import type { ClusterNode } from '../lab/node.js';
 
@@ -88,17 +89,21 @@ async function sleepsOverWrite(node: ClusterNode): Promise<true | undefined> {
   return undefined;
 }
 
-const movedFrom = (active: ClusterNode, lab: Lab): Promise<true> =>
+const movedFrom = (active: ClusterNode, lab: Lab): Promise<ClusterNode> =>
   until('another node serves', async () => {
     const other = [...lab.nodes.values()].find((node) => node !== active && node.isOn);
     const now = other && (await lab.active(undefined, other).catch(() => undefined));
-    return now !== undefined && now !== active ? true : undefined;
+    return now !== active ? now : undefined;
   });
 
-/** Sets the option, and leaves it as it was told. */
-export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number): Promise<ZombieReport> {
+/** What is there to stop it. Of `the daemon` alone it is luck: it may look at its lock before it writes, or after. */
+export type Guard = 'nothing' | 'the daemon' | 'both';
+
+/** Leaves `client.strict-locks` as the guard has it. */
+export async function zombie(lab: Lab, guard: Guard, seed: number): Promise<ZombieReport> {
   await lab.settled();
-  await lab.gluster.set({ 'client.strict-locks': strictLocks });
+  lab.installPrograms(guard === 'nothing' ? { '--cluster': '--insecure' } : {});
+  await lab.gluster.set({ 'client.strict-locks': guard === 'both' ? 'on' : 'off' });
   // The clients of the volume take the option now; descriptors do when they are opened.
   await sleep(TAKEN_MS);
   await lab.any.runOk('crm_resource', ['--restart', '-r', lab.devices[0] ?? '', '-T', '60s'], 90_000);
@@ -110,7 +115,7 @@ export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number):
     for (const pid of sleepers(active)) signal(pid, 'SIGSTOP');
     const asked = witness.pending();
     await lab.network.unplug(active.name);
-    await movedFrom(active, lab);
+    const other = await movedFrom(active, lab);
     await witness.goesOn();
     await witness.overwrites(asked);
     await active.run('ip', ['addr', 'del', `${FLOATING}/24`, 'dev', 'eth0']);
@@ -118,8 +123,8 @@ export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number):
     await until('the zombie has its bricks again', async () =>
       (await isConnected(active)) ? true : undefined,
     );
-    // The clients rest meanwhile: what they write would hide what it writes.
-    witness.process.signal('SIGSTOP');
+    // What the clients write would hide what it writes.
+    await witness.kill();
     if ((await unread(active)) < WRITE_BYTES)
       throw new Error('the zombie has nothing to write: it shows nothing');
     for (const pid of sleepers(active).filter(isDaemon)) signal(pid, 'SIGCONT');
@@ -128,9 +133,11 @@ export async function zombie(lab: Lab, strictLocks: 'on' | 'off', seed: number):
     );
     await sleep(HAUNT_MS);
     const { stdout: lastWords } = await active.sh(`tail -n 6 /var/log/nbdloop-cluster-${lab.devices[0]}.log`);
-    witness.process.signal('SIGCONT');
-    return { ...(await witness.stop()), lastWords };
+    // What is on the bricks is asked for, and not what the page cache of the other node has.
+    await other.runOk('dd', [`if=${fileOf(lab.devices[0] ?? '')}`, 'iflag=nocache', 'count=0']);
+    return { ...(await witness.readAgain()), lastWords };
   } finally {
+    lab.installPrograms();
     lab.power.mode = 'works';
     await active.powerOff();
   }

@@ -4,7 +4,7 @@
  * control group of its own, by which it is ended however the tests end.
  */
 import { spawn } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { run, runOk } from '../../helpers/process.js';
 import { TempDir } from '../../helpers/temp.js';
@@ -155,6 +155,11 @@ export class Lab implements AsyncDisposable {
     return [cluster, ...said].map(({ stdout }) => stdout).join('\n');
   }
 
+  /** What a daemon that starts is told from here on, by what the agent tells it. */
+  installPrograms(words: Readonly<Record<string, string>> = {}): void {
+    installPrograms(this.directory, words);
+  }
+
   /** Copies what the cluster, the storage and the daemons have logged into a directory. */
   async keepLogs(directory: string): Promise<void> {
     for (const node of [...this.nodes.values()].filter(({ isOn }) => isOn)) {
@@ -237,6 +242,24 @@ async function startPacemaker(node: ClusterNode): Promise<void> {
   await node.background('pacemaker', 'env', [...environment, 'pacemakerd']);
 }
 
+/** Those of the tree under test; words of the daemon are replaced. */
+function installPrograms(
+  directory: TempDir,
+  words: Readonly<Record<string, string>> = {},
+): [nbdloopd: string, nbdloop: string] {
+  const install = (name: string, replaced: Readonly<Record<string, string>>): string => {
+    const file = directory.file('bin', name);
+    const cases = Object.entries(replaced).map(([from, to]) => `'${from}') word='${to}' ;;`);
+    const replace = `for word; do shift; case $word in ${cases.join(' ')} esac; set -- "$@" "$word"; done`;
+    const program = `exec '${process.execPath}' '${resolve('dist/bin', `${name}.js`)}' "$@"`;
+    writeFileSync(`${file}.new`, `#!/bin/sh\n${cases.length === 0 ? '' : `${replace}\n`}${program}\n`);
+    chmodSync(`${file}.new`, 0o755);
+    renameSync(`${file}.new`, file);
+    return file;
+  };
+  return [install('nbdloopd', words), install('nbdloop', {})];
+}
+
 /** Files that the nodes see. */
 async function layOut(directory: TempDir, { devices = 1, storage = 'gluster' }: LabOptions): Promise<void> {
   chmodSync(directory.path, 0o755); // Pacemaker's daemons run as a user of their own
@@ -244,15 +267,7 @@ async function layOut(directory: TempDir, { devices = 1, storage = 'gluster' }: 
   writeFileSync(directory.file('etc', 'corosync.conf'), COROSYNC);
   copyFileSync('test/cluster/lab/fence_lab', directory.file('sbin', 'fence_lab'));
   chmodSync(directory.file('sbin', 'fence_lab'), 0o755);
-  const [nbdloopd, nbdloop] = ['nbdloopd', 'nbdloop'].map((name) => {
-    const file = directory.file('bin', name);
-    writeFileSync(
-      file,
-      `#!/bin/sh\nexec '${process.execPath}' '${resolve('dist/bin', `${name}.js`)}' "$@"\n`,
-    );
-    chmodSync(file, 0o755);
-    return file;
-  }) as [string, string];
+  const [nbdloopd, nbdloop] = installPrograms(directory);
   await runOk(nbdloop, ['cluster', 'install', '--root', directory.file('ocf')]);
   writeFileSync(
     directory.file('cib.xml'),
