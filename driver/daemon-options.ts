@@ -89,7 +89,7 @@ export interface Daemon {
   /** Resolves when another daemon asks to take over: `drain` then leaves it everything. */
   readonly successor: Promise<void>;
   /** Ends every session of a device; resolves when they are gone. */
-  endSessions(device: number, reason: string): Promise<void>;
+  endSessions(device: number, reason: string): Promise<boolean>;
   uris(name: string): readonly string[];
   /** Reads certificates, keys, permissions and limits anew. Throws why they cannot be used: then those before stay. */
   reload(): Promise<void>;

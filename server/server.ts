@@ -151,8 +151,8 @@ export class NbdServer {
     void this.#reactors.dropDevice(device, reason);
   }
 
-  /** Ends every session of a device at once, whatever it has under way. Resolves when they are gone. */
-  endSessions(device: number, reason: string): Promise<void> {
+  /** Ends every session of a device at once, whatever it has under way. Resolves when they are gone; false: some hang, and go later. */
+  endSessions(device: number, reason: string): Promise<boolean> {
     return this.#reactors.dropDevice(device, reason);
   }
 

@@ -56,11 +56,11 @@ export function benchRoutes(app: FastifyInstance, context: ControlContext): void
 }
 
 /** The kernel sees a disk that is gone; it is not waited for that its session ends, which waits for the thaw. */
-async function sever(context: ControlContext, number: number): Promise<void> {
+async function sever(context: ControlContext, number: number): Promise<boolean> {
   const { attachments } = context;
   const ended = context.endSessions(number, 'the power was cut');
   if (attachments.node(number) !== null) await attachments.detach(number, { force: true });
   await ended;
   // The kernel may have had its socket replaced meanwhile.
-  await context.endSessions(number, 'the power was cut');
+  return context.endSessions(number, 'the power was cut');
 }

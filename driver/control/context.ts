@@ -65,7 +65,7 @@ export interface ControlledDevice {
   loopSetVolatile(on: boolean): Promise<void>;
   loopSetLog(file: string | null): Promise<void>;
   loopMark(name: string): Promise<void>;
-  loopPowerCut(how: PowerCutRequest, sever: () => Promise<void>): Promise<PowerCutAnswer>;
+  loopPowerCut(how: PowerCutRequest, sever: () => Promise<boolean>): Promise<PowerCutAnswer>;
 }
 
 /** The freezes of a queue: driver/queue/freeze-log.ts. */
@@ -257,8 +257,8 @@ export interface ControlContext {
   /** Reads the daemon's settings anew. Rejects with why they cannot be used. */
   reload(): Promise<void>;
   lockdep(): LockdepAnswer;
-  /** Ends every session of a device; resolves when they are gone. */
-  endSessions(device: number, reason: string): Promise<void>;
+  /** Ends every session of a device; resolves when they are gone, or with false where one hangs. */
+  endSessions(device: number, reason: string): Promise<boolean>;
   /** Another daemon takes over: this one ends once the answer has left, and leaves everything in the kernel. */
   handOver(): void;
 }

@@ -207,18 +207,20 @@ export interface PowerCutResult extends CutResult {
 
 /**
  * The power goes: every session ends (`sever`), what was not made durable is gone but for what is kept, and the device is there anew
- * on what is left, with an empty cache. Throws ENXIO; and what the file answers to what is to be kept: then the sessions have ended,
+ * on what is left, with an empty cache. Throws ENXIO; EBUSY while a session can't end; and what the file answers to what is to be kept: then the sessions have ended,
  * and what the cache held is there.
  */
 export async function powerCut(
   core: LoopCore,
   { keep = 'none', seed = randomInt(DRAWN_SEEDS), tear = false }: PowerCut,
-  sever: () => Promise<void>,
+  sever: () => Promise<boolean>,
 ): Promise<PowerCutResult> {
   core.bound();
   let result: CutResult = { writes: 0, kept: 0, torn: 0 };
   await setWrappers(core, async (present) => {
-    await sever();
+    // What it has under way would land on the life after.
+    if (!(await sever()))
+      throw new LoopError('EBUSY', `${core.name}: a session hangs in its file system: the power is not cut`);
     result = await settleKept(core.bound(), { keep, seed, tear });
     const log = wrapperOf(present, 'log');
     if (log !== undefined) new LogWriter(log).mark('power cut');

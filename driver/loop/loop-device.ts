@@ -318,8 +318,11 @@ export class LoopDevice {
     return this.#core.task('mark', () => mark(this.#core, name));
   }
 
-  /** The power goes. `sever` ends every session of the device while it is frozen. ENXIO. */
-  loopPowerCut(how: PowerCut = {}, sever: () => Promise<void> = async () => {}): Promise<PowerCutResult> {
+  /** The power goes. `sever` ends every session of the device while it is frozen; false: one hangs. ENXIO, EBUSY. */
+  loopPowerCut(
+    how: PowerCut = {},
+    sever: () => Promise<boolean> = async () => true,
+  ): Promise<PowerCutResult> {
     return this.#core.task('power_cut', () => powerCut(this.#core, how, sever));
   }
 

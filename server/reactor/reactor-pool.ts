@@ -124,8 +124,8 @@ export class ReactorPool {
     open.thread.tell({ kind: 'drop', id, reason });
   }
 
-  /** Ends the connections of a device; resolves when they are closed, or after a while. */
-  async dropDevice(device: number, reason: string): Promise<void> {
+  /** Ends the connections of a device; resolves when they are closed, or after a while: false where some are not, whose thread hangs. */
+  async dropDevice(device: number, reason: string): Promise<boolean> {
     const ids = [...this.#open]
       .filter(([, { adopted }]) => adopted.opened.device === device)
       .map(([id]) => id);
@@ -134,6 +134,7 @@ export class ReactorPool {
     while (ids.some((id) => this.#open.has(id)) && performance.now() < limit) {
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
+    return !ids.some((id) => this.#open.has(id));
   }
 
   /** Lets connections that wait for a thaw look again; those whose device stands on something else now change threads. */

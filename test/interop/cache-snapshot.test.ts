@@ -53,3 +53,18 @@ t.test('switched on twice at once there is one cache, and what it holds is not l
   t.equal(readFileSync(device.snapshot().file ?? '')[0], 1);
   await client.leave();
 });
+
+t.test('a session that hangs keeps the power on: nothing of its life lands on the next', async (t) => {
+  await using served = await ServedLoops.start();
+  const device = await served.bench.bound();
+  await device.loopSetVolatile(true);
+  const client = await NbdRequests.open(served.socketPath);
+  await client.write(0, page(1));
+  await t.rejects(
+    device.loopPowerCut({}, async () => false),
+    { errno: 'EBUSY', message: /a session hangs/ },
+  );
+  t.equal((await client.read(0, 4096)).data[0], 1);
+  await client.leave();
+  t.equal(readFileSync(device.snapshot().file ?? '')[0], 1);
+});

@@ -230,7 +230,7 @@ export class FakeDevice implements ControlledDevice {
 
   async loopPowerCut(
     { keep = 'none', seed = 1, tear = false }: PowerCutRequest,
-    sever: () => Promise<void>,
+    sever: () => Promise<boolean>,
   ): Promise<PowerCutAnswer> {
     this.#bound();
     await sever();
@@ -500,7 +500,7 @@ export function fakeContext(): FakeContext {
     ],
     page: null,
     lockdep: () => order.snapshot(),
-    endSessions: async () => {},
+    endSessions: async () => true,
     reload: async () => undefined,
     handOver: () => undefined,
   };
