@@ -1,5 +1,6 @@
 import type { Page } from 'playwright-core';
 import t from 'tap';
+import { violations } from '../helpers/axe.js';
 import { CutWay, closeBrowser, picture, view } from '../helpers/browser.js';
 import { PagedDaemon } from '../helpers/paged-daemon.js';
 import { makeSparseFile } from '../helpers/temp.js';
@@ -66,9 +67,12 @@ t.test(
     await page.locator('.devices .row', { hasText: 'disk1.img' }).waitFor();
     await paged.daemon.stop();
     await stateOf(page, 'lost');
+    await page.locator('.warning', { hasText: 'No connection to the daemon since' }).waitFor();
+    t.strictSame(await violations(page), [], 'axe finds nothing');
     await picture(page, 'no-connection');
     await paged.restart();
     await stateOf(page, 'live');
+    await page.locator('.warning').waitFor({ state: 'detached' });
     const file = makeSparseFile(paged.directory.file('later.img'), 1 << 20);
     await paged.daemon.client.find({ file });
     await page.locator('.devices .row', { hasText: 'later.img' }).waitFor({ timeout: 30_000 });
@@ -89,6 +93,9 @@ t.test(
       const page = await viewer.open(address);
       await stateOf(page, 'locked');
       t.equal(await page.getByText('disk0.img').count(), 0);
+      await page.getByLabel('Address or token').fill('no token');
+      await page.getByRole('button', { name: 'Open' }).click();
+      await page.getByText('That is not the present token.').waitFor();
       await page.getByLabel('Address or token').fill(url);
       await page.getByRole('button', { name: 'Open' }).click();
       await page.locator('.devices .row', { hasText: 'disk0.img' }).waitFor();

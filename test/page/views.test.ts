@@ -80,6 +80,14 @@ t.test('every view of a busy daemon, light and dark, at a desk and on a phone', 
     });
     t.equal(cut, 0, `no column is cut at ${width} pixels`);
   }
+  // The README's, by hand: docs/images/page.png.
+  await page.setViewportSize({ width: 1100, height: 720 });
+  await page.evaluate(() => {
+    location.hash = '#/devices/4';
+  });
+  await page.locator('.chart.heat canvas').waitFor();
+  await page.locator('.warning', { hasText: 'It is slow since' }).waitFor();
+  await picture(page, 'readme');
   t.strictSame(viewer.complaints, [], 'the policy of content stops nothing, and nothing throws');
   const origin = `http://127.0.0.1:${paged.port}`;
   t.strictSame(
@@ -121,6 +129,36 @@ t.test('the first paint takes less than a second, and little is fetched for it',
   const best = Math.min(...paints);
   t.comment(`first contentful paint after ${paints.map((paint) => paint.toFixed(0)).join(', ')} ms`);
   t.ok(best < 1000, `first paint after ${best.toFixed(0)} ms`);
+});
+
+/** A name that turns around what follows, breaks the line, and looks like markup. */
+const ODD_NAME = 'odd \u202egnp.exe\n<b>\u00fc&amp; "q" \'.img';
+
+t.test('names that are long or odd are shown whole, and nothing sticks out', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(0);
+  const { client, directory } = paged.daemon;
+  const exportName = `a long name ${'x'.repeat(200)}`;
+  await client.find({ file: makeSparseFile(directory.file(ODD_NAME), 1 << 20), exportName });
+  await client.find({ file: makeSparseFile(directory.file(`${'long-'.repeat(40)}end.img`), 1 << 20) });
+  await using viewer = await view();
+  const page = await viewer.open(await paged.url());
+  for (const width of [1440, 390]) {
+    await page.setViewportSize({ width, height: 844 });
+    for (const hash of ['#/', '#/devices/0', '#/devices/1', '#/events']) {
+      await page.evaluate((to) => {
+        location.hash = to;
+      }, hash);
+      await page.getByText('end.img').or(page.getByText('gnp.exe')).first().waitFor();
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      t.ok(wide <= width, `${hash}: ${wide} of ${width} pixels`);
+      t.notMatch(await page.textContent('main'), /\u202e|<b>\u00fc.*<\/b>/);
+    }
+  }
+  await page.evaluate(() => {
+    location.hash = '#/devices/0';
+  });
+  await page.locator('h1', { hasText: 'loop0' }).waitFor();
+  t.match(await page.locator('.head .file').textContent(), 'odd \\u202egnp.exe\\u000a<b>ü&amp; "q" \'.img');
 });
 
 t.test('the numbers on the page are the daemon’s', { skip }, async (t) => {

@@ -6,7 +6,7 @@ const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'] as const;
 export function bytes(value: number): string {
   let unit = 0;
   let rest = value;
-  while (rest >= 1000 && unit < UNITS.length - 1) {
+  while (rest >= 999.5 && unit < UNITS.length - 1) {
     rest /= 1024;
     unit++;
   }
@@ -17,15 +17,16 @@ export const bytesPerSecond = (value: number): string => (value === 0 ? '0' : `$
 
 /** Three digits: 0, 7.3, 940, 12.1k, 3.4M. */
 export function count(value: number): string {
-  if (value < 1000) return threeDigits(value);
+  if (value < 999.5) return threeDigits(value);
   if (value < 999_500) return `${threeDigits(value / 1000)}k`;
   return `${threeDigits(value / 1e6)}M`;
 }
 
 function threeDigits(value: number): string {
   if (value === 0) return '0';
-  if (value >= 100 || Number.isInteger(value)) return value.toFixed(0);
-  return value >= 10 ? value.toFixed(1) : value.toFixed(value < 1 ? 2 : 1);
+  if (value >= 99.95 || Number.isInteger(value)) return value.toFixed(0);
+  if (value < 1) return value.toFixed(2).replace(/0$/, '');
+  return value.toFixed(1);
 }
 
 /** Of microseconds. */

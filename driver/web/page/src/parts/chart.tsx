@@ -26,6 +26,8 @@ export interface ChartProps {
 }
 
 const HEIGHT = 150;
+/** Pixels that a time takes, less what is beside the chart. */
+const LABEL = 44;
 /** Where a logarithmic chart begins. */
 const LEAST = 1;
 /** A chart is at least so long, seconds. */
@@ -99,7 +101,7 @@ function optionsOf(
             log: 10,
             range: (_plot, _low, high) => [LEAST, 10 ** Math.ceil(Math.log10(Math.max(high || 1, 1000)))],
           }
-        : { range: (_plot, _low, high) => [0, Math.max(high * 1.08, 1)] },
+        : { range: (_plot, _low, high) => [0, Math.max(high * 1.08, isBytes ? 1024 : 1)] },
     },
     axes: [
       {
@@ -107,7 +109,7 @@ function optionsOf(
         size: 26,
         gap: 8,
         space: 80,
-        values: (_plot, ticks) => ticks.map((tick) => timeOf(tick, ticks)),
+        values: (plot, ticks) => ticks.map((tick) => (hasRoom(plot, tick) ? timeOf(tick, ticks) : '')),
       },
       {
         ...axis,
@@ -137,6 +139,10 @@ function optionsOf(
 /** 1, 10, 100, ... up to `high`. */
 const decades = (high: number): number[] =>
   Array.from({ length: Math.floor(Math.log10(high) + 1e-9) + 1 }, (_, power) => 10 ** power);
+
+/** A label that would be cut at the right is left out. */
+const hasRoom = (plot: uPlot, tick: number): boolean =>
+  plot.valToPos(tick, 'x') < plot.bbox.width / devicePixelRatio - LABEL / 2;
 
 /** Seconds where lines are less than a minute apart. */
 function timeOf(tick: number, ticks: readonly number[]): string {

@@ -11,6 +11,9 @@ const FOOT = 20;
 /** Rows: from 1 us to 134 s. */
 const ROWS = 28;
 
+/** Of so little time seconds are told, milliseconds. */
+const SHORT_MS = 5 * 60_000;
+
 /** Undoes what the daemon did to a count to put it into a byte. */
 const countOf = (heat: number): number => (heat === 0 ? 0 : Math.round(2 ** ((heat - 1) / 8)));
 
@@ -129,7 +132,7 @@ function draw(
     context.moveTo(AXIS, y);
     context.lineTo(width - 6, y);
     context.stroke();
-    context.fillText(duration(2 ** row), AXIS - 8, Math.max(y, 6));
+    context.fillText(duration(2 ** row).replace('.0 ', ' '), AXIS - 8, Math.max(y, 6));
   }
   const colours = Array.from({ length: 6 }, (_, step) => colour(`heat-${step}`));
   const columnWidth = body.width / Math.max(heat.length, 1);
@@ -145,6 +148,7 @@ function draw(
   });
   context.fillStyle = colour('text-faint');
   context.textBaseline = 'bottom';
+  const isShort = heat.length * period < SHORT_MS;
   for (const [share, align] of [
     [0, 'left'],
     [0.5, 'center'],
@@ -152,6 +156,7 @@ function draw(
   ] as const) {
     context.textAlign = align;
     const at = end - (1 - share) * (heat.length - 1) * period;
-    context.fillText(clock(at).slice(-8, -3), AXIS + share * body.width, HEIGHT - 2);
+    const time = clock(at).slice(-8);
+    context.fillText(isShort ? time : time.slice(0, 5), AXIS + share * body.width, HEIGHT - 2);
   }
 }

@@ -1,5 +1,5 @@
 import type { DaemonInfo } from '../../../../control/messages.js';
-import { bytes, clock, count, fileName, span } from '../format.js';
+import { bytes, bytesPerSecond, clock, count, fileName, span } from '../format.js';
 import { Chart } from '../parts/chart.js';
 import { store, useStore } from '../store.js';
 import { useLook } from '../use-look.js';
@@ -67,7 +67,7 @@ export function DaemonView() {
           isBytes
           times={times}
           together="daemon"
-          format={(value) => `${bytes(value)}/s`}
+          format={bytesPerSecond}
           lines={[
             { name: 'read', colour: 'read', values: overall.map(({ readBytes }) => readBytes) },
             { name: 'write', colour: 'write', values: overall.map(({ writtenBytes }) => writtenBytes) },

@@ -44,7 +44,13 @@ export function DeviceView({ number }: { number: number }) {
       ))}
       <dl class="facts">
         <Fact name="Size">
-          {bytes(device.size)} <small>{device.size} bytes</small>
+          {device.state === 'bound' ? (
+            <>
+              {bytes(device.size)} <small>{device.size} bytes</small>
+            </>
+          ) : (
+            '–'
+          )}
         </Fact>
         <Fact name="Openers">{openers}</Fact>
         <Fact name="In flight">{count(sample?.inFlight ?? device.counters.inFlight)}</Fact>
@@ -56,8 +62,16 @@ export function DeviceView({ number }: { number: number }) {
             : `from ${device.offset}${device.sizeLimit === 0 ? '' : `, at most ${bytes(Number(device.sizeLimit))}`}`}
         </Fact>
         <Fact name="Flags">{flagsOf(device)}</Fact>
-        {device.exportName !== null && <Fact name="Name of the export">{fileName(device.exportName)}</Fact>}
-        {device.description !== null && <Fact name="Description">{fileName(device.description)}</Fact>}
+        {device.exportName !== null && (
+          <Fact name="Name of the export" isWide>
+            {fileName(device.exportName)}
+          </Fact>
+        )}
+        {device.description !== null && (
+          <Fact name="Description" isWide>
+            {fileName(device.description)}
+          </Fact>
+        )}
         <Fact name="Address" isWide>
           {device.uris.map((uri) => (
             <code key={uri}>{uri}</code>
@@ -180,7 +194,13 @@ function flagsOf({ readOnly, directIo, autoclear, partscan }: DeviceStatus): str
 }
 
 function Charts({ history }: { history: DeviceHistory | undefined }) {
-  if (history === undefined) return <div class="charts placeholder" />;
+  if (history === undefined) {
+    return (
+      <div class="charts placeholder">
+        <p class="faint">Waiting for the daemon.</p>
+      </div>
+    );
+  }
   const { rates, period, end } = history;
   const times = rates.reads.map((_, at) => (end - (rates.reads.length - 1 - at) * period) / 1000);
   const latencies = (values: readonly number[]): (number | null)[] =>
@@ -257,7 +277,9 @@ function Freezes({ number }: { number: number }) {
           { name: 'Waited', cell: ({ waited }) => (waited === 0 ? 'none' : count(waited)), isNumber: true },
         ]}
       />
-      <p class="note">Held: the longest that a request waited. Waited: requests that came meanwhile.</p>
+      {value !== undefined && value.length > 0 && (
+        <p class="note">Held: the longest that a request waited. Waited: requests that came meanwhile.</p>
+      )}
     </section>
   );
 }

@@ -231,7 +231,7 @@ function DeviceRow({ row, at, height }: { row: Row; at: number; height: number }
         {device.file === null ? '–' : fileName(device.file)}
       </bdi>
     ),
-    size: device.size === 0 ? '–' : bytes(device.size),
+    size: quiet(device.size, bytes),
     rate: quiet(requests(sample), count),
     read: quiet(sample?.readBytes ?? 0, bytesPerSecond),
     write: quiet(sample?.writtenBytes ?? 0, bytesPerSecond),
