@@ -96,6 +96,24 @@ t.test(
   },
 );
 
+t.test('the page works under each spelling of its address', { skip }, async (t) => {
+  await using paged = await PagedDaemon.start(1);
+  await using viewer = await view(REBOUND);
+  const { token } = await paged.daemon.client.page();
+  for (const host of ['localhost', 'LOCALHOST.', '127.0.0.1', '127.1']) {
+    const page = await viewer.open(`http://${host}:${paged.port}/#token=${token}`);
+    await page.locator('.devices .row', { hasText: 'loop0' }).waitFor();
+    const status = await page.evaluate(async (token) => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const body = JSON.stringify({ iops: 500 });
+      return (await fetch('/api/devices/0/limits', { method: 'PATCH', headers, body })).status;
+    }, token);
+    t.equal(status, 200, host);
+    await page.close();
+  }
+  t.strictSame(viewer.complaints, []);
+});
+
 t.test('a name of a stranger’s that points here is not served', { skip }, async (t) => {
   await using paged = await PagedDaemon.start(1);
   await using viewer = await view(REBOUND);
