@@ -35,7 +35,9 @@ export class LiveDevice {
       disk.model.check(this.content(0));
       this.#checkFiles();
     }
-    await this.checkKept();
+    await this.checkKept().catch((error: unknown) => {
+      if (!disk.isDead()) throw error;
+    });
   }
 
   /** False when the power has gone. */
