@@ -1,7 +1,7 @@
 /** The device of a disk while it lives: what is asked of it, and whether it answers as the disk's model says. */
 import { deepStrictEqual, ok } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, closeSync, fsyncSync, openSync, readdirSync, truncateSync } from 'node:fs';
+import { appendFileSync, closeSync, fsyncSync, openSync, readdirSync, statSync, truncateSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { LoopControl } from '../../../driver/loop/loop-control.js';
 import type { LoopDevice } from '../../../driver/loop/loop-device.js';
@@ -173,6 +173,8 @@ export class LiveDevice {
   async #growBase(): Promise<void> {
     const [, base, ...rest] = this.#device.layers();
     if (base === undefined || rest.length > 0) return;
+    // What the device shows behind the base's end already is no longer the base's to have.
+    if (statSync(base.path).size < this.disk.model.size) return;
     this.disk.isBaseLonger = true;
     const fd = openSync(base.path, 'a');
     try {
