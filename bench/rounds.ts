@@ -1,5 +1,6 @@
 /** Runs the workloads: servers side by side, taking turns within every round. */
 import { mkdir } from 'node:fs/promises';
+import { KERNELS } from '../test/vm/kernel-image.js';
 import { runInGuest } from './guest/rounds.js';
 import type { Images } from './images.js';
 import { type MeasureOptions, measure, type Sample } from './measure.js';
@@ -49,11 +50,12 @@ export const runWorkloads = async (plan: Plan): Promise<WorkloadResult[]> => {
       await Promise.allSettled(contenders.map(({ running }) => running?.stop()));
     }
   }
-  for (const workload of plan.workloads) {
-    if (workload.load.client !== 'guest') continue;
-    const result = await runInGuest(plan, workload, workload.load);
-    plan.finished(result);
-    results.push(result);
+  for (const kernel of KERNELS) {
+    const rows = plan.workloads.filter(({ load }) => load.client === 'guest' && load.kernel === kernel);
+    for (const result of await runInGuest(plan, kernel, rows)) {
+      plan.finished(result);
+      results.push(result);
+    }
   }
   return results;
 };

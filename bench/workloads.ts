@@ -1,4 +1,5 @@
 /** What is measured. */
+import { KERNELS, type KernelVersion } from '../test/vm/kernel-image.js';
 import type { Setup } from './servers/server.js';
 import { TARGETS } from './targets.js';
 
@@ -22,11 +23,12 @@ export interface CopyLoad {
 }
 
 /**
- * fio on /dev/nbd0 of a virtual machine in which the servers run too, attached by the stock nbd-client. The
- * machine's image is its own.
+ * One fio process on /dev/nbdN of a virtual machine in which the servers run too: nbdloop attaches by itself, the others by the stock
+ * nbd-client, `connections` of them each. The machine's image is its own.
  */
 export interface GuestLoad extends Omit<FioLoad, 'client'> {
   readonly client: 'guest';
+  readonly kernel: KernelVersion;
 }
 
 export interface Workload {
@@ -113,6 +115,31 @@ const copies: Workload[] = [
     load: { client: 'nbdcopy', direction: 'in' },
   },
 ];
+
+/** By kernel first: its rows share a boot. 6.1 with one connection has no suffix. */
+const attached: Workload[] = KERNELS.flatMap((kernel) =>
+  [1, 2].flatMap((connections) =>
+    (
+      [
+        ['read-4k', 'randread', 4 * KIB, 16],
+        ['write-4k', 'randwrite', 4 * KIB, 16],
+        ['read-128k', 'read', 128 * KIB, 8],
+        ['write-128k', 'write', 128 * KIB, 8],
+        ['read-1m', 'read', MIB, 4],
+        ['write-1m', 'write', MIB, 4],
+      ] as const
+    ).map(([name, pattern, blockSize, depth]): Workload => {
+      const suffixes = `${connections === 1 ? '' : `-c${connections}`}${kernel === '6.1' ? '' : `-${kernel}`}`;
+      const kind = pattern.startsWith('rand') ? `random ${pattern.slice(4)}` : `sequential ${pattern}`;
+      return {
+        id: `vm-${name}-qd${depth}${suffixes}`,
+        title: `${blockSize / KIB} KiB ${kind}, depth ${depth}, on /dev/nbdN in a virtual machine with Linux ${kernel}`,
+        setup: memory,
+        load: { ...fio(pattern, blockSize, depth, connections), client: 'guest', kernel },
+      };
+    }),
+  ),
+);
 
 /** All of them; neighbours share a setup, so that servers start once for each. */
 export const WORKLOADS: readonly Workload[] = [
@@ -214,18 +241,7 @@ export const WORKLOADS: readonly Workload[] = [
     setup: direct,
     load: fio('randwrite', 4 * KIB, 16),
   },
-  {
-    id: 'vm-read-4k-qd16',
-    title: '4 KiB random read, depth 16, on /dev/nbd0 in a virtual machine',
-    setup: memory,
-    load: { ...fio('randread', 4 * KIB, 16), client: 'guest' },
-  },
-  {
-    id: 'vm-write-4k-qd16',
-    title: '4 KiB random write, depth 16, on /dev/nbd0 in a virtual machine',
-    setup: memory,
-    load: { ...fio('randwrite', 4 * KIB, 16), client: 'guest' },
-  },
+  ...attached,
 ];
 
 /**

@@ -17,6 +17,12 @@ export interface TlsMaterial {
 
 const CERTIFICATE_SUITES = 'TLS_AES_256_GCM_SHA384:HIGH:!aNULL:!MD5:!RC4';
 
+/**
+ * Of TLS 1.3, where the client has it, too: 10 rounds a block in place of 14, on both sides. Bulk data is what these connections
+ * are for, and 128 bits are what RFC 8446 (section 9.1) demands of everybody. A client that wants 256 offers nothing else.
+ */
+const FIRST_SUITE = 'TLS_AES_128_GCM_SHA256';
+
 const TLS_1_2 = 0x0303;
 const Control = {
   MODE: 33,
@@ -104,6 +110,7 @@ export class TlsContext {
   #setCiphers(names: string): void {
     const all = names.split(':');
     const suites = all.filter((name) => name.startsWith('TLS_'));
+    suites.sort((a, b) => Number(b === FIRST_SUITE) - Number(a === FIRST_SUITE));
     check(this.#calls.setSuites(this.#context, suites.join(':')));
     check(this.#calls.setCiphers(this.#context, all.filter((name) => !name.startsWith('TLS_')).join(':')));
   }
