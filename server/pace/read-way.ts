@@ -1,6 +1,6 @@
 import { Comparison, type ComparisonOptions, Side } from './comparison.js';
 
-/** How the data of a large READ gets from the page cache to the socket. */
+/** How the data of a large request gets from the page cache to the socket, or back. */
 export const Way = {
   /** The pages themselves, through a pipe: the cheapest for the server. */
   PIPE: 0,
@@ -11,7 +11,7 @@ export type Way = (typeof Way)[keyof typeof Way];
 
 const MIB = 1 << 20;
 /** In bytes. Copies cost the server: they must gain more than noise. */
-const OPTIONS: ComparisonOptions = {
+export const WAY_OPTIONS: ComparisonOptions = {
   lap: 24 * MIB,
   runUp: 8 * MIB,
   first: 0,
@@ -31,7 +31,7 @@ const SHARED = 4;
  * the client puts its data cannot be seen from here, its pace can.
  */
 export class ReadWay {
-  readonly #comparison = new Comparison(OPTIONS);
+  readonly #comparison = new Comparison(WAY_OPTIONS);
   #requests = 0;
 
   /** The way for the next one. */

@@ -1,5 +1,7 @@
 import { constants } from 'node:os';
 import type { Errno } from '../backend.js';
+import { Way } from '../pace/read-way.js';
+import { WriteWay } from '../pace/write-way.js';
 import type { PayloadPipe } from '../system/payload-pipe.js';
 import { CmdFlag } from '../wire/constants.js';
 import type { Request } from '../wire/request.js';
@@ -23,6 +25,7 @@ export const FROZEN = -1;
 export class Writes {
   readonly #link: Link;
   readonly #payload = new Payload();
+  readonly #way = new WriteWay();
 
   constructor(link: Link) {
     this.#link = link;
@@ -154,7 +157,8 @@ export class Writes {
   get wantsPipe(): boolean {
     const payload = this.#payload;
     const isWritten = payload.active && payload.errno === 0 && payload.operation === undefined;
-    return isWritten && payload.remaining > WHOLE_WRITE && this.#link.backend.canWriteFromPipe();
+    if (!isWritten || payload.remaining <= WHOLE_WRITE || this.#way.next !== Way.PIPE) return false;
+    return this.#link.backend.canWriteFromPipe();
   }
 
   /**
@@ -182,7 +186,7 @@ export class Writes {
   /** Once the payload is complete: answers, or starts what was collected. */
   settle(): Status {
     const payload = this.#payload;
-    const { backend, out, replies, underWay } = this.#link;
+    const { backend, out, replies, underWay, zeroCopy } = this.#link;
     if (payload.operation instanceof WholeOperation) {
       underWay.whole?.begin(payload.operation);
       payload.end();
@@ -196,6 +200,8 @@ export class Writes {
       if (!backend.enter()) return Status.PARKED;
       this.#finishPayload(payload);
     } else {
+      if (payload.length > WHOLE_WRITE && zeroCopy !== undefined)
+        this.#way.went(payload.length, performance.now());
       replies.plain(payload, 0);
     }
     payload.end();

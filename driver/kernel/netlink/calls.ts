@@ -54,6 +54,8 @@ const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const NETLINK_GENERIC = 16;
 const SOL_NETLINK = 270;
+const SOL_SOCKET = 1;
+const SO_SNDBUFFORCE = 32;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
@@ -85,12 +87,20 @@ export function joinGroup(fd: number, group: number): number {
 export const sendAll = (fd: number, bytes: Buffer): number => sendCall(fd, bytes, bytes.length, 0);
 export const receive = (fd: number, into: Buffer): number => recvCall(fd, into, into.length, 0);
 
+/**
+ * Bytes that a kernel may have sent before we took them, several requests of the largest kind: with the default of 208 KiB it sleeps in
+ * the middle of the second WRITE of 128 KiB, and is woken for each piece.
+ */
+const KERNELS_SEND_BUFFER = 4 << 20;
+
 /** A pair of connected stream sockets: the first is non-blocking, for a reactor; the second is for the kernel. */
 export function socketPair(): { ours: number; kernels: number } | undefined {
   const fds = Buffer.alloc(8);
   if (socketpairCall(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) return undefined;
   const [ours = -1, kernels = -1] = new Int32Array(fds.buffer, fds.byteOffset, 2);
   fcntlCall(ours, F_SETFL, 'int', O_NONBLOCK);
+  // Best effort: past the system's limit only with CAP_NET_ADMIN.
+  setOption(kernels, SOL_SOCKET, SO_SNDBUFFORCE, KERNELS_SEND_BUFFER);
   return { ours, kernels };
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import t from 'tap';
 import { ReadWay, Way } from '../../../server/pace/read-way.js';
+import { WriteWay } from '../../../server/pace/write-way.js';
 import { awayFromPage } from '../../../server/system/buffers.js';
 import { Cmd, WireErrno } from '../../../server/wire/constants.js';
 import { SessionBench } from '../../helpers/session-bench.js';
@@ -93,6 +94,28 @@ t.test('a pause in a comparison begins it anew', async (t) => {
   client.read(193 * MIB);
   t.equal(client.read(128 * MIB), 0.75);
 });
+
+/** 1 GiB of WRITEs of 128 KiB; the share that was copied of the last 512 MiB. Milliseconds a MiB, either way. */
+function writes(pipe: number, copy: number): number {
+  const way = new WriteWay();
+  let [now, copied] = [1000, 0];
+  for (let count = 0; count < 8192; count++) {
+    const isCopied = way.next === Way.COPY;
+    now += (isCopied ? copy : pipe) / 8;
+    way.went(BLOCK, now);
+    if (isCopied && count >= 4096) copied++;
+  }
+  return copied / 4096;
+}
+
+t.test(
+  'long writes go through the pipe unless memory is clearly faster, then all go through memory',
+  async (t) => {
+    t.equal(writes(0.15, 0.15), 0);
+    t.equal(writes(0.25, 0.24), 0);
+    t.equal(writes(0.6, 0.3), 1);
+  },
+);
 
 t.test('memory for headers and data begins 1 KiB behind a page', async (t) => {
   for (const length of [1, 4096, 1 << 20]) {
