@@ -4,7 +4,7 @@ import { endingOf, faultReason, Status } from '../session/link.js';
 import type { Operation, Owner } from '../session/operation.js';
 import { Session, TURN_BYTES } from '../session/session.js';
 import type { SessionTerms } from '../session/terms.js';
-import { close } from '../system/sockets.js';
+import { close, POLLIN } from '../system/sockets.js';
 import { Incoming, Received } from './incoming.js';
 import { Next } from './next.js';
 import { Outgoing } from './outgoing.js';
@@ -52,6 +52,8 @@ export class Connection implements Owner {
   /** The session could go on with what is stashed; else it needs more bytes first. */
   #isRunnable: boolean;
   readonly gathering = new Gathering();
+  /** In a row, without anything to do. */
+  idleTurns = 0;
 
   constructor(shared: Shared, options: ConnectionOptions) {
     this.id = options.id;
@@ -184,6 +186,11 @@ export class Connection implements Owner {
   /** Between two turns, with nothing to be done before the peer acts. */
   get isAtRest(): boolean {
     return this.next === Next.RECEIVE;
+  }
+
+  /** It is at rest, and only its client can change that, or a message to it. */
+  get mayRest(): boolean {
+    return this.isAtRest && !this.isParting && this.events === POLLIN && this.#session.underWay === 0;
   }
 
   done(operation: Operation): void {

@@ -17,6 +17,7 @@ import { Spares } from '../system/spares.js';
 import { Connection } from './connection.js';
 import type { FromReactor, ToReactor } from './messages.js';
 import { Next } from './next.js';
+import { Resting } from './resting.js';
 import type { Shared } from './shared.js';
 
 /** Bytes received at most in one call. */
@@ -44,7 +45,8 @@ export interface ReactorOptions {
 /** Entries of the poll set in front of the connections'. */
 const WAKE = 0;
 const COMPLETIONS = 1;
-const FIRST_CONNECTION = 2;
+const RESTING = 2;
+const FIRST_CONNECTION = 3;
 
 export class Reactor {
   readonly #options: ReactorOptions;
@@ -54,7 +56,9 @@ export class Reactor {
   readonly #spin = new Spin(MAX_SPIN);
   readonly #wakeCount = new Uint8Array(8);
   readonly #awake: AwakeCores | undefined;
+  /** Those that are looked at in every turn. */
   #connections: Connection[] = [];
+  readonly #resting = new Resting();
   #looks = 0;
   /** The time to look again is over: only sleep is left. */
   #hasLooked = false;
@@ -86,17 +90,28 @@ export class Reactor {
       if (this.#serveAlone()) continue;
       this.#wait();
       if (this.#polls.isReady(WAKE)) this.#answerWake();
+      if (this.#polls.isReady(RESTING)) this.#connections.push(...this.#resting.wakeReady());
       if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
       this.#shared.operations?.changes.goOn();
       this.#takeTurns();
-      if (this.#connections.length === 1) this.#awake?.went(performance.now());
+      if (this.#isAlone) this.#awake?.went(performance.now());
     }
     this.#awake?.release();
+    this.#wakeResting();
     this.#settle();
     for (const connection of this.#connections) this.#close(connection, connection.reason);
+    this.#resting.close();
     this.#shared.pipes.close();
     this.#options.dataPath.close?.();
     this.#options.post({ kind: 'stopped' });
+  }
+
+  get #isAlone(): boolean {
+    return this.#connections.length + this.#resting.size === 1;
+  }
+
+  #wakeResting(isMeant?: (connection: Connection) => boolean): void {
+    this.#connections.push(...this.#resting.wake(isMeant));
   }
 
   readonly #onDone = (token: number, errno: Errno): void => {
@@ -157,7 +172,7 @@ export class Reactor {
     const connection = this.#connections[0];
     const budget = this.#spin.milliseconds;
     this.#hasLooked = false;
-    if (connection === undefined || this.#connections.length > 1 || budget === 0) return false;
+    if (connection === undefined || !this.#isAlone || budget === 0) return false;
     if (connection.next !== Next.RECEIVE || connection.isParting || this.#isDraining) return false;
     if (this.#hasChanges || this.#completions?.submit() === false) return false;
     const { wakeWord } = this.#options;
@@ -183,6 +198,7 @@ export class Reactor {
     if (micros === 0) return;
     this.#polls.set(WAKE, this.#options.wakeFd, POLLIN);
     this.#polls.set(COMPLETIONS, this.#completions?.fd ?? -1, POLLIN);
+    this.#polls.set(RESTING, -1, 0);
     this.#polls.pause(FIRST_CONNECTION, micros);
     connection.gathering.slept((performance.now() - before) * 1000);
   }
@@ -192,6 +208,7 @@ export class Reactor {
     const polls = this.#polls;
     polls.set(WAKE, this.#options.wakeFd, POLLIN);
     polls.set(COMPLETIONS, this.#completions?.fd ?? -1, POLLIN);
+    polls.set(RESTING, this.#resting.fd, POLLIN);
     let index = FIRST_CONNECTION;
     let hasWork = false;
     this.#due = Number.POSITIVE_INFINITY;
@@ -231,15 +248,18 @@ export class Reactor {
     for (let i = 0; i < this.#connections.length; i++) {
       const connection = this.#connections[i] as Connection;
       connection.part();
-      if (this.#hasTurn(connection, i)) connection.turn();
-      else if (connection.isHeld && this.#polls.isReady(FIRST_CONNECTION + i)) {
+      if (this.#hasTurn(connection, i)) {
+        connection.idleTurns = 0;
+        connection.turn();
+      } else if (connection.isHeld && this.#polls.isReady(FIRST_CONNECTION + i)) {
         connection.drop('the client closed the connection');
-      }
+      } else connection.idleTurns++;
       if (this.#isDraining && connection.isAtRest) connection.finish('the server is draining');
       connection.part();
       if (connection.next >= Next.END) ended = true;
     }
     if (ended) this.#sweep();
+    this.#connections = this.#resting.putAway(this.#connections);
   }
 
   #hasTurn({ next }: Connection, index: number): boolean {
@@ -253,7 +273,7 @@ export class Reactor {
     this.#connections = this.#connections.filter((connection) => connection.next < Next.END);
     this.#tellWhetherAlone();
     for (const { device, backend } of ended) {
-      if (!this.#connections.some((other) => other.device === device)) backend.close?.();
+      if (this.#other(device) === undefined) backend.close?.();
     }
     for (const connection of ended) {
       if (connection.next === Next.PARTED) {
@@ -264,8 +284,16 @@ export class Reactor {
     }
   }
 
+  /** A connection of the device. */
+  #other(device: number): Connection | undefined {
+    const isMeant = (connection: Connection): boolean => connection.device === device;
+    return this.#connections.find(isMeant) ?? [...this.#resting.connections].find(isMeant);
+  }
+
   #tellWhetherAlone(): void {
-    const isAlone = this.#connections.length === 1;
+    // The last one that is left is looked at in every turn.
+    if (this.#isAlone) this.#wakeResting();
+    const isAlone = this.#isAlone;
     if (!isAlone) this.#awake?.release();
     for (const connection of this.#connections) connection.isAlone = isAlone;
   }
@@ -290,7 +318,7 @@ export class Reactor {
   #obey(message: ToReactor): void {
     switch (message.kind) {
       case 'adopt': {
-        const other = this.#connections.find(({ device }) => device === message.device);
+        const other = this.#other(message.device);
         const backend = other?.backend ?? this.#options.dataPath.attach(message.shared);
         this.#connections.push(new Connection(this.#shared, { ...message, backend }));
         this.#tellWhetherAlone();
@@ -298,16 +326,19 @@ export class Reactor {
       }
       case 'drain':
         this.#isDraining = true;
+        this.#wakeResting();
         for (const connection of this.#connections) {
           if (connection.isAtRest) connection.next = Next.RUN;
         }
         break;
       case 'part':
+        this.#wakeResting(({ id }) => id === message.id);
         for (const connection of this.#connections) {
           if (connection.id === message.id) connection.isParting = true;
         }
         break;
       case 'drop':
+        this.#wakeResting(({ id }) => id === message.id);
         for (const connection of this.#connections) {
           if (connection.id === message.id) connection.drop(message.reason);
         }

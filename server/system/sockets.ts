@@ -24,6 +24,16 @@ export const poll = libc.func('int poll(uintptr_t fds, unsigned long count, int 
 export const ppoll = libc.func(
   'int ppoll(uintptr_t fds, unsigned long count, uintptr_t time, uintptr_t mask)',
 ) as Call<[fds: number, count: number, time: number, mask: number]>;
+export const epollCreate = (): number => epollCreateRaw(O_CLOEXEC);
+const epollCreateRaw = libc.func('int epoll_create1(int flags)') as Call<[flags: number]>;
+/** epoll_ctl(2); `event` is the address of a `struct epoll_event`. */
+export const epollControl = libc.func(
+  'int epoll_ctl(int epoll, int operation, int fd, uintptr_t event)',
+) as Call<[epoll: number, operation: number, fd: number, event: number]>;
+/** epoll_wait(2); `events` is the address of `most` of them, `timeout` is milliseconds. */
+export const epollWait = libc.func(
+  'int epoll_wait(int epoll, uintptr_t events, int most, int timeout)',
+) as Call<[epoll: number, events: number, most: number, timeout: number]>;
 const prctl = libc.func(
   'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
 ) as Call<[option: number, a: number, b: number, c: number, d: number]>;
