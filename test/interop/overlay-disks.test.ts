@@ -222,3 +222,31 @@ t.test(
     t.ok((await (await NbdRequests.open(daemon.socket)).read(0, MIB)).data.equals(model));
   },
 );
+
+t.test(
+  "a flatten that can't have the delta's name at the end keeps its file under the name that it has",
+  { skip: skipWithoutFuse() },
+  async (t) => {
+    await using mount = await FuseMount.mount();
+    using files = new TempDir();
+    const image = makeRandomFile(files.file('gold.img'), MIB);
+    const delta = mount.file('top');
+    await using daemon = await Daemon.start();
+    await daemon.client.find({ file: image, overlay: { delta } });
+    const client = await NbdRequests.open(daemon.socket);
+    const model = readFileSync(image).fill(7, 5000, 9000);
+    t.equal(await client.write(5000, Buffer.alloc(4000, 7)), 0);
+    mount.set({ fail: { rename: 5 } });
+    await daemon.cliOk('nbdloop', 'flatten', 'loop0');
+    mount.set({});
+    const { file } = await daemon.client.device(0);
+    t.match(file, /\/top\.[0-9a-f]{8}$/);
+    t.match(await daemon.client.copyStatus(0), { state: 'done', file });
+    t.equal(await client.write(0, Buffer.alloc(512, 8)), 0);
+    model.fill(8, 0, 512);
+    t.ok((await client.read(0, MIB)).data.equals(model));
+    await daemon.client.clear(0, { force: true });
+    t.ok(readFileSync(file as string).equals(model), 'and it is whole');
+    t.ok(existsSync(delta), 'the delta is there, too');
+  },
+);

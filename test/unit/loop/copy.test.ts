@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
+import koffi from 'koffi';
 import t from 'tap';
 import { examineDelta } from '../../../driver/store/delta/examine.js';
 import { errnoOf, MIB } from '../../helpers/loop-bench.js';
@@ -142,5 +143,51 @@ t.test('a delta over a snapshot is committed into that, which is then the one th
   bench.check();
   t.match((await examineDelta(second)).header, { isSealed: true });
   await bench.rebind({ file: bench.base, overlay: { delta: snapshot } });
+  bench.check();
+});
+
+t.test('an overlay that has grown beyond its base is committed: the base grows', async (t) => {
+  await using bench = await OverlayBench.start({ bytes: MIB });
+  bench.steps(20);
+  truncateSync(bench.delta, statSync(bench.delta).size + MIB);
+  await bench.device.loopSetCapacity();
+  bench.model = Buffer.concat([bench.model, Buffer.alloc(MIB)]);
+  t.equal(bench.device.snapshot().size, 2 * MIB);
+  bench.check();
+  await bench.device.commit();
+  await busyUntilEnd(bench);
+  t.match(bench.device.copyStatus(), { state: 'done', message: null });
+  bench.check();
+  t.ok(bench.baseContent().equals(bench.model));
+});
+
+/** While it is in scope this process can open no more files. */
+function noMoreFiles(): Disposable {
+  const libc = koffi.load('libc.so.6');
+  const get = libc.func('int getrlimit(int resource, _Out_ uint64_t *limits)');
+  const set = libc.func('int setrlimit(int resource, const uint64_t *limits)');
+  const before = new BigUint64Array(2);
+  get(RLIMIT_NOFILE, before);
+  set(RLIMIT_NOFILE, BigUint64Array.of(0n, before[1] ?? 0n));
+  return { [Symbol.dispose]: () => void set(RLIMIT_NOFILE, before) };
+}
+const RLIMIT_NOFILE = 7;
+
+t.test('a file that is there stays, also where nobody can look whether it is', async (t) => {
+  await using bench = await OverlayBench.start({ bytes: MIB });
+  const precious = bench.dir.file('precious');
+  writeFileSync(precious, 'of great worth');
+  for (const begin of [
+    () => bench.device.move(precious),
+    () => bench.device.flatten(precious),
+    () => bench.loops.control.snapshot([{ number: 0, file: precious }]),
+  ]) {
+    const files = noMoreFiles();
+    const errno = await errnoOf(begin());
+    files[Symbol.dispose]();
+    t.equal(errno, 'EMFILE');
+    t.equal(readFileSync(precious, 'utf8'), 'of great worth');
+  }
+  bench.steps(20);
   bench.check();
 });
