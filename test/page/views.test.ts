@@ -181,4 +181,12 @@ t.test('the numbers on the page are the daemon’s', { skip }, async (t) => {
   const [told] = await paged.daemon.client.freezes(1);
   t.match(told, { waited: Number, held: Number });
   await page.getByText('direct I/O', { exact: true }).waitFor();
+  // As a daemon answers in its first minute.
+  const rates = { reads: [], writes: [], readBytes: [], writtenBytes: [], errors: [], p50: [], p99: [] };
+  await page.route('**/history?tier=coarse*', (route) =>
+    route.fulfill({ json: { period: 60_000, end: Date.now(), rates, heat: [] } }),
+  );
+  await page.getByText('4 hours').click();
+  await page.getByText('Nothing yet: the first minute is not over.').waitFor();
+  t.equal(await page.locator('.charts canvas').count(), 0, 'and no axis without times');
 });

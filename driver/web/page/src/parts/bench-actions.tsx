@@ -142,9 +142,9 @@ const LIMITS: readonly (readonly [keyof Limits, string, string])[] = [
   ['iops', 'Requests', 'A second, of all'],
   ['bytes', 'Bytes', 'A second, of all; K, M, G'],
   ['iopsRead', 'Reads', 'A second'],
-  ['bytesRead', 'Bytes read', 'A second'],
+  ['bytesRead', 'Bytes read', 'A second; K, M, G'],
   ['iopsWrite', 'Writes', 'A second'],
-  ['bytesWrite', 'Bytes written', 'A second'],
+  ['bytesWrite', 'Bytes written', 'A second; K, M, G'],
 ];
 
 export function ChangeLimits({ device, close }: Props) {

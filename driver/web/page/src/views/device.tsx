@@ -2,14 +2,12 @@
 
 import { useState } from 'preact/hooks';
 import type { ConnectionInfo, DeviceFreeze, DeviceStatus } from '../../../../control/messages.js';
-import type { DeviceHistory } from '../../../live-messages.js';
-import { bytes, bytesPerSecond, clock, count, duration, fileName, span } from '../format.js';
+import { bytes, clock, count, duration, fileName, span } from '../format.js';
 import { type Action, ActionFor } from '../parts/actions.js';
 import { Bench, Layers } from '../parts/bench.js';
-import { Chart } from '../parts/chart.js';
 import { Copy } from '../parts/copy.js';
+import { DeviceCharts } from '../parts/device-charts.js';
 import { EventList } from '../parts/event-list.js';
-import { Heat } from '../parts/heat.js';
 import { StateMark } from '../parts/state.js';
 import { Table } from '../parts/table.js';
 import { store, useStore } from '../store.js';
@@ -90,7 +88,7 @@ export function DeviceView({ number }: { number: number }) {
           ))}
         </fieldset>
       </div>
-      <Charts history={history} />
+      <DeviceCharts history={history} />
       <div class="columns">
         <Freezes number={number} />
         <Sessions device={device} />
@@ -191,60 +189,6 @@ function flagsOf({ readOnly, directIo, autoclear, partscan }: DeviceStatus): str
     partscan ? 'partitions' : '',
   ].filter(Boolean);
   return flags.length === 0 ? 'none' : flags.join(', ');
-}
-
-function Charts({ history }: { history: DeviceHistory | undefined }) {
-  if (history === undefined) {
-    return (
-      <div class="charts placeholder">
-        <p class="faint">Waiting for the daemon.</p>
-      </div>
-    );
-  }
-  const { rates, period, end } = history;
-  const times = rates.reads.map((_, at) => (end - (rates.reads.length - 1 - at) * period) / 1000);
-  const latencies = (values: readonly number[]): (number | null)[] =>
-    values.map((value) => (value === 0 ? null : value));
-  return (
-    <div class="charts">
-      <Chart
-        title="Requests a second"
-        times={times}
-        together="device"
-        format={count}
-        lines={[
-          { name: 'read', colour: 'read', values: rates.reads },
-          { name: 'write', colour: 'write', values: rates.writes },
-          ...(rates.errors.some((value) => value > 0)
-            ? [{ name: 'errors', colour: 'bad', values: rates.errors }]
-            : []),
-        ]}
-      />
-      <Chart
-        title="Bytes a second"
-        isBytes
-        times={times}
-        together="device"
-        format={bytesPerSecond}
-        lines={[
-          { name: 'read', colour: 'read', values: rates.readBytes },
-          { name: 'write', colour: 'write', values: rates.writtenBytes },
-        ]}
-      />
-      <Chart
-        title="Latency"
-        times={times}
-        together="device"
-        format={(value) => (value === 0 ? '–' : duration(value))}
-        logarithmic
-        lines={[
-          { name: 'p50', colour: 'p50', values: latencies(rates.p50) },
-          { name: 'p99', colour: 'p99', values: latencies(rates.p99) },
-        ]}
-      />
-      <Heat history={history} />
-    </div>
-  );
 }
 
 function Freezes({ number }: { number: number }) {
