@@ -1,4 +1,5 @@
 import t from 'tap';
+import { BY_HAND_BY_NAME } from './by-hand-scripts.js';
 import { skipUnlessQemu } from './guest-available.js';
 import { guestTests } from './guest-tests.js';
 import { CRASHED, FILE_SYSTEMS, FULL, HANDED_OVER, LEFT_DOWN } from './identity-scripts.js';
@@ -16,8 +17,12 @@ t.test(
   'restarts in a kernel with two processors',
   { skip: await skipUnlessQemu('fio', 'nbd-client', 'mkfs.ext4', 'curl') },
   (t) =>
-    guestTests(t, [crashes(ROUNDS), handovers(ROUNDS), HANDED_OVER, CRASHED, FULL, ...SELDOM], {
-      before: UNDER_FIO + FILE_SYSTEMS,
-      timeoutMs: TIMEOUT_MS,
-    }),
+    guestTests(
+      t,
+      [crashes(ROUNDS), handovers(ROUNDS), HANDED_OVER, CRASHED, FULL, BY_HAND_BY_NAME, ...SELDOM],
+      {
+        before: UNDER_FIO + FILE_SYSTEMS,
+        timeoutMs: TIMEOUT_MS,
+      },
+    ),
 );
