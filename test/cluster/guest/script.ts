@@ -29,7 +29,7 @@ for round in $(seq ${rounds}); do
     fio --name=verify --directory=/run/mnt --rw=randwrite --bs=4k --size=4m --fsync=16 --rate_iops=100 --ioengine=psync \\
       --verify=crc32c --verify_fatal=1 --verify_state_save=0 --randseed=$round$runs --eta=never >/run/fio.log 2>&1 ||
       { cat /run/fio.log; exit 1; }
-    say "fio: $(grep -o 'err= *[0-9]*' /run/fio.log | head -n 1), longest $(grep -o ' clat.*max=[^,]*' /run/fio.log | head -n 1)"
+    say "fio: $(grep -o 'err= *[0-9]*' /run/fio.log | head -n 1), fsync $(grep -o ' sync .*max=[^,]*' /run/fio.log | head -n 1)"
   done
   sync
   say "$runs runs of fio; ${roundIsOver('$round')}"

@@ -18,13 +18,17 @@ const LIMIT = 3_000_000;
 /** Waits for what a guest says. */
 class Console {
   #text = '';
+  #shown = 0;
   #waiting: { readonly words: string; readonly resolve: () => void }[] = [];
 
   constructor(readonly show: (text: string) => void) {}
 
   readonly add = (text: string): void => {
     this.#text += text;
-    for (const line of text.split('\n')) if (line.includes('guest:')) this.show(line.trim());
+    const whole = this.#text.lastIndexOf('\n') + 1;
+    for (const line of this.#text.slice(this.#shown, whole).split('\n'))
+      if (line.includes('guest:')) this.show(line.trim());
+    this.#shown = Math.max(whole, this.#shown);
     const heard = this.#waiting.filter(({ words }) => this.#text.includes(words));
     this.#waiting = this.#waiting.filter((one) => !heard.includes(one));
     for (const { resolve } of heard) resolve();
