@@ -29,6 +29,8 @@ import type { SharedStorage } from './shared-storage.js';
 
 /** A hang limit, milliseconds: a machine that is loaded takes its time. */
 const LIMIT = 150_000;
+/** As much more for every device. */
+const LIMIT_EACH = 20_000;
 
 const PACEMAKER_ENVIRONMENT = {
   PCMK_logfile: '/var/log/pacemaker/pacemaker.log',
@@ -141,7 +143,7 @@ export class Lab implements AsyncDisposable {
         const power = /power\s.*Started \w+\s*$/m.test(stdout);
         return isUp && started && power ? await this.active() : undefined;
       },
-      LIMIT,
+      LIMIT + this.devices.length * LIMIT_EACH,
     );
   }
 
