@@ -102,7 +102,6 @@ export const cib = (parts: CibParts): string => {
     'cluster-name': 'lab',
     'startup-fencing': 'true',
     'start-failure-is-fatal': 'false',
-    'load-threshold': '1000%',
   })}</cluster_property_set></crm_config>
   <nodes/>
   <resources>
