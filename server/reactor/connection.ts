@@ -47,6 +47,8 @@ export class Connection implements Owner {
   readonly #outgoing: Outgoing;
   /** The last payload came through a pipe: the next request is received without what follows it. */
   #isPiping = false;
+  /** Requests that whoever goes on carries out. */
+  readonly #passedOn: Buffer[] = [];
   /** Operations that are done, to be answered. */
   readonly #done: Operation[] = [];
   /** The session could go on with what is stashed; else it needs more bytes first. */
@@ -215,15 +217,28 @@ export class Connection implements Owner {
     return done.length === 0;
   }
 
-  /** Gives it up if it may be: everything that was begun is answered, and the peer has taken it. */
+  /**
+   * Gives it up if it may be: everything that was begun is answered, and the peer has taken it. Ranges that are changed piece by
+   * piece are left to whoever goes on.
+   */
   part(): void {
-    const { owed, underWay } = this.#session;
-    if (this.isParting && this.isAtRest && owed + underWay === 0) this.next = Next.PARTED;
+    if (!this.isParting || !this.#isResting) return;
+    const session = this.#session;
+    if (session.owed > 0) return;
+    for (const operation of this.#shared.operations?.changes.take(this) ?? []) {
+      this.#passedOn.push(session.passOn(operation));
+    }
+    if (session.underWay === 0) this.next = Next.PARTED;
   }
 
-  /** What was received and not served. */
+  /** Nothing is to be sent, and nothing of what was received can be served now. */
+  get #isResting(): boolean {
+    return this.isAtRest || (this.next === Next.WAIT && this.reason === '' && this.#done.length === 0);
+  }
+
+  /** What was received and not served, or not to its end. */
   get leftover(): Uint8Array {
-    return this.#incoming.leftover;
+    return Buffer.concat([...this.#passedOn, this.#incoming.leftover]);
   }
 
   /** Releases what it holds; the connection is not used after this. */
@@ -266,7 +281,7 @@ export class Connection implements Owner {
   #letGo(): Next {
     this.#session.abandon();
     this.#session.dropWaiting();
-    const waiting = this.#shared.operations?.changes.abandon(this) ?? [];
+    const waiting = this.#shared.operations?.changes.take(this) ?? [];
     for (const operation of [...this.#done.splice(0), ...waiting]) this.#session.discard(operation);
     return this.#session.underWay > 0 ? Next.WAIT : Next.END;
   }

@@ -76,8 +76,8 @@ export class Changes {
     for (const operation of waiting) this.#next(operation);
   }
 
-  /** Operations of an owner that is gone, which nothing is under way for; they are the caller's. */
-  abandon(owner: unknown): Operation[] {
+  /** Operations of an owner, which nothing is under way for: they are the caller's, with what is left of their ranges. */
+  take(owner: unknown): Operation[] {
     const left = this.#waiting.filter((operation) => operation.owner === owner);
     if (left.length > 0) this.#waiting = this.#waiting.filter((operation) => operation.owner !== owner);
     return left;
@@ -87,7 +87,8 @@ export class Changes {
     const { backend, change, owner } = operation;
     if (backend === undefined) return;
     if (owner?.isGone === true) this.#end(operation, ECANCELED);
-    else if (this.#paceOf(backend).isBusy || !backend.enter()) this.#waiting.push(operation);
+    else if (owner?.isParting === true || this.#paceOf(backend).isBusy || !backend.enter())
+      this.#waiting.push(operation);
     else {
       const refusal = admitChange(backend, change.type, change.position, change.remaining);
       if (refusal === 0 && this.#start(operation, backend)) return;

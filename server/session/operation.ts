@@ -7,6 +7,8 @@ import { ChangedRange } from './range-change.js';
 export interface Owner {
   /** Nobody is there to be answered any more. */
   readonly isGone: boolean;
+  /** It is about to be given up: what can be left to whoever goes on is not begun. */
+  readonly isParting?: boolean;
   /** Called on the thread of the connection, outside its turn. */
   done(operation: Operation): void;
 }

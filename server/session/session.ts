@@ -10,7 +10,7 @@ import { Comparison } from '../pace/comparison.js';
 import { AHEAD, HEAD_START } from '../pace/head-start.js';
 import type { PayloadPipe } from '../system/payload-pipe.js';
 import { Cmd, CmdFlag, Size } from '../wire/constants.js';
-import { decodeExtendedRequest, decodeRequest, Request } from '../wire/request.js';
+import { decodeExtendedRequest, decodeRequest, encodeRequest, Request } from '../wire/request.js';
 import { ReplyBatch } from './batch.js';
 import { Commands } from './commands.js';
 import type { Input } from './input.js';
@@ -109,6 +109,22 @@ export class Session {
   /** The connection is over: an operation that is done has no one to be told. */
   discard(operation: Operation): void {
     this.#link.underWay.give(operation);
+  }
+
+  /**
+   * An operation that changes a range, between two pieces, as a request for what is left of it: whoever goes on with the
+   * connection carries that out. (An extended reply tells the offset, so there it is all of the range.) It is given back.
+   */
+  passOn(operation: Operation): Buffer {
+    const { change } = operation;
+    const { type, flags } = change;
+    const { cookieHigh, cookieLow, offset, length } = operation;
+    const range = this.#extended ? { offset, length } : { offset: change.position, length: change.remaining };
+    this.discard(operation);
+    return encodeRequest(
+      { type, flags, cookieHigh, cookieLow, ...range },
+      this.#extended ? 'extended' : 'compact',
+    );
   }
 
   /** The connection is over: nothing more is served, and what may never end is dropped. */

@@ -4,7 +4,7 @@
  * Hot path: fields are read with a DataView into one reused object; a 64-bit value becomes a Number once.
  * Above 2^53 it is inexact, and every such value is past the end of any device, so range checks stay right.
  */
-import { Magic } from './constants.js';
+import { Magic, Size } from './constants.js';
 import { Kept } from './kept.js';
 
 const TWO_TO_32 = 4294967296;
@@ -42,4 +42,22 @@ function decodeCommon(view: DataView, at: number, into: Request): void {
   into.offsetHigh = view.getUint32(at + 16);
   into.offsetLow = view.getUint32(at + 20);
   into.offset = into.offsetHigh * TWO_TO_32 + into.offsetLow;
+}
+
+/** Encodes a header as `decodeRequest` and `decodeExtendedRequest` take it, of exact offsets and lengths. */
+export function encodeRequest(
+  request: Pick<Request, 'flags' | 'type' | 'cookieHigh' | 'cookieLow' | 'offset' | 'length'>,
+  layout: 'compact' | 'extended',
+): Buffer {
+  const isExtended = layout === 'extended';
+  const bytes = Buffer.alloc(isExtended ? Size.EXTENDED_REQUEST : Size.REQUEST);
+  bytes.writeUInt32BE(isExtended ? Magic.EXTENDED_REQUEST : Magic.REQUEST, 0);
+  bytes.writeUInt16BE(request.flags, 4);
+  bytes.writeUInt16BE(request.type, 6);
+  bytes.writeUInt32BE(request.cookieHigh, 8);
+  bytes.writeUInt32BE(request.cookieLow, 12);
+  bytes.writeBigUInt64BE(BigInt(request.offset), 16);
+  if (isExtended) bytes.writeBigUInt64BE(BigInt(request.length), 24);
+  else bytes.writeUInt32BE(request.length, 24);
+  return bytes;
 }

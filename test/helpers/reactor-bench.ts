@@ -264,11 +264,16 @@ export class ReactorBench implements AsyncDisposable {
 
   /** Has a connection given up between two requests, and adopted again. False when it ended instead. */
   async handOver(client: BlockClient): Promise<boolean> {
+    return (await this.handOverWith(client)) !== undefined;
+  }
+
+  /** As `handOver`, with what was left over; undefined when it ended instead. */
+  async handOverWith(client: BlockClient): Promise<Uint8Array | undefined> {
     const held = this.#adopted.get(client);
     const leftover = held && (await this.pool.part(held.id));
-    if (held === undefined || leftover === undefined) return false;
+    if (held === undefined || leftover === undefined) return undefined;
     held.id = held.adopt(leftover);
-    return true;
+    return leftover;
   }
 
   /** Has the pool end a connection. */

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { LaneNum, laneNum } from '../../../driver/queue/slots.js';
-import { Cmd } from '../../../server/wire/constants.js';
+import { Cmd, Size } from '../../../server/wire/constants.js';
 import { hold } from '../../helpers/held-data-path.js';
 import { ReactorBench } from '../../helpers/reactor-bench.js';
 import { type Ask, encodeAsk } from '../../helpers/transmission-client.js';
 import { until } from '../../helpers/until.js';
 
-const { READ, WRITE, WRITE_ZEROES, FLUSH } = Cmd;
+const { READ, WRITE, WRITE_ZEROES, TRIM, FLUSH } = Cmd;
 const MIB = 1 << 20;
 
 t.setTimeout(120_000);
@@ -139,6 +139,38 @@ t.test(
     t.ok(replies[1]?.data?.equals(readFileSync(device.path).subarray(512, 4608)));
   },
 );
+
+for (const mode of ['simple', 'structured', 'extended'] as const) {
+  t.test(`long changes are given up between two pieces, and done by whoever goes on (${mode})`, async (t) => {
+    await using bench = await ReactorBench.start({ dataPath: './held-data-path.js' });
+    const device = await bench.device(96 * MIB);
+    const client = await bench.connect(device, { mode });
+    const zeroes = { type: WRITE_ZEROES, cookie: 1n, offset: MIB, length: 64 * MIB };
+    const trim = { type: TRIM, cookie: 2n, offset: 66 * MIB, length: 24 * MIB };
+    hold(device.queue.shared, true);
+    client.send(zeroes, trim);
+    await until('a piece is under way', async () => device.queue.inFlight > 0 || undefined);
+    const handover = bench.handOverWith(client);
+    hold(device.queue.shared, false);
+    bench.pool.wake();
+    const leftover = await handover;
+    t.equal(leftover?.length, 2 * (mode === 'extended' ? Size.EXTENDED_REQUEST : Size.REQUEST));
+    const replies = await client.replies(2);
+    t.strictSame(
+      replies.map(({ cookie, error }) => [cookie, error]).sort(([a], [b]) => Number(a) - Number(b)),
+      [
+        [1n, 0],
+        [2n, 0],
+      ],
+    );
+    const content = readFileSync(device.path);
+    for (const { offset, length } of [zeroes, trim]) {
+      t.ok(content.subarray(offset, offset + length).equals(Buffer.alloc(length)), 'all of it, once');
+    }
+    t.notOk(content.subarray(0, MIB).equals(Buffer.alloc(MIB)), 'and no more');
+    t.equal((await client.ask({ type: READ, cookie: 3n, offset: 0, length: 4096 })).error, 0);
+  });
+}
 
 t.test('a connection whose client leaves is closed, not given up', async (t) => {
   await using bench = await ReactorBench.start();

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { decodeExtendedRequest, decodeRequest, Request } from '../../../server/wire/request.js';
+import {
+  decodeExtendedRequest,
+  decodeRequest,
+  encodeRequest,
+  Request,
+} from '../../../server/wire/request.js';
 import { encodeAsk } from '../../helpers/transmission-client.js';
 
 const u16 = fc.nat(0xffff);
@@ -35,6 +40,26 @@ for (const { mode, decode, span, length } of FORMS) {
           request.length === Number(header.length)
         );
       }),
+    );
+  });
+
+  t.test(`${mode} headers are written as the naive twin writes them`, async () => {
+    const offset = fc.bigInt(0n, 2n ** 53n - 1n);
+    const exact = mode === 'simple' ? u32.map(BigInt) : offset;
+    fc.assert(
+      fc.property(fc.record({ flags: u16, type: u16, cookie: u64, offset, length: exact }), (header) =>
+        encodeRequest(
+          {
+            flags: header.flags,
+            type: header.type,
+            cookieHigh: Number(header.cookie >> 32n),
+            cookieLow: Number(header.cookie & 0xffff_ffffn),
+            offset: Number(header.offset),
+            length: Number(header.length),
+          },
+          mode === 'simple' ? 'compact' : 'extended',
+        ).equals(encodeAsk(mode, header)),
+      ),
     );
   });
 
