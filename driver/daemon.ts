@@ -16,6 +16,7 @@ import { openableCpuLatency } from './cpu-latency.js';
 import type { Daemon, DaemonOptions } from './daemon-options.js';
 import { drain } from './drain.js';
 import { Fencing } from './fencing.js';
+import { hasRoomForThread } from './group-limits.js';
 import { A_LANE, FileLane } from './io/file-lanes.js';
 import type { Endpoint } from './kernel/attach.js';
 import { endProcess } from './kernel/exit.js';
@@ -246,6 +247,7 @@ function nbdServer(options: DaemonOptions, parts: ServerParts): NbdServer {
   return new NbdServer({
     ...parts,
     dataPath: DATA_PATH,
+    mayStart: hasRoomForThread,
     openPort: () => storeBoard.openPort(),
     access: serverAccess(options),
     onFailure: (error) => {

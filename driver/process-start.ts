@@ -10,9 +10,11 @@
  *
  * Where Node was started by hand, without the first line of the program's file, SIGUSR1 opens the inspector's port from then on no more.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
+import { LoopError } from './errno.js';
+import { requireTasks } from './group-limits.js';
 import { NO_INSPECTOR } from './helper/inspector-address.js';
 import { POOL_THREADS } from './io/pool-size.js';
 
@@ -44,12 +46,11 @@ export function isIoFlusher(): boolean {
  * Returns where all is there, or can't be had.
  */
 export function startPrepared(): void {
-  const isPoolSmall = !(Number(process.env.UV_THREADPOOL_SIZE) >= POOL_THREADS);
+  const pool = poolThreads();
+  const isPoolSmall = !(Number(process.env.UV_THREADPOOL_SIZE) >= pool);
   const wantsMark = !isIoFlusher() && mayBecomeIoFlusher();
   if (!isPoolSmall && !wantsMark) return;
-  process.env.UV_THREADPOOL_SIZE = String(
-    Math.max(POOL_THREADS, Number(process.env.UV_THREADPOOL_SIZE) || 0),
-  );
+  process.env.UV_THREADPOOL_SIZE = String(Math.max(pool, Number(process.env.UV_THREADPOOL_SIZE) || 0));
   try {
     const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
     const libc = koffi.load('libc.so.6');
@@ -57,6 +58,25 @@ export function startPrepared(): void {
     if (isPoolSmall || isMarked) startAgain(koffi, libc);
   } catch {
     // Whoever needs koffi more than this says what is the matter with it.
+  }
+}
+
+/** What else a daemon has: the engine's threads, its reactors, workers of the kernel's, the helper process. */
+const OTHER_TASKS = 48;
+const LEAST_POOL = 8;
+const LEAST_TASKS = 40;
+
+/** Threads of the pool: all are made at once, and the engine ends without a word where the control group has no room for them. */
+function poolThreads(): number {
+  const own = readdirSync('/proc/self/task').length;
+  try {
+    const room = requireTasks(LEAST_TASKS - own, 'A daemon') + own;
+    return Math.max(LEAST_POOL, Math.min(POOL_THREADS, room - OTHER_TASKS));
+  } catch (error) {
+    process.stderr.write(
+      `nbdloopd: ${error instanceof LoopError ? `${error.message} (${error.errno})` : error}\n`,
+    );
+    process.exit(1);
   }
 }
 

@@ -7,6 +7,8 @@ export const EXPLAINING_CHECKS = [
   'daemon',
   'open files',
   'locked memory',
+  'memory',
+  'threads',
   'IPv6',
   'processor',
 ] as const;

@@ -47,6 +47,8 @@ export interface NbdServerOptions {
   readonly reactors: number;
   /** Where the kernel is told to keep idle processors awake, for a lone busy client; absent: it is not. */
   readonly cpuLatencyFile?: string | undefined;
+  /** False where memory or tasks are too short for one more thread. */
+  readonly mayStart?: () => boolean;
   readonly access: ServerAccess;
   /** A reactor died of a bug of ours. */
   readonly onFailure: (error: Error) => void;

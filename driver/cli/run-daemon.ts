@@ -2,6 +2,7 @@
 
 import { setFlagsFromString } from 'node:v8';
 import type { Daemon, DaemonOptions } from '../daemon.js';
+import { requireMemoryToStart } from '../group-limits.js';
 import { expectKnownProcessor } from '../processor.js';
 import { packageVersion } from '../version.js';
 import { type DaemonFlags, daemonFlags, rereadFlags } from './daemon-flags.js';
@@ -22,6 +23,7 @@ const SETTLED_MS = 1000;
 /** Runs until a signal ends it; `words` are the options. Does not return. Throws what is wrong with the options. */
 export async function runDaemon(words: readonly string[]): Promise<never> {
   const flags = daemonFlags(nbdloopdProgram, words);
+  requireMemoryToStart();
   let endNow = (): void => process.exit(1);
   const signals = daemonSignals(() => endNow());
   outliveReader();

@@ -3,11 +3,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createSecureContext } from 'node:tls';
+import { memoryLimit, taskLimit } from '../group-limits.js';
 import { bad, type Finding, good, note } from './finding.js';
 
 /** The daemon's own descriptors and threads, with room for a few devices and connections. */
 const LEAST_FILES = 256;
 const LEAST_TASKS = 128;
+const MIB = 1 << 20;
+/** Program, heap, buffers, the helper process, and the pages of what is being written. */
+const LEAST_MEMORY = 256 * MIB;
 /** Program, heap and buffers, for --mlock. */
 const MLOCK_BYTES = 256 * 1024 * 1024;
 const FIRST_NODE = 20;
@@ -21,7 +25,7 @@ export function checkLimits(): Finding[] {
     const value = new RegExp(`^Max ${name}\\s+\\S+\\s+(\\S+)`, 'm').exec(limits)?.[1] ?? 'unlimited';
     return value === 'unlimited' ? Number.POSITIVE_INFINITY : Number(value);
   };
-  const tasks = Math.min(hard('processes'), groupTasks());
+  const tasks = Math.min(hard('processes'), taskLimit()?.limit ?? Number.POSITIVE_INFINITY);
   return [
     hard('open files') < LEAST_FILES
       ? bad(
@@ -37,6 +41,7 @@ export function checkLimits(): Finding[] {
           `ulimit -u, or pids.max of the control group (TasksMax=): ${LEAST_TASKS} or more`,
         )
       : good('threads', `at most ${tasks}`),
+    checkMemory(),
     hard('locked memory') < MLOCK_BYTES && !mayLock()
       ? note(
           'locked memory',
@@ -47,23 +52,24 @@ export function checkLimits(): Finding[] {
   ];
 }
 
+/** Of the control group; what is written to files counts there, too, until it is on their disks. */
+function checkMemory(): Finding {
+  const room = memoryLimit();
+  if (room === undefined) return good('memory', 'no limit of a control group');
+  const says = `at most ${Math.floor(room.limit / MIB)} MiB (${room.file})`;
+  if (room.limit >= LEAST_MEMORY) return good('memory', says);
+  return bad(
+    'memory',
+    says,
+    `memory.max of the control group (MemoryMax=): ${LEAST_MEMORY / MIB} MiB or more`,
+  );
+}
+
 /** CAP_IPC_LOCK (14): no limit counts. */
 const mayLock = (): boolean => {
   const held = /^CapEff:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0';
   return ((BigInt(`0x${held}`) >> 14n) & 1n) === 1n;
 };
-
-/** pids.max of the control group and those above it. */
-function groupTasks(): number {
-  const path = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1];
-  let least = Number.POSITIVE_INFINITY;
-  for (let at = path; at !== undefined && at.length > 1; at = at.slice(0, at.lastIndexOf('/'))) {
-    const file = `/sys/fs/cgroup${at}/pids.max`;
-    const text = existsSync(file) ? readFileSync(file, 'latin1').trim() : 'max';
-    if (text !== 'max') least = Math.min(least, Number(text));
-  }
-  return least;
-}
 
 export async function checkIpv6(): Promise<Finding[]> {
   const error = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {

@@ -1,10 +1,18 @@
 /** The program of the helper process: does what it is asked, many things at a time, until the daemon is gone. */
 
+import { writeFileSync } from 'node:fs';
 import { type ErrnoName, errnoName, LoopError } from '../errno.js';
 import { thawAll } from './freeze-mounts.js';
 import type { Answer, Question } from './messages.js';
 import { TASKS } from './tasks.js';
 
+/** Where memory runs out, this process goes before the daemon does: the next question starts another. */
+const EXPENDABLE = '500';
+try {
+  writeFileSync('/proc/self/oom_score_adj', EXPENDABLE);
+} catch {
+  // Without /proc it is what the daemon is.
+}
 /** It ends with the daemon, not before. */
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const)
   process.on(signal, () => {});

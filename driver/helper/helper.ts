@@ -8,6 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { LoopError } from '../errno.js';
+import { requireMemory, requireTasks } from '../group-limits.js';
 import { NO_INSPECTOR } from './inspector-address.js';
 import type { Answer, Question } from './messages.js';
 import type { Tasks } from './tasks.js';
@@ -15,6 +16,9 @@ import type { Tasks } from './tasks.js';
 const PROGRAM = fileURLToPath(new URL('./helper-process.js', import.meta.url));
 /** Questions that wait at the same time, each in a thread of the helper. */
 const THREADS = 32;
+/** Its other threads, and the fewest that it does with. */
+const ENGINE_TASKS = 8;
+const LEAST_TASKS = 12;
 /** With so many questions that nobody waits for any more, a helper is given up. */
 const MAX_STUCK = 16;
 /** A helper that is not asked anything ends after this, milliseconds. */
@@ -40,17 +44,21 @@ class Helper {
   #isReady = false;
   isOver = false;
 
-  constructor() {
+  /** `threads`: of its pool. */
+  constructor(threads: number) {
     this.#child = spawn(process.execPath, [NO_INSPECTOR, PROGRAM], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       serialization: 'advanced',
       // A signal to the daemon's group is not for it: it is needed until the daemon has ended.
       detached: true,
-      env: { ...process.env, UV_THREADPOOL_SIZE: String(THREADS) },
+      env: { ...process.env, UV_THREADPOOL_SIZE: String(threads) },
     });
     this.#child.on('message', (answer: Answer) => this.#hear(answer));
     this.#child.once('error', (error) => this.#end(`it could not be started: ${error.message}`));
-    this.#child.once('exit', () => this.#end('it ended'));
+    // Where memory runs out it is the first to be killed.
+    this.#child.once('exit', (_, signal) =>
+      this.#end(signal === 'SIGKILL' ? 'it was killed, as where memory runs out' : 'it ended'),
+    );
     this.#start = setTimeout(() => this.#end('it did not start'), START_MS).unref();
     this.#rest();
   }
@@ -129,15 +137,21 @@ class Helper {
 let helper: Helper | undefined;
 let lastId = 0;
 
-/** Starts the helper ahead of its first question. Idempotent. */
+/** What a helper takes, bytes. */
+const HELPER_BYTES = 40 << 20;
+
+/** Starts the helper ahead of its first question. Idempotent. Throws ENOMEM or EAGAIN where the control group has no room for it. */
 export function startHelper(): void {
-  if (helper === undefined || helper.isOver) helper = new Helper();
+  if (helper !== undefined && !helper.isOver) return;
+  requireMemory(HELPER_BYTES, 'The helper process');
+  const room = requireTasks(LEAST_TASKS, 'The helper process');
+  helper = new Helper(Math.min(THREADS, room - ENGINE_TASKS));
 }
 
 /**
  * Has the helper carry out a task (driver/helper/tasks.ts). Rejects with the task's LoopError; with ETIMEDOUT after
  * `timeoutMs`, in which the start of a helper does not count, whereupon the task may still be done at any time; with EIO
- * when the helper has died.
+ * when the helper has died, with ENOMEM or EAGAIN where there is no room for one.
  */
 export async function askHelper<K extends keyof Tasks>(
   task: K,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LoopError } from '../errno.js';
+import { requireMemory } from '../group-limits.js';
 import { describeIdentity, sameFile } from '../io/file-identity.js';
 import type { WrapperDescription } from '../store/description.js';
 import { changedLimits } from '../store/limits/check-limits.js';
@@ -18,6 +19,9 @@ import { checkedConfig, loopSize, referenceOf, SECTOR } from './parameters.js';
 import type { LoopConfig } from './types.js';
 import { needsValidateMutex, openBacking, validateFile } from './validate-file.js';
 
+/** What a device may take, bytes: with a map of an overlay it is the most. */
+const DEVICE_BYTES = 1 << 20;
+
 /** What a binding keeps that a daemon before this one made. */
 export interface Restored {
   readonly id: Binding['id'];
@@ -25,8 +29,9 @@ export interface Restored {
   readonly size: number;
 }
 
-/** LOOP_CONFIGURE. Throws, in order, EBADF, EBUSY, EBADF or EINVAL (file), EINVAL, EOVERFLOW. */
+/** LOOP_CONFIGURE. Throws, in order, ENOMEM (of the control group), EBADF, EBUSY, EBADF or EINVAL (file), EINVAL, EOVERFLOW. */
 export async function loopConfigure(core: LoopCore, config: LoopConfig): Promise<void> {
+  requireMemory(DEVICE_BYTES, `${core.name} with a file`);
   const file = await openBacking(core.host, config, core);
   try {
     await configureWith(core, file, config);

@@ -46,6 +46,8 @@ export interface ReactorPoolOptions {
   readonly openPort?: (() => MessagePort) | undefined;
   /** What `AwakeCores` opens; undefined: processors sleep as they like. */
   readonly cpuLatencyFile?: string | undefined;
+  /** False where memory or tasks are too short for one more thread; absent: they never are. */
+  readonly mayStart?: (() => boolean) | undefined;
   /** A reactor died of a bug of ours: its connections are lost. */
   readonly onFailure: (error: Error) => void;
   /** No thread was left: a connection shares one with others that wait for something else. */
@@ -203,14 +205,15 @@ export class ReactorPool {
   }
 
   #another(): ReactorThread | undefined {
-    return this.#threads.length < MAX_THREADS ? this.#start() : undefined;
+    const { mayStart } = this.#options;
+    return this.#threads.length < MAX_THREADS && mayStart?.() !== false ? this.#start() : undefined;
   }
 
-  #hand(id: number, { thread, adopted }: Open, leftover: Uint8Array): void {
+  #hand(id: number, { thread, adopted, domain }: Open, leftover: Uint8Array): void {
     const { opened, ...connection } = adopted;
     const { device, shared } = opened;
     thread.connections++;
-    thread.tell({ kind: 'adopt', id, device, shared, ...connection, leftover });
+    thread.tell({ kind: 'adopt', id, device, shared, ...connection, leftover, domain });
     this.#keepSpare();
   }
 

@@ -30,12 +30,15 @@ const CLI_MAY_USE = [
   'driver/process-start.ts',
   'driver/exact-number.ts',
   'driver/file-name.ts',
+  'driver/group-limits.ts',
 ];
 /** Imported by anything of the driver's, and what goes to the helper process. */
 const DRIVER_FLOOR = [
   'driver/errno.ts',
   'driver/exact-number.ts',
   'driver/file-name.ts',
+  'driver/group-limits.ts',
+  'driver/process-end.ts',
   'driver/processor.ts',
   'driver/see-doctor.ts',
   'driver/helper/',
