@@ -72,9 +72,10 @@ async function leaveEverything(
   kernel: KernelParts,
   timeoutMs: number,
 ): Promise<void> {
-  await kernel.handOver();
   // The kernel's requests wait until the process is gone, and with it the locks of state and files.
-  if (server.connections().length > 0) await server.drain(Math.min(timeoutMs, HANDOVER_DRAIN_MS));
+  await kernel.handOver(async () => {
+    if (server.connections().length > 0) await server.drain(Math.min(timeoutMs, HANDOVER_DRAIN_MS));
+  });
   for (const claim of claims) claim.release();
 }
 

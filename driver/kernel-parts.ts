@@ -3,6 +3,7 @@
 import type { Export } from '../server/export.js';
 import type { NbdServer } from '../server/server.js';
 import { LoopError } from './errno.js';
+import { expectLocksOf } from './io/left-locks.js';
 import type { Endpoint } from './kernel/attach.js';
 import { Attachments } from './kernel/attachments.js';
 import { NbdClientAttacher } from './kernel/nbd-client.js';
@@ -58,6 +59,7 @@ export class KernelParts {
       },
     });
     const { daemonId } = state;
+    expectLocksOf(state.predecessor);
     if (state.remotes.length > 0 || state.devices.some(({ attach }) => attach !== null)) link.start();
     const netlink = new NetlinkAttacher({ link, log, daemonId, ...kernelServing(options) });
     const remotes = new Remotes({
@@ -125,9 +127,9 @@ export class KernelParts {
     this.link.events.emit('linkDead', device);
   }
 
-  /** In place of it: every device stays, and its sockets wait for the next daemon. */
-  async handOver(): Promise<void> {
-    await this.keeper.handOver();
+  /** In place of it: every device stays, and its sockets wait for the next daemon. `cutOthers`: ends all other sessions. */
+  async handOver(cutOthers: () => Promise<void>): Promise<void> {
+    await this.keeper.handOver(cutOthers);
   }
 
   /** Idempotent. */

@@ -129,7 +129,9 @@ export class BackingFile {
           tellsHoles: identity.kind === 'regular' && (await tellsHoles(fd)),
           warnings: await foreignLocks(name, fd, { writable, exclusive: options.exclusive === true }),
         };
-        const lock = writable ? await lockForWriting(fd, { path: name, ...identity }) : undefined;
+        const lock = writable
+          ? await lockForWriting(fd, { path: name, ...identity, domain: domainOf(identity) })
+          : undefined;
         if (options.keptFromWriters === true) await lockForReading(fd, { path: name, ...identity });
         if (lock !== undefined && options.exclusive === true) await noteHolder(fd);
         const file = new BackingFile(facts, lock);

@@ -16,6 +16,7 @@ import koffi from 'koffi';
 import { errnoName, LoopError } from '../errno.js';
 import { askHelper } from '../helper/helper.js';
 import { notedHolder } from './holder-note.js';
+import { isLeftBehind } from './left-locks.js';
 import { duplicate, replaceDescriptor } from './syscalls.js';
 
 const fcntl = koffi.load('libc.so.6').func('int fcntl(int fd, int command, void *lock)');
@@ -32,6 +33,8 @@ const F_UNLCK = 2;
 /** A reader that got in for a moment is waited for, so often and so long. */
 const MOVE_ATTEMPTS = 20;
 const MOVE_RETRY_MS = 25;
+/** A lock that was left behind is asked for so often, milliseconds. */
+const LEFT_RETRY_MS = 100;
 const SEEK_SET = 0;
 /** struct flock, 64 bit: short type, short whence, long start, long length, int pid. */
 const FLOCK = { BYTES: 32, WHENCE: 2, START: 8, LENGTH: 16 } as const;
@@ -105,6 +108,8 @@ export interface LockableFile {
   readonly path: string;
   readonly device: bigint;
   readonly inode: bigint;
+  /** Where a lock that a daemon before this one left behind does not count: what its I/O waits for. */
+  readonly domain?: string;
 }
 
 /**
@@ -131,7 +136,7 @@ export async function lockForWriting(fd: number, file: LockableFile, handed?: nu
     if (isReleased) return;
     isReleased = true;
     if (--taken.users > 0) return;
-    taken.closing = taken.fd.then(closeFile).then(
+    taken.closing = taken.fd.then(closeLock).then(
       () => void held.delete(key),
       () => void held.delete(key),
     );
@@ -190,10 +195,31 @@ async function takeLock(fd: number, file: LockableFile, handed: number | undefin
   if (own < 0) throw new LoopError(errnoName(-own), `The file ${file.path} can't be locked.`);
   const error = await lockInPool(own, 0);
   if (error === 0 || NO_LOCKS.has(errnoName(error))) return own;
+  if (file.domain !== undefined && isLeftBehind(file.inode, file.domain)) {
+    left.add(own);
+    void takeWhenFree(own);
+    return own;
+  }
   const elsewhere = await notedHolder(own);
   await closeFile(own);
   const holder = elsewhere ?? (await lockHolder(file));
   throw new LoopError('EBUSY', `The file ${file.path} is served for writing by ${holder}.`);
+}
+
+/** Descriptors whose lock another process has left behind, and still has. */
+const left = new Set<number>();
+
+/** It is taken as soon as that process has ended, unless the descriptor is closed before. */
+async function takeWhenFree(own: number): Promise<void> {
+  while (left.has(own) && lockByte(own, F_WRLCK, 0) === EAGAIN) {
+    await sleep(LEFT_RETRY_MS, undefined, { ref: false });
+  }
+  left.delete(own);
+}
+
+function closeLock(fd: number): Promise<void> {
+  left.delete(fd);
+  return closeFile(fd);
 }
 
 /** The description has a lock when this resolves, where there are locks: the first byte of those that nobody else has. */

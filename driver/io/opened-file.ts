@@ -18,10 +18,13 @@ export async function foreignLocks(
   return [sentence];
 }
 
-/** What I/O on a file may wait for: its file system, or the disk that it is. */
+/** What I/O on a file may wait for: its file system, or the disk that it is. Short enough for the name of a thread. */
 export function domainOf({ device, blockDevice }: FileIdentity): string {
-  return blockDevice === null ? `file system ${deviceText(device)}` : `disk ${deviceText(blockDevice)}`;
+  return blockDevice === null ? `fs ${deviceText(device)}` : `disk ${deviceText(blockDevice)}`;
 }
+
+/** True where a thread is named after what it serves, and that is one thing alone. */
+export const isDomain = (name: string): boolean => /^(?:fs|disk) \d+:\d+$/.test(name);
 
 /** How often an inode's number was used is told by an open descriptor only. Throws ESTALE. */
 export function proveGeneration(name: string, found: FileIdentity, meant: FileIdentity | undefined): void {

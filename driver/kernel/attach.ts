@@ -34,9 +34,13 @@ export interface Attacher {
   attach(target: AttachTarget): Promise<void>;
   /**
    * Takes up a device that a daemon before this one attached, with the sockets that it left. False when the kernel
-   * does not have it any more.
+   * does not have it any more. `after`: nothing is served before it resolves; the kernel gets its sockets at once.
    */
-  resume(target: AttachTarget, sockets: readonly PartedSocket[]): Promise<boolean>;
+  resume(
+    target: AttachTarget,
+    sockets: readonly PartedSocket[],
+    after?: Promise<unknown> | undefined,
+  ): Promise<boolean>;
   /**
    * Knows a device that a daemon before this one attached, without serving it: it can be detached. False when the kernel
    * does not have it any more.
@@ -72,6 +76,7 @@ export interface PartedSocket {
 
 export interface PartedDevice {
   readonly device: number;
+  /** None where what is under way did not end in time: then they are dead for the kernel. */
   readonly sockets: readonly PartedSocket[];
 }
 

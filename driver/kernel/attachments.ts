@@ -31,6 +31,12 @@ export interface AttachmentsOptions {
   };
 }
 
+/** A device that can't be served yet. */
+export interface LateDevice {
+  readonly described: AttachableDevice;
+  readonly after: Promise<unknown>;
+}
+
 interface Attached {
   readonly attacher: Attacher;
   readonly record: AttachRecord;
@@ -94,14 +100,22 @@ export class Attachments {
     });
   }
 
-  /** Takes up a device that a daemon before this one attached. False when the kernel has let go of it. */
-  async resume(device: number, record: AttachRecord, sockets: readonly PartedSocket[]): Promise<boolean> {
+  /**
+   * Takes up a device that a daemon before this one attached. False when the kernel has let go of it. `late`: what it is, and
+   * when it can be served; its last close is not looked for.
+   */
+  async resume(
+    device: number,
+    record: AttachRecord,
+    sockets: readonly PartedSocket[],
+    late?: LateDevice,
+  ): Promise<boolean> {
     const attacher = this.options.attachers.find(({ method }) => method === record.by);
     if (attacher === undefined) return false;
-    const described = await this.options.describe(device);
-    if (!(await attacher.resume(targetOf(device, record, described), sockets))) return false;
+    const described = late?.described ?? (await this.options.describe(device));
+    if (!(await attacher.resume(targetOf(device, record, described), sockets, late?.after))) return false;
     this.#attached.set(device, { attacher, record, autoclear: described.autoclear });
-    if (described.autoclear) void this.#armed(device);
+    if (described.autoclear && late === undefined) void this.#armed(device);
     return true;
   }
 

@@ -52,17 +52,22 @@ export class NetlinkAttacher implements Attacher {
     this.#devices.set(target.device, device);
   }
 
-  async resume(target: AttachTarget, sockets: readonly PartedSocket[]): Promise<boolean> {
+  async resume(
+    target: AttachTarget,
+    sockets: readonly PartedSocket[],
+    after?: Promise<unknown>,
+  ): Promise<boolean> {
     const { device } = target;
     if (!this.#hasKernel(target)) return false;
     const resumed = new NetlinkDevice(target, this.host);
     this.#devices.set(device, resumed);
-    await resumed.resume(sockets);
+    await resumed.resume(sockets, after);
     return true;
   }
 
   hold(target: AttachTarget): boolean {
     if (!this.#hasKernel(target)) return false;
+    this.#devices.get(target.device)?.abandon();
     const held = new NetlinkDevice(target, this.host);
     held.abandon();
     this.#devices.set(target.device, held);

@@ -38,6 +38,8 @@ const FORCED_MS = 500;
 /** Between two attempts to replace dead sockets, milliseconds. */
 const RETRY_MS = 100;
 const LOST_MS = 20;
+/** So many attempts in vain say that the kernel holds on to sockets of a daemon that is gone. */
+const VAIN_ATTEMPTS = 3;
 /** After so many attempts in vain only every second one more, so that a device that can't be had costs nothing. */
 const QUICK_ATTEMPTS = 100;
 /**
@@ -51,6 +53,9 @@ const TICK_OF_SEVERAL_MS = 90_000;
 const LIFTED_MS = 1000;
 /** What timed out too often comes back within this, and is refused, milliseconds. */
 const REFUSING_MS = 1000;
+
+/** A daemon that hands over waits so long for what a device has under way, milliseconds. */
+const PART_MS = 1000;
 
 export class NetlinkDevice {
   readonly #sockets: NetlinkSockets;
@@ -127,13 +132,14 @@ export class NetlinkDevice {
   /**
    * Takes up a device that the kernel has kept from a daemon that is gone, with the sockets that it has left. What
    * waits in a socket that the kernel has given up since then is sent again over another one, and what was written
-   * there must not be written over: it is not served.
+   * there must not be written over: it is not served. Nor is anything before `after`.
    */
-  async resume(sockets: readonly PartedSocket[]): Promise<void> {
+  async resume(sockets: readonly PartedSocket[], after?: Promise<unknown>): Promise<void> {
+    if (after !== undefined) this.#sockets.waitFor(after);
     if (this.target.timeout !== 0 && this.#isOurs()) await this.#setTimeout();
     for (const socket of sockets) {
       if (isHungUp(socket.fd)) closeDescriptor(socket.fd);
-      else await this.#sockets.serve(socket);
+      else await this.#sockets.take(socket);
     }
     this.#revive();
   }
@@ -143,10 +149,10 @@ export class NetlinkDevice {
     this.#isEnding = true;
   }
 
-  /** Gives up every socket, each between two requests. The kernel's are left alone from here on. */
+  /** Gives up every socket, each between two requests (`NetlinkSockets.part`). The kernel's are left alone from here on. */
   async part(): Promise<PartedSocket[]> {
     this.#isEnding = true;
-    return await this.#sockets.part();
+    return await this.#sockets.part(PART_MS);
   }
 
   /** DISCONNECT, whoever uses the device: the kernel may keep it, without sockets, for those who have it open. */
@@ -234,6 +240,7 @@ export class NetlinkDevice {
   async #replaceDead(): Promise<void> {
     const { device, connections, exportName } = this.target;
     let lost = 0;
+    let isHastened = false;
     for (let attempt = 0; this.#isOurs(); attempt++) {
       this.#sockets.retire();
       const missing = connections - this.#sockets.count;
@@ -244,11 +251,23 @@ export class NetlinkDevice {
       // A socket that the kernel had no use for ends at once.
       await sleep(attempt < QUICK_ATTEMPTS ? LOST_MS : 1000);
       this.#sockets.retire();
+      if (this.#sockets.count === 0 && attempt === VAIN_ATTEMPTS) isHastened = await this.#hasten();
       if (this.#sockets.count < connections) await sleep(RETRY_MS);
     }
+    if (isHastened) await this.#setTimeout();
     if (this.#sockets.count >= connections && lost > 0 && this.#isOurs()) {
       this.host.log.info({ device: exportName, sockets: lost }, `${nodePath(device)}: dead sockets replaced`);
     }
+  }
+
+  /**
+   * The kernel takes no socket: it still has those of a daemon that was killed and can't end, which nobody serves. It gives
+   * them up when a request has been out for a second. True where that is to be taken back.
+   */
+  async #hasten(): Promise<boolean> {
+    if (this.#timeout > 0) return false;
+    await this.host.link.reconfigure({ ...this.#settings(), timeout: 1 });
+    return true;
   }
 
   async #replace(count: number): Promise<void> {

@@ -1,9 +1,10 @@
 /** The socketpairs of one device in the kernel: which end is served, which waits for its turn, and what keeps it waiting. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
 import { seeDoctor } from '../see-doctor.js';
 import type { PartedSocket } from './attach.js';
-import { closeDescriptor, errno, isHungUp, socketPair } from './netlink/calls.js';
+import { closeDescriptor, errno, hangUp, isHungUp, socketPair } from './netlink/calls.js';
 
 /** A socket of ours that a reactor serves. */
 export interface ServedEnd {
@@ -38,7 +39,7 @@ export class NetlinkSockets {
   /** Served, and the kernel's as far as we know. */
   readonly #live = new Map<number, ServedEnd>();
   /** The kernel's, and not served before every fence is gone. */
-  readonly #held = new Set<number>();
+  readonly #held = new Map<number, PartedSocket>();
   /** Sockets that the kernel gave up, with operations that are still under way: each resolves when its last one ended. */
   readonly #fences = new Set<Promise<unknown>>();
 
@@ -55,17 +56,28 @@ export class NetlinkSockets {
     return end?.transmissionFlags ?? 0;
   }
 
-  /** Gives up every socket, each between two requests. */
-  async part(): Promise<PartedSocket[]> {
-    const parted = await Promise.all(
-      [...this.#live].map(async ([fd, end]) => ({ fd, leftover: await end.part() })),
-    );
-    const held = [...this.#held].map((fd) => ({ fd, leftover: NOTHING_LEFT }));
+  /**
+   * Gives up every socket, each between two requests. None where what is under way takes longer than `limitMs`: then all of
+   * them are dead for the kernel, which sends again over others what was not answered.
+   */
+  async part(limitMs: number): Promise<PartedSocket[]> {
+    const live = [...this.#live];
+    const held = [...this.#held.values()];
     this.#held.clear();
-    return [
-      ...parted.flatMap(({ fd, leftover }) => (leftover === undefined ? [] : [{ fd, leftover }])),
-      ...held,
-    ];
+    const parting = Promise.all(live.map(async ([fd, end]) => ({ fd, leftover: await end.part() })));
+    const ended = await within(limitMs, Promise.all([parting, this.#fenced()]));
+    if (ended === undefined) {
+      for (const fd of [...this.#live.keys(), ...held.map((socket) => socket.fd)]) hangUp(fd);
+      return [];
+    }
+    const parted = ended[0].flatMap(({ fd, leftover }) => (leftover === undefined ? [] : [{ fd, leftover }]));
+    return [...parted, ...held];
+  }
+
+  /** Nothing is served before `after` resolves. */
+  waitFor(after: Promise<unknown>): void {
+    this.#fences.add(after);
+    void after.then(() => this.#fences.delete(after));
   }
 
   /** A new pair, our end served as soon as it may be. Returns the kernel's descriptor, which the caller closes. */
@@ -78,8 +90,7 @@ export class NetlinkSockets {
       );
     }
     try {
-      if (this.#fences.size > 0) this.#hold(pair.ours);
-      else await this.serve({ fd: pair.ours, leftover: NOTHING_LEFT });
+      await this.take({ fd: pair.ours, leftover: NOTHING_LEFT });
       return pair.kernels;
     } catch (error) {
       closeDescriptor(pair.kernels);
@@ -87,14 +98,20 @@ export class NetlinkSockets {
     }
   }
 
-  #hold(fd: number): void {
-    this.#held.add(fd);
+  /** Has a socket served as soon as it may be. The descriptor is the server's from here on, or closed. */
+  async take(socket: PartedSocket): Promise<void> {
+    if (this.#fences.size > 0) this.#hold(socket);
+    else await this.#serve(socket);
+  }
+
+  #hold(socket: PartedSocket): void {
+    const { fd } = socket;
+    this.#held.set(fd, socket);
     void this.#fenced().then(async () => {
       // Given up or parted meanwhile.
       if (!this.#held.delete(fd)) return;
       if (this.parts.isEnding()) closeDescriptor(fd);
-      else
-        await this.serve({ fd, leftover: NOTHING_LEFT }).catch((err: unknown) => this.parts.onFailure(err));
+      else await this.#serve(socket).catch((err: unknown) => this.parts.onFailure(err));
     });
   }
 
@@ -102,8 +119,7 @@ export class NetlinkSockets {
     while (this.#fences.size > 0) await Promise.all(this.#fences);
   }
 
-  /** The descriptor is the server's from here on, or closed. */
-  async serve(socket: PartedSocket): Promise<void> {
+  async #serve(socket: PartedSocket): Promise<void> {
     const { fd } = socket;
     try {
       this.#watch(fd, await this.parts.serve(socket));
@@ -137,9 +153,19 @@ export class NetlinkSockets {
       void end.closed.then(() => this.#fences.delete(end.closed));
       end.drop();
     }
-    for (const fd of [...this.#held].filter(isHungUp)) {
+    for (const fd of [...this.#held.keys()].filter(isHungUp)) {
       this.#held.delete(fd);
       closeDescriptor(fd);
     }
+  }
+}
+
+/** What work comes to; undefined where that takes longer. */
+async function within<T>(limitMs: number, work: Promise<T>): Promise<T | undefined> {
+  const over = new AbortController();
+  try {
+    return await Promise.race([work, sleep(limitMs, undefined, { signal: over.signal })]);
+  } finally {
+    over.abort();
   }
 }

@@ -19,6 +19,7 @@ import {
   type Unrecovered,
 } from './down.js';
 import { HandedOver } from './handed.js';
+import { Patience } from './patience.js';
 import { checkSize, openAgain, openByName, restore } from './reopen.js';
 import type { DeviceRecord } from './state.js';
 import type { StateDirectory, StateDraft } from './state-directory.js';
@@ -49,11 +50,13 @@ export class Recovery {
   readonly #busy = new Set<number>();
   /** Devices that `run` has begun with. */
   readonly #underWay = new Map<number, DeviceRecord>();
+  readonly #patience: Patience;
   #again: DeviceRecord[] = [];
   #following: NodeJS.Timeout | undefined;
 
   /** From here on no other file gets the number of a device that is to be brought back. */
   constructor(readonly parts: RecoveryParts) {
+    this.#patience = new Patience(parts);
     for (const { number, file, exportName } of parts.state.devices) {
       parts.loops.reserve(number, `it is being brought back with ${file}.`, exportName);
     }
@@ -73,7 +76,7 @@ export class Recovery {
     await soon(waiting);
     const others = bringBack(state.devices.filter(({ attach }) => attach === null));
     await soon(others);
-    for (const record of this.#underWay.values()) this.#isLate(record);
+    for (const record of this.#underWay.values()) this.#isLate(record, handed);
     const all = Promise.all([waiting, others]).then(() => this.#finish(handed));
     if (this.#underWay.size === 0) await all;
   }
@@ -85,12 +88,14 @@ export class Recovery {
     if (state.handover !== null) await state.change(dropHandover).catch(() => undefined);
   }
 
-  #isLate(record: DeviceRecord): void {
+  #isLate(record: DeviceRecord, handed: HandedOver): void {
     const { number, file } = record;
     const message = `It is still being brought back: ${file} is locked, or its file system does not answer.`;
     this.#down.set(number, { record, errno: 'EAGAIN', message });
     this.#busy.add(number);
     this.parts.log.error({ device: `loop${number}`, file }, 'a device takes long to be brought back');
+    if (!kernelHas(this.parts.state.daemonId, record)) return;
+    void this.#patience.expect(record, handed.takeSockets(number));
   }
 
   /** Attaches what the daemon before this one took out of the kernel when it ended. Clients may connect by now. */
@@ -219,7 +224,8 @@ export class Recovery {
         await this.#letGo(record);
         return;
       }
-      const file = await openAgain(record, handed, this.parts);
+      const { state, loops, log } = this.parts;
+      const file = await openAgain(record, handed, { loops, log, predecessor: state.predecessor });
       await restore(record, file, this.parts).catch(async (error: unknown) => {
         await file.close();
         throw error;
@@ -245,6 +251,11 @@ export class Recovery {
   async #intoKernel(record: DeviceRecord, handed: HandedOver | undefined): Promise<void> {
     const { number, attach, attachAgain } = record;
     const { attachments, log } = this.parts;
+    if (this.#patience.end(number)) {
+      if (record.autoclear) await attachments.disconnectOnClose(number, true);
+      log.info({ device: `loop${number}` }, `${nodePath(number)} goes on`);
+      return;
+    }
     if (!kernelHas(this.parts.state.daemonId, record)) {
       if (attach !== null && attachAgain) this.#again.push(record);
       return;
@@ -285,6 +296,7 @@ export class Recovery {
       attachments.hold(number, attach ?? UNKNOWN_ATTACHMENT, described);
       if (autoclear) this.#followLastCloses();
     }
+    this.#patience.end(number);
     log.error({ err: error, device: `loop${number}`, file: record.file }, 'a device was not brought back');
   }
 

@@ -6,6 +6,7 @@ import type { FileIdentity } from '../io/file-identity.js';
 import type { Backing } from '../loop/backing.js';
 import type { LoopControl } from '../loop/loop-control.js';
 import { loopSize } from '../loop/parameters.js';
+import { isEnding } from '../process-end.js';
 import type { HandedOver } from './handed.js';
 import type { DeviceRecord, OverlayRecord } from './state.js';
 import type { KeeperLog } from './state-keeper.js';
@@ -13,6 +14,8 @@ import type { KeeperLog } from './state-keeper.js';
 export interface ReopenParts {
   readonly loops: LoopControl;
   readonly log: KeeperLog;
+  /** A daemon before this one that was killed, or has ended, and still hangs in the kernel with its locks. */
+  readonly predecessor?: number | undefined;
 }
 
 /** A predecessor that has just ended may still hold a file's lock for a moment: so often it is tried again. */
@@ -23,7 +26,7 @@ const LOCK_RETRY_MS = 50;
 export async function openAgain(
   record: DeviceRecord,
   handed: HandedOver,
-  { loops, log }: ReopenParts,
+  { loops, log, predecessor }: ReopenParts,
 ): Promise<Backing> {
   const open = handed.takeFile(record.number);
   const layers = handed.takeLayers(record.number);
@@ -34,7 +37,7 @@ export async function openAgain(
       log.error({ err, device: `loop${record.number}` }, 'what was handed over is not its file');
     }
   }
-  return openByName(record, record.identity, loops);
+  return openByName(record, record.identity, loops, predecessor);
 }
 
 function adopt(
@@ -50,11 +53,12 @@ function adopt(
   return loops.openFile({ file, readOnly, identity, overlay: wanted, handed });
 }
 
-/** `meant`: what it must be; undefined: whatever has the name. */
+/** `meant`: what it must be; undefined: whatever has the name. `predecessor`: its locks are waited for as long as it ends. */
 export async function openByName(
   record: DeviceRecord,
   meant: FileIdentity | undefined,
   loops: LoopControl,
+  predecessor?: number,
 ): Promise<Backing> {
   const { alsoAt, ...rest } = record;
   if (alsoAt !== undefined && alsoAt !== record.file) {
@@ -69,7 +73,8 @@ export async function openByName(
       return await openOverlay(named, overlay, meant === undefined, loops);
     } catch (error) {
       const isLocked = error instanceof LoopError && error.errno === 'EBUSY';
-      if (!isLocked || attempt === LOCK_ATTEMPTS) throw error;
+      const isEnough = attempt >= LOCK_ATTEMPTS && !(predecessor !== undefined && isEnding(predecessor));
+      if (!isLocked || isEnough) throw error;
       await sleep(LOCK_RETRY_MS);
     }
   }

@@ -45,6 +45,8 @@ export class StateDirectory {
     readonly path: string,
     private readonly file: StateFile,
     private readonly lock: FileHandle,
+    /** The daemon before this one, where it has ended but for threads that hang in the kernel: its locks are still there. */
+    readonly predecessor: number | undefined,
     state: DaemonState,
   ) {
     this.#state = state;
@@ -60,13 +62,13 @@ export class StateDirectory {
         `${path} is not ours alone; name another place with --state-dir ${seeDoctor('run directory')}`,
       );
     }
-    const lock = await lockFile(join(path, LOCK_FILE), path);
+    const { lock, predecessor } = await lockFile(join(path, LOCK_FILE), path);
     const bootId = readFileSync(BOOT_ID, 'utf8').trim();
     const file = new StateFile(join(path, STATE_FILE));
     const state = parseState(await file.read(), bootId);
     const daemonId = randomBytes(8).toString('hex');
     const fresh = { bootId, daemonId, devices: [], handover: null, remotes: [] };
-    const directory = new StateDirectory(path, file, lock, state ?? fresh);
+    const directory = new StateDirectory(path, file, lock, predecessor, state ?? fresh);
     try {
       // An identity that others see is written first.
       if (state === undefined) await directory.change(() => {});
@@ -174,7 +176,11 @@ function settle(batch: readonly Pending[], error: LoopError | undefined): void {
 }
 
 /** A lock whose holder was killed, and waits in the kernel for a file system that hangs, is taken from it: it writes no more. */
-async function lockFile(path: string, directory: string): Promise<FileHandle> {
+async function lockFile(
+  path: string,
+  directory: string,
+): Promise<{ lock: FileHandle; predecessor: number | undefined }> {
+  let predecessor: number | undefined;
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
   for (;;) {
     const file = await open(path, flags, 0o600);
@@ -183,7 +189,7 @@ async function lockFile(path: string, directory: string): Promise<FileHandle> {
     if (lockDescriptor(file.fd) === 0) {
       if (named === ino) {
         await noteHolder(file);
-        return file;
+        return { lock: file, predecessor };
       }
       await file.close(); // somebody else has put another file there since
       continue;
@@ -197,6 +203,7 @@ async function lockFile(path: string, directory: string): Promise<FileHandle> {
         : await lockHolder({ device: dev, inode: ino });
       throw new LoopError('EBUSY', `The state directory ${directory} is in use by ${holder}.`);
     }
+    predecessor = noted;
     if (named === ino) await rm(path, { force: true });
   }
 }

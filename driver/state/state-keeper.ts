@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { LoopError } from '../errno.js';
+import { sameFile } from '../io/file-identity.js';
 import type { PartedDevice } from '../kernel/attach.js';
 import type { AttachRecord } from '../kernel/attach-record.js';
 import type { Attachments } from '../kernel/attachments.js';
@@ -17,6 +18,8 @@ import type { StateDirectory, StateDraft, StateEdit } from './state-directory.js
 const RETRY_MS = 1000;
 /** Files of devices that no kernel has wait at least so long for the next daemon, seconds. */
 const LEAST_HANDOVER = 10;
+/** Copies that hang are not waited for, milliseconds. */
+const CANCEL_MS = 500;
 
 export interface KeeperLog {
   info(fields: object, message: string): void;
@@ -123,12 +126,17 @@ export class StateKeeper implements Ledger {
     });
   }
 
-  /** Stops as well, with every device's open file and with the sockets of those that the kernel has. */
-  async handOver(): Promise<void> {
-    await this.parts.loops.cancelCopies();
-    this.#isStopped = true;
+  /**
+   * Stops as well, with every device's open file and with the sockets of those that the kernel has. `cutOthers`: ends all
+   * other sessions. A file that requests are still under way for then is kept with its lock until this process is gone: what is
+   * late must not land on what the next daemon has written.
+   */
+  async handOver(cutOthers: () => Promise<void>): Promise<void> {
     const { state, attachments, log } = this.parts;
+    await Promise.race([this.parts.loops.cancelCopies(), sleep(CANCEL_MS, undefined, { ref: false })]);
+    this.#isStopped = true;
     const parted = [...(await attachments.part()), ...this.parts.partRemotes()];
+    await cutOthers();
     const handed: { readonly fd: number; readonly what: Handed }[] = [
       ...parted.flatMap(({ device, sockets }) =>
         sockets.map(({ fd, leftover }) => ({
@@ -162,15 +170,32 @@ export class StateKeeper implements Ledger {
   }
 
   #files(): { readonly fd: number; readonly what: Handed }[] {
+    const busy = this.#busy();
     return this.parts.loops.devices().flatMap((loop) => {
       const { handed, number: device } = loop;
-      if (handed === undefined) return [];
+      if (handed === undefined || busy.has(device)) return [];
       const { file, lock } = handed;
       const own = { fd: file, what: { device, kind: 'file' } as const };
       const locks = lock === undefined ? [] : [{ fd: lock, what: { device, kind: 'lock' } as const }];
       const layers = loop.handedLayers.map((fd) => ({ fd, what: { device, kind: 'layer' } as const }));
       return [own, ...locks, ...layers];
     });
+  }
+
+  /** Devices with requests under way, and those that share a file with one. */
+  #busy(): ReadonlySet<number> {
+    const { loops, state, log } = this.parts;
+    const busy = new Set(
+      loops.devices().flatMap(({ number, queue }) => (queue.inFlight > 0 ? [number] : [])),
+    );
+    if (busy.size === 0) return busy;
+    log.error(
+      { devices: [...busy].map((number) => `loop${number}`) },
+      'what is under way does not end: the next daemon has these devices when this process is gone',
+    );
+    const files = state.devices.flatMap(({ number, identity }) => (busy.has(number) ? [identity] : []));
+    const sharing = state.devices.filter(({ identity }) => files.some((file) => sameFile(file, identity)));
+    return new Set([...busy, ...sharing.map(({ number }) => number)]);
   }
 
   /** What the kernel has while the binding goes may outlive it. */

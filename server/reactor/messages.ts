@@ -25,6 +25,8 @@ export interface Adopt extends SessionTerms {
   readonly device: number;
   readonly shared: SharedArrayBuffer;
   readonly leftover: Uint8Array;
+  /** What it may wait for (`OpenedExport.domain`). */
+  readonly domain: string;
 }
 
 export type FromReactor =

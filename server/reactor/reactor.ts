@@ -14,6 +14,7 @@ import { Pipes } from '../system/pipes.js';
 import { PollSet } from '../system/poll-set.js';
 import { addressOf, keepTime, POLLIN, read, schedYield } from '../system/sockets.js';
 import { Spares } from '../system/spares.js';
+import { ThreadName } from '../system/thread-name.js';
 import { Connection } from './connection.js';
 import type { FromReactor, ToReactor } from './messages.js';
 import { Next } from './next.js';
@@ -59,6 +60,7 @@ export class Reactor {
   /** Those that are looked at in every turn. */
   #connections: Connection[] = [];
   readonly #resting = new Resting();
+  readonly #name = new ThreadName();
   #looks = 0;
   /** The time to look again is over: only sleep is left. */
   #hasLooked = false;
@@ -320,6 +322,7 @@ export class Reactor {
       case 'adopt': {
         const other = this.#other(message.device);
         const backend = other?.backend ?? this.#options.dataPath.attach(message.shared);
+        this.#name.follow(message.domain, this.#connections.length + this.#resting.size > 0);
         this.#connections.push(new Connection(this.#shared, { ...message, backend }));
         this.#tellWhetherAlone();
         break;

@@ -1,15 +1,20 @@
 /** A file system whose server hangs takes what is on it, and nothing else. */
+import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { lockForWriting } from '../../driver/io/file-lock.js';
 import { Cmd } from '../../server/wire/constants.js';
 import { Daemon } from '../helpers/daemon.js';
+import { OpenFile } from '../helpers/file-systems.js';
 import { Freezable } from '../helpers/freezable.js';
 import { FuseMount, skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
 import { skipWithoutKernelLoop } from '../helpers/kernel-loop.js';
 import { MixedSession } from '../helpers/mixed-session.js';
 import { run, start } from '../helpers/process.js';
+import { refusal } from '../helpers/refusal.js';
 import { makeSparseFile, TempDir } from '../helpers/temp.js';
 import { skipUnless, tool } from '../helpers/tools.js';
+import { until } from '../helpers/until.js';
 
 t.setTimeout(200_000);
 const MIB = 1 << 20;
@@ -155,13 +160,14 @@ t.test(
   },
 );
 
-/** What `nbdloop status` says once loop0 is not being brought back any longer. */
-async function settled(daemon: Daemon): Promise<string> {
-  for (;;) {
-    const status = await daemon.cliOk('nbdloop', 'status');
-    if (!/loop0 .*still being brought back/.test(status)) return status;
-    await sleep(100);
-  }
+/** True once this process can't have a file's lock: its daemon has. */
+async function isLocked(path: string): Promise<true | undefined> {
+  using open = OpenFile.open(path);
+  const { dev: device, ino: inode } = statSync(path, { bigint: true });
+  const errno = await refusal(
+    lockForWriting(open.fd, { path, device, inode }).then((lock) => lock.release()),
+  );
+  return errno === 'EBUSY' || undefined;
 }
 
 /** Writes to its first argument, an export, and waits for the answer. */
@@ -189,11 +195,15 @@ t.test(
     try {
       await using second = Daemon.launch(directory);
       await second.process.waitForOutput(/control socket/, 60_000); // the sockets before it still take connections
-      t.match(
-        await settled(second),
-        /loop0 was not brought back: .*served for writing by another daemon/,
-        'files are its until it ends',
-      );
+      t.match(await second.client.device(0), { state: 'bound', file: image }, 'a file elsewhere is served');
+      {
+        await using session = await MixedSession.open(second.socket, { mode: 'structured', name: 'loop0' });
+        const answer = await soon(
+          session.ask({ type: Cmd.WRITE, offset: 0, payload: Buffer.alloc(4096, 1) }),
+        );
+        t.match(answer, { error: 0 });
+      }
+      t.match(await second.client.unrecovered(), [{ number: 1, errno: 'EAGAIN' }], 'its own waits for it');
       const other = makeSparseFile(files.file('b'), MIB);
       const bound = await second.client.find({ file: other });
       const uri = second.uri(`loop${bound.number}`);
@@ -201,8 +211,9 @@ t.test(
       t.equal(info.stdout.trim(), String(MIB), 'others are served');
       await frozen.goOn();
       await first.process.ended;
-      await second.cliOk('nbdloop', 'recover', 'loop0');
-      t.match(await second.client.device(0), { state: 'bound', file: image });
+      while ((await second.client.unrecovered()).length > 0) await sleep(20);
+      t.match(await second.client.device(1), { state: 'bound', file: frozen.file }, 'and is back by itself');
+      await until('what was left behind is locked again', () => isLocked(image));
     } finally {
       await frozen.goOn().catch(() => undefined); // without it the first daemon never ends
     }

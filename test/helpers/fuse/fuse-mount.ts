@@ -17,7 +17,8 @@ import { until } from '../until.js';
 
 /** From the project's root, where tests run. */
 const SOURCE = join('test', 'helpers', 'fuse', 'passthrough.c');
-const PROGRAM = resolve('dist', 'test', 'helpers', 'fuse', 'passthrough');
+/** What `compileFuse` makes: it takes the directory below, the mount point, and a file of faults. */
+export const FUSE_PROGRAM = resolve('dist', 'test', 'helpers', 'fuse', 'passthrough');
 
 export type FuseOperation =
   | 'getattr'
@@ -88,11 +89,11 @@ export class FuseMount implements AsyncDisposable {
   ) {
     this.#faults = faults;
     writeFaults(directory, faults);
-    this.server = start(PROGRAM, args);
+    this.server = start(FUSE_PROGRAM, args);
   }
 
   static async mount(options: FuseOptions = {}): Promise<FuseMount> {
-    await compile();
+    await compileFuse();
     const directory = new TempDir();
     for (const name of ['root', 'mnt']) mkdirSync(directory.file(name));
     const args = [directory.file('root'), directory.file('mnt'), directory.file('faults')];
@@ -147,7 +148,7 @@ export class FuseMount implements AsyncDisposable {
     await this.server.ended;
     await run(tool('umount'), ['--lazy', this.directory.file('mnt')]);
     writeFaults(this.directory, this.#faults);
-    this.server = start(PROGRAM, this.args);
+    this.server = start(FUSE_PROGRAM, this.args);
     await this.#ready();
   }
 
@@ -162,7 +163,8 @@ export class FuseMount implements AsyncDisposable {
   async #ready(): Promise<void> {
     const below = statSync(this.directory.path).dev;
     await until('the file system is mounted', async () => {
-      if (this.server.isOver) throw new Error(describeFailure(PROGRAM, this.args, await this.server.ended));
+      if (this.server.isOver)
+        throw new Error(describeFailure(FUSE_PROGRAM, this.args, await this.server.ended));
       return statSync(this.directory.file('mnt')).dev === below ? undefined : true;
     });
   }
@@ -194,13 +196,13 @@ function writeFaults(directory: TempDir, faults: FuseFaults): void {
 }
 
 /** Once, and again when the source is newer. Several test files may do it at the same time. */
-async function compile(): Promise<void> {
-  if (existsSync(PROGRAM) && statSync(PROGRAM).mtimeMs > statSync(SOURCE).mtimeMs) return;
-  const mine = `${PROGRAM}.${process.pid}`;
+export async function compileFuse(): Promise<void> {
+  if (existsSync(FUSE_PROGRAM) && statSync(FUSE_PROGRAM).mtimeMs > statSync(SOURCE).mtimeMs) return;
+  const mine = `${FUSE_PROGRAM}.${process.pid}`;
   const flags = ['-O2', '-Wall', '-D_FILE_OFFSET_BITS=64', '-I/usr/include/fuse3'];
   try {
     await runOk(tool('gcc'), [...flags, '-o', mine, SOURCE, '-lfuse3']);
-    renameSync(mine, PROGRAM);
+    renameSync(mine, FUSE_PROGRAM);
   } finally {
     rmSync(mine, { force: true });
   }
