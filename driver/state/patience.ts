@@ -24,7 +24,8 @@ export class Patience {
     const after = new Promise<void>((resolve) => this.#waiting.set(number, resolve));
     try {
       await attachments.resume(number, record.attach ?? UNKNOWN_ATTACHMENT, sockets, {
-        described: { uuid, size, blockSize, autoclear, partscan },
+        // Whatever timeout it has: what waits for its file is no sign of a socket that is dead.
+        described: { uuid, size, blockSize, autoclear, partscan, isLimited: true },
         after,
       });
     } catch (err) {

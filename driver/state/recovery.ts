@@ -252,6 +252,8 @@ export class Recovery {
     const { number, attach, attachAgain } = record;
     const { attachments, log } = this.parts;
     if (this.#patience.end(number)) {
+      const { isLimited } = await this.parts.loops.device(number).describe();
+      await attachments.limited(number, isLimited);
       if (record.autoclear) await attachments.disconnectOnClose(number, true);
       log.info({ device: `loop${number}` }, `${nodePath(number)} goes on`);
       return;
