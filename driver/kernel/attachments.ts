@@ -193,6 +193,13 @@ export class Attachments {
     await this.disconnectOnClose(device, autoclear);
   }
 
+  /** One that was late is served. */
+  async served(device: number): Promise<void> {
+    const { isLimited, autoclear } = await this.options.describe(device);
+    await this.limited(device, isLimited);
+    if (autoclear) await this.disconnectOnClose(device, true);
+  }
+
   /** The device is about to have limits, or has none any more. */
   async limited(device: number, isLimited: boolean): Promise<void> {
     if (this.node(device) !== null) await this.#of(device).attacher.limited(device, isLimited);

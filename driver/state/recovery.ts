@@ -252,9 +252,7 @@ export class Recovery {
     const { number, attach, attachAgain } = record;
     const { attachments, log } = this.parts;
     if (this.#patience.end(number)) {
-      const { isLimited } = await this.parts.loops.device(number).describe();
-      await attachments.limited(number, isLimited);
-      if (record.autoclear) await attachments.disconnectOnClose(number, true);
+      await attachments.served(number);
       log.info({ device: `loop${number}` }, `${nodePath(number)} goes on`);
       return;
     }
