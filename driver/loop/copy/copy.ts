@@ -193,6 +193,7 @@ async function swap(core: LoopCore, job: CopyJob, file: MirrorFile, target: Targ
     if ((await file.to.size()) < BigInt(job.size))
       throw new LoopError('EIO', `${job.file()} became shorter.`);
     await core.note(wanted);
+    await target.gone?.().catch((error: unknown) => core.host.report(core, error));
     core.publish(frozen, wanted);
     frozen.thaw();
     job.end({ state: 'running', waitedMs: performance.now() - began });

@@ -58,16 +58,14 @@ export async function intoBase(core: LoopCore, overlay: OverlayFile): Promise<Ta
     await letGo();
     await overlay.changeHeader({ isCommitting: false, base: await base.asBase() });
   };
-  const done = async (): Promise<void> => {
-    const path = overlay.isTemporary ? undefined : delta.path;
-    try {
-      if (path !== undefined) await rm(nameToBytes(path), { force: true });
-    } finally {
-      await overlay.close();
-    }
-    if (path !== undefined) await syncDirectory(path);
+  // Whoever finds both after a power cut would lay it over what was written to the base since.
+  const gone = async (): Promise<void> => {
+    if (overlay.isTemporary) return;
+    const { path } = delta;
+    await rm(nameToBytes(path), { force: true });
+    await syncDirectory(path);
   };
-  return { ...target, done, undo };
+  return { ...target, gone, done: () => overlay.close(), undo };
 }
 
 async function openToWrite({ file: { path, identity } }: SharedLayer): Promise<BackingFile> {

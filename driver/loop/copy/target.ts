@@ -9,6 +9,8 @@ export interface Target {
   finalPath?: string;
   /** All is copied, and no request is in flight: it becomes what the device is to have. */
   ready?(): Promise<void>;
+  /** It is written down that the device has it, and no request is in flight yet: what would hide it goes. */
+  gone?(): Promise<void>;
   /** The device has it: the old files are let go of. */
   done(old: Backing): Promise<void>;
   /** It does not come to be. */
