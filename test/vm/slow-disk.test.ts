@@ -108,8 +108,8 @@ t.test('a disk of 1 MB a second', { skip }, async (t) => {
   writeFileSync(disk, '');
   truncateSync(disk, 192 << 20);
   await guestTests(t, [DEFAULTS, OTHERS, GIVEN_UP, ...limitTests(LIMITED_SECONDS)], {
-    before: `${DISK}\nstart_daemon\nleave_daemon`,
-    after: 'daemon=$(cat /run/daemon.pid); kill -TERM $daemon; wait_until has_ended $daemon',
+    before: `${DISK}\nstart_daemon`,
+    after: 'kill -TERM $daemon; wait $daemon',
     modules: ['virtio_blk'],
     disks: [
       {
