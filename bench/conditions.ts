@@ -1,7 +1,6 @@
 /** What a number depends on, and is printed beside. */
 import { cpus, release, totalmem } from 'node:os';
 import type { Installed } from './servers/index.js';
-import { hasKvm } from './system/kvm.js';
 import { run, versionLine } from './system/process.js';
 
 export interface Conditions {
@@ -26,8 +25,6 @@ export interface Conditions {
   /** Bytes. */
   readonly memorySize: number;
   readonly diskSize: number;
-  /** How the processor of a virtual machine is had. */
-  readonly guests: 'KVM' | 'software emulation';
   readonly rounds: number;
   /** Seconds a run. */
   readonly runtime: number;
@@ -56,7 +53,6 @@ export const lookAround = async (chosen: Chosen): Promise<Conditions> => {
     servers: servers.map(({ server, version }) => ({ name: server.name, version })),
     memoryFileSystem: await fileSystem(memoryDirectory),
     diskFileSystem: await fileSystem(diskDirectory),
-    guests: hasKvm() ? 'KVM' : 'software emulation',
     ...rest,
   };
 };
@@ -85,7 +81,7 @@ export const describeConditions = (conditions: Conditions): string[] => {
     `${conditions.date}, nbdloop ${conditions.commit}, load average before: ${conditions.loadBefore.toFixed(2)}`,
     `${cores} cores of ${conditions.cpu}, ${gib(conditions.memory)}, Linux ${conditions.kernel}, Node ${conditions.node}`,
     `clients: ${conditions.fio ?? 'no fio'} (nbd engine), ${conditions.nbdcopy ?? 'no nbdcopy'}, on the same machine`,
-    `images: ${gib(memorySize)} on ${conditions.memoryFileSystem}, ${gib(diskSize)} on ${conditions.diskFileSystem}, random bytes; virtual machines by ${conditions.guests}`,
+    `images: ${gib(memorySize)} on ${conditions.memoryFileSystem}, ${gib(diskSize)} on ${conditions.diskFileSystem}, random bytes; virtual machines by software emulation`,
     `${conditions.rounds} rounds of ${conditions.runtime} s each, servers taking turns in every round after one warm-up; medians`,
     ...conditions.servers.map(({ name, version }) => `${name}: ${version}`),
   ];

@@ -8,7 +8,6 @@ import { type ClientRun, parseFio } from '../clients/fio.js';
 import type { Sample } from '../measure.js';
 import type { ServerResult, WorkloadResult } from '../results.js';
 import type { Server } from '../servers/server.js';
-import { hasKvm } from '../system/kvm.js';
 import type { GuestLoad, Workload } from '../workloads.js';
 import { GUEST_SERVERS, guestScript, readTicks, reportName } from './script.js';
 
@@ -40,15 +39,11 @@ export const runInGuest = async (
   const missing = await skipUnlessGuest({ version: kernel });
   if (missing !== false) return failed(missing);
   using shared = new TempDir();
-  const isAccelerated = hasKvm();
-  plan.progress(
-    `Linux ${kernel} in the virtual machine, ${isAccelerated ? 'on this processor' : 'emulated'}`,
-  );
+  plan.progress(`Linux ${kernel} in the virtual machine`);
   const { rounds, runtime } = plan;
   const loads = rows.map(({ workload: { id }, load }) => ({ id, load }));
   const guest = await runGuest(shared, {
     kernel,
-    isAccelerated,
     memoryMiB: 2048,
     modules: ['loop'],
     script: guestScript(names, loads, { rounds, runtime }),

@@ -30,8 +30,6 @@ export interface GuestOptions {
   readonly memoryMiB?: number;
   /** 2 unless told. */
   readonly cpus?: number;
-  /** On the host's processor (KVM), not emulated: a benchmark's, of the host's architecture. */
-  readonly isAccelerated?: boolean;
   /** A hang limit, 400 s unless told: the guest is killed by its own id, and the run has failed. */
   readonly timeoutMs?: number;
   /** True: the host's loopback is 10.0.2.2 in the guest. */

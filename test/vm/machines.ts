@@ -13,9 +13,6 @@ export interface Machine {
 /** No processor's state is the host's: what passes on one machine passes on all. */
 const EMULATED = ['-accel', 'tcg,thread=multi'];
 
-/** By the host's own processor: for benchmarks, where the host lets guests have it. It says of every AMD what only Intel's know. */
-export const HARDWARE = ['-accel', 'kvm', '-cpu', 'host,-arch-capabilities'];
-
 export const GUEST_MACHINES: Readonly<Record<DebianArch, Machine>> = {
   amd64: {
     program: 'qemu-system-x86_64',

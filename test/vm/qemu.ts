@@ -8,7 +8,7 @@ import type { GuestDisk, GuestOptions } from './guest.js';
 import { firstStage, GuestFile, secondStage } from './guest-scripts.js';
 import { buildInitrd } from './initrd.js';
 import { type KernelImage, kernelImage } from './kernel-image.js';
-import { GUEST_MACHINES, HARDWARE } from './machines.js';
+import { GUEST_MACHINES } from './machines.js';
 import { resolveModules } from './modules.js';
 
 /** crc32c_generic serves ext4, which asks for it by algorithm, not by dependency. */
@@ -41,7 +41,7 @@ export async function runQemu(shared: string, options: GuestOptions): Promise<En
 }
 
 /** What a machine boots, and on what. */
-export interface Booted extends Pick<GuestOptions, 'cpus' | 'memoryMiB' | 'disks' | 'isAccelerated'> {
+export interface Booted extends Pick<GuestOptions, 'cpus' | 'memoryMiB' | 'disks'> {
   readonly kernel: string;
   readonly initrd: string;
   /** Of the kernel, or of what it starts. */
@@ -53,7 +53,7 @@ export function machineWords(arch: DebianArch, booted: Booted): { program: strin
   const { program, options, kernelParameters } = GUEST_MACHINES[arch];
   const { kernel, initrd, parameters = '', cpus = 2, memoryMiB = 1024, disks = [] } = booted;
   const words = [
-    ...(booted.isAccelerated === true ? HARDWARE : options),
+    ...options,
     ...['-smp', String(cpus), '-m', String(memoryMiB)],
     ...['-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
     ...['-kernel', kernel, '-initrd', initrd],

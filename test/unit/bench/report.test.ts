@@ -35,7 +35,6 @@ const report: Report = {
     servers: [{ name: 'nbdkit', version: 'nbdkit 1.32.5' }],
     memoryFileSystem: 'tmpfs',
     diskFileSystem: 'ext2/ext3',
-    guests: 'KVM',
     memorySize: 1024 ** 3,
     diskSize: 4 * 1024 ** 3,
     rounds: 1,
