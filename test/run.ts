@@ -1,5 +1,5 @@
 /**
- * The test run: `node dist/test/run.js [suite ...] [--kernel 6.12]`, all suites unless named, guests with that kernel.
+ * The test run: `node dist/test/run.js [suite ...] [--kernel 6.12]`, all suites but those on demand unless named, guests with that kernel.
  * Ends with one line of counts, and exits 0 when nothing failed, and under NBDLOOP_REQUIRE_ALL=1 nothing was skipped
  * either.
  */
@@ -29,7 +29,9 @@ function chosenSuites(names: readonly string[]): readonly Suite[] {
   if (unknown.length > 0) {
     throw new Error(`unknown suite ${unknown.join(', ')}; there are ${SUITES.map((s) => s.name).join(', ')}`);
   }
-  return names.length === 0 ? SUITES : SUITES.filter((suite) => names.includes(suite.name));
+  return SUITES.filter(({ name, isOnDemand }) =>
+    names.length === 0 ? isOnDemand !== true : names.includes(name),
+  );
 }
 
 /** Compiled test files of a suite whose source still exists: dist/ may hold older ones. */
@@ -96,7 +98,7 @@ async function lint(): Promise<Counts> {
 async function prepare(suites: readonly Suite[]): Promise<void> {
   if (suites.some((suite) => suite.name === 'nodes')) prefetchNodes();
   await installPackages(missingPackages(suites));
-  if (!suites.some((suite) => ['vm', 'nodes'].includes(suite.name))) return;
+  if (!suites.some((suite) => ['vm', 'long', 'nodes'].includes(suite.name))) return;
   const fetchAll = async (): Promise<void> => {
     for (const version of KERNELS) await kernelImage({ version });
   };

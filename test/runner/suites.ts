@@ -6,6 +6,8 @@ export interface Suite {
   readonly fileTimeout: number;
   /** Program -> Debian package that brings it. */
   readonly tools: Readonly<Record<string, string>>;
+  /** It runs where it is named only: more than there is room for in `npm test`. */
+  readonly isOnDemand?: true;
 }
 
 const UNIT = { openssl: 'openssl', man: 'man-db', mandoc: 'mandoc', zsh: 'zsh', fish: 'fish' };
@@ -84,11 +86,12 @@ export const SUITES: readonly Suite[] = [
   { name: 'fuzz', fileTimeout: 300, tools: { openssl: 'openssl' } },
   { name: 'cluster', fileTimeout: 400, tools: CLUSTER },
   { name: 'vm', fileTimeout: 900, tools: MACHINES },
+  { name: 'long', fileTimeout: 1800, tools: MACHINES, isOnDemand: true },
   { name: 'nodes', fileTimeout: 600, tools: { ...UNIT, ...CLIENTS, ...MACHINES } },
 ];
 
 /** Files that boot guests, see lanes.ts. */
-export const GUESTS = /^dist\/test\/(vm|nodes)\//;
+export const GUESTS = /^dist\/test\/(vm|long|nodes)\//;
 
 /** Packages that bring no program of their own to look for, by suite. */
 export const LIBRARIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {

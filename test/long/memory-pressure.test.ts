@@ -5,8 +5,8 @@
 import { truncateSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { TempDir } from '../helpers/temp.js';
-import { skipUnlessQemu } from './guest-available.js';
-import { type GuestTest, guestTests } from './guest-tests.js';
+import { skipUnlessQemu } from '../vm/guest-available.js';
+import { type GuestTest, guestTests } from '../vm/guest-tests.js';
 
 /** Rounds at length; 0: once, and less of it. */
 const ROUNDS = Number(process.env.NBDLOOP_PRESSURE ?? 0);

@@ -3,8 +3,8 @@
  * way. NBDLOOP_MANY=100 for more of them.
  */
 import t from 'tap';
-import { skipUnlessQemu } from './guest-available.js';
-import { type GuestTest, guestTests } from './guest-tests.js';
+import { skipUnlessQemu } from '../vm/guest-available.js';
+import { type GuestTest, guestTests } from '../vm/guest-tests.js';
 
 t.setTimeout(1_600_000);
 const DEVICES = Number(process.env.NBDLOOP_MANY ?? 24);

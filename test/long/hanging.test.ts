@@ -3,8 +3,8 @@ import { truncateSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { compileFuse, skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
 import { TempDir } from '../helpers/temp.js';
-import { skipUnlessQemu } from './guest-available.js';
-import { type GuestTest, guestTests } from './guest-tests.js';
+import { skipUnlessQemu } from '../vm/guest-available.js';
+import { type GuestTest, guestTests } from '../vm/guest-tests.js';
 import * as scripts from './hanging-scripts.js';
 
 t.setTimeout(1_600_000);

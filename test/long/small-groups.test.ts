@@ -2,8 +2,8 @@
 import { truncateSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { TempDir } from '../helpers/temp.js';
-import { skipUnlessQemu } from './guest-available.js';
-import { type GuestTest, guestTests } from './guest-tests.js';
+import { skipUnlessQemu } from '../vm/guest-available.js';
+import { type GuestTest, guestTests } from '../vm/guest-tests.js';
 
 t.setTimeout(1_600_000);
 /** NBDLOOP_GROUPS=all: more sizes. */
