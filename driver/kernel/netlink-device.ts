@@ -55,7 +55,7 @@ const LIFTED_MS = 1000;
 const REFUSING_MS = 1000;
 
 /** A daemon that hands over waits so long for what a device has under way, milliseconds. */
-const PART_MS = 1000;
+const PART_MS = 3000;
 
 export class NetlinkDevice {
   readonly #sockets: NetlinkSockets;

@@ -39,7 +39,7 @@ export interface RecoveryParts {
 const LOOK_MS = 500;
 
 /** So long the daemon's start waits for devices that the kernel has, and for the others, milliseconds. */
-const PATIENCE_MS = 1000;
+const PATIENCE_MS = 3000;
 
 const soon = (work: Promise<unknown>): Promise<unknown> =>
   Promise.race([work, sleep(PATIENCE_MS, undefined, { ref: false })]);

@@ -72,6 +72,11 @@ export class HitRing {
         at,
         at + ENTRY,
       );
+      // It was counted, and is written in this moment: told next time, for which the thread that writes it asks.
+      if (sequence === 0 || sequence === ((hit - RING_HITS) >>> 0) + 1) {
+        this.#told = hit;
+        return { hits, missed };
+      }
       const name = OPERATIONS[operation];
       if (sequence !== hit + 1 || name === undefined) missed++;
       else hits.push({ rule, operation: name, offset, length, index });

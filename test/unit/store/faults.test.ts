@@ -206,6 +206,32 @@ t.test('hits come to the control side in order; those that were written over are
   t.equal(hits[0]?.index, 3);
 });
 
+t.test(
+  'a hit that is being written while the control side looks is told next time, in either lap',
+  async (t) => {
+    const hit = (index: number) =>
+      ({ rule: 3, operation: 'trim', offset: 512, length: 1024, index }) as const;
+    for (const before of [0, RING_HITS]) {
+      const shared = hitMemory();
+      const ring = new HitRing(shared);
+      for (let index = 0; index < before; index++) ring.add(hit(index));
+      ring.take();
+      // A thread has counted it, and is interrupted: what it writes first is what it has written last of the others.
+      const head = 64;
+      const entries = new Float64Array(shared, head);
+      const entry = (index: number): Float64Array => entries.subarray((index % RING_HITS) * 6).subarray(0, 6);
+      const old = entry(before).slice();
+      ring.add(hit(before));
+      ring.add(hit(before + 1));
+      const written = entry(before).slice();
+      entry(before).set(old);
+      t.strictSame(ring.take(), { hits: [], missed: 0 });
+      entry(before).set(written);
+      t.strictSame(ring.take(), { hits: [hit(before), hit(before + 1)], missed: 0 });
+    }
+  },
+);
+
 const refused = (t: Test, given: unknown, message: RegExp): void => {
   t.throws(() => checkRules([given as GivenRule], [], () => 1), { errno: 'EINVAL', message });
 };
