@@ -39,7 +39,7 @@ export interface RecoveryParts {
 const LOOK_MS = 500;
 
 /** So long the daemon's start waits for devices that the kernel has, and for the others, milliseconds. */
-const PATIENCE_MS = 3000;
+const PATIENCE_MS = 1000;
 
 const soon = (work: Promise<unknown>): Promise<unknown> =>
   Promise.race([work, sleep(PATIENCE_MS, undefined, { ref: false })]);
@@ -48,7 +48,7 @@ export class Recovery {
   readonly #down = new Map<number, Down>();
   /** Devices that are being recovered or given up. */
   readonly #busy = new Set<number>();
-  /** Devices that `run` has begun with. */
+  /** Devices that `run` has begun with, and that serve nothing yet. */
   readonly #underWay = new Map<number, DeviceRecord>();
   readonly #patience: Patience;
   #again: DeviceRecord[] = [];
@@ -231,8 +231,11 @@ export class Recovery {
         throw error;
       });
       this.#down.delete(number);
+      // It serves: what is left is done here, and by nobody who takes it for late.
+      this.#underWay.delete(number);
       await this.#intoKernel(record, handed);
     } catch (error) {
+      this.#underWay.delete(number);
       this.#stayDown(number, record, error);
     }
   }
