@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../../helpers/until.js';
 import { RECORD } from '../client/record.js';
 import { type Testimony, Witness } from '../client/witness.js';
-import { FIRST_PORT, FLOATING, fileOf, NODES } from '../lab/configuration.js';
+import { FIRST_PORT, FLOATING, fileOf } from '../lab/configuration.js';
 import type { Lab } from '../lab/lab.js';
 import type { ClusterNode } from '../lab/node.js';
 
@@ -72,12 +72,6 @@ async function unread(node: ClusterNode): Promise<number> {
 }
 const LISTENING = '0A';
 
-/** What the mount of a node says of each of its bricks. */
-async function isConnected(node: ClusterNode): Promise<boolean> {
-  const { stdout } = await node.sh('cat /mnt/images/.meta/graphs/active/*-client-*/private');
-  return stdout.match(/^connected = 1$/gm)?.length === NODES.length;
-}
-
 /** Its daemon is stopped; if no whole write waits for it then, it goes on. */
 async function sleepsOverWrite(node: ClusterNode): Promise<true | undefined> {
   const daemons = sleepers(node).filter(isDaemon);
@@ -121,7 +115,7 @@ export async function zombie(lab: Lab, guard: Guard, seed: number): Promise<Zomb
     await active.run('ip', ['addr', 'del', `${FLOATING}/24`, 'dev', 'eth0']);
     await lab.network.plug(active.name);
     await until('the zombie has its bricks again', async () =>
-      (await isConnected(active)) ? true : undefined,
+      (await lab.gluster.hasAllBricks(active)) ? true : undefined,
     );
     // What the clients write would hide what it writes.
     await witness.kill();

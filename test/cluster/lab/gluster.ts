@@ -80,6 +80,35 @@ export class Gluster implements SharedStorage {
     );
   }
 
+  /** What the mount of a node says of each of its bricks. */
+  async hasAllBricks(node: ClusterNode): Promise<boolean> {
+    const { stdout } = await node.sh('cat /mnt/images/.meta/graphs/active/*-client-*/private');
+    return stdout.match(/^connected = 1$/gm)?.length === NODES.length;
+  }
+
+  /** All that a node has open is open on every brick: the daemon opens anew what is not (driver/renewals.ts). */
+  async #hasAllDescriptors(node: ClusterNode): Promise<boolean> {
+    const { stdout } = await node.sh(
+      `for brick in /mnt/images/.meta/graphs/active/*-client-*/private; do grep -c 'remote_fd = [0-9]' $brick; done`,
+    );
+    return new Set(stdout.trim().split('\n')).size === 1;
+  }
+
+  /**
+   * Every mount has every brick, for all it has open: one that has just come back is not written to before. Whoever fails in these
+   * seconds is a second failure beside the first, and what it had acknowledged may be on one brick alone, which nothing tells from
+   * an older one.
+   */
+  async reached(): Promise<void> {
+    for (const node of this.nodes.values()) {
+      await until(
+        `${node.name} reaches all bricks`,
+        async () => ((await this.hasAllBricks(node)) && (await this.#hasAllDescriptors(node))) || undefined,
+        LIMIT,
+      );
+    }
+  }
+
   /** Kills the brick of a node. */
   async killBrick(node: ClusterNode): Promise<void> {
     await node.sh('pkill -KILL -x glusterfsd');

@@ -124,6 +124,7 @@ export class Lab implements AsyncDisposable {
   /** The node that serves, once everything is well, with what the storage holds. Nobody writes meanwhile. */
   async settled(): Promise<ClusterNode> {
     const active = await this.whole();
+    await this.storage.reached();
     await this.storage.healed();
     return active;
   }

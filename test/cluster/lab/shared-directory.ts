@@ -21,5 +21,6 @@ export class SharedDirectory implements SharedStorage {
   async startServer(): Promise<void> {}
   async answers(): Promise<void> {}
   async isWhole(): Promise<void> {}
+  async reached(): Promise<void> {}
   async healed(): Promise<void> {}
 }

@@ -12,6 +12,8 @@ export interface SharedStorage {
   create(files: readonly string[]): Promise<void>;
   /** Every part of it is up. */
   isWhole(): Promise<void>;
+  /** Every node reaches every part. */
+  reached(): Promise<void>;
   /** Every part has what the others have. Under writes that can't be told. */
   healed(): Promise<void>;
 }
