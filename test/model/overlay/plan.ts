@@ -96,7 +96,10 @@ class Plan {
 
   #gather(wish: Wish, at: number, length: number, lane: number): Planned | undefined {
     const stride = Math.max(SECTOR, Math.floor(length / PARTS / SECTOR) * SECTOR);
-    const each = wish.flag ? stride : Math.max(1, Math.floor(stride / 2));
+    // Of those that are out together none is before the other: no two of them have a part of one sector.
+    const isAligned = at % SECTOR === 0;
+    const half = Math.max(1, Math.floor(stride / 2));
+    const each = isAligned ? (wish.flag ? stride : half) : Math.max(1, Math.min(half, stride - SECTOR));
     const data: Buffer[] = [];
     for (let from = at; from + each <= at + length && data.length < PARTS; from += stride) {
       data.push(content(wish.fill, from, each));
