@@ -6,6 +6,11 @@ import { close, setSendBuffer } from '../system/sockets.js';
 import type { FromReactor } from './messages.js';
 import { ReactorThread } from './reactor-thread.js';
 
+/**
+ * Threads with connections are woken so often unasked, milliseconds. No wake is known to be lost; but twice a kernel in an emulated
+ * machine had no answer over one of two new sockets, and nobody has found out why (docs/waiting.md).
+ */
+const NUDGE_MS = 5000;
 /** Bytes of replies the kernel may hold for a peer; what zero-copy reads need to be fast. */
 const SEND_BUFFER = 2 << 20;
 /** Threads at most; each is a lane of every device. */
@@ -71,10 +76,14 @@ export class ReactorPool {
   #lastId = 0;
   #isClosing = false;
   #trim: NodeJS.Timeout | undefined;
+  readonly #nudges: NodeJS.Timeout;
 
   constructor(options: ReactorPoolOptions) {
     this.#options = options;
     for (let i = 0; i < options.reactors; i++) this.#start();
+    this.#nudges = setInterval(() => {
+      for (const thread of this.#threads) if (thread.connections > 0) thread.nudge();
+    }, NUDGE_MS).unref();
   }
 
   /** Resolves when the threads that there are take connections. */
@@ -157,6 +166,7 @@ export class ReactorPool {
   async close(timeout: number): Promise<string[]> {
     this.#isClosing = true;
     clearTimeout(this.#trim);
+    clearInterval(this.#nudges);
     for (const thread of this.#threads) thread.tell({ kind: 'drain' });
     const deadline = performance.now() + timeout;
     while (this.#open.size > 0 && performance.now() < deadline) {

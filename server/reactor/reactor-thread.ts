@@ -87,6 +87,12 @@ export class ReactorThread {
     if (Atomics.exchange(this.#wakeWord, 0, 1) === 0) write(this.#wakeFd, addressOf(ONE), 8);
   }
 
+  /** As `wake`, whether it was woken before or not. */
+  nudge(): void {
+    Atomics.store(this.#wakeWord, 0, 1);
+    write(this.#wakeFd, addressOf(ONE), 8);
+  }
+
   /**
    * Ends it, with whatever connections it has. False when it hangs: it goes when what it waits for does, and keeps no
    * process alive. It is never terminated: the memory of what is under way is its own, and the kernel still writes there;
