@@ -144,13 +144,15 @@ for (const mode of ['simple', 'structured', 'extended'] as const) {
   t.test(`long changes are given up between two pieces, and done by whoever goes on (${mode})`, async (t) => {
     await using bench = await ReactorBench.start({ dataPath: './held-data-path.js' });
     const device = await bench.device(96 * MIB);
-    const client = await bench.connect(device, { mode });
+    const [client, other] = [await bench.connect(device, { mode }), await bench.connect(device)];
     const zeroes = { type: WRITE_ZEROES, cookie: 1n, offset: MIB, length: 64 * MIB };
     const trim = { type: TRIM, cookie: 2n, offset: 66 * MIB, length: 24 * MIB };
     hold(device.queue.shared, true);
     client.send(zeroes, trim);
     await until('a piece is under way', async () => device.queue.inFlight > 0 || undefined);
     const handover = bench.handOverWith(client);
+    // The thread has heard of it when it answers what was asked later.
+    await other.ask({ type: READ, offset: 0, length: 512 });
     hold(device.queue.shared, false);
     bench.pool.wake();
     const leftover = await handover;
