@@ -16,9 +16,9 @@ import { addressOf, keepTime, POLLIN, read, schedYield } from '../system/sockets
 import { Spares } from '../system/spares.js';
 import { ThreadName } from '../system/thread-name.js';
 import { Connection } from './connection.js';
+import { Connections } from './connections.js';
 import type { FromReactor, ToReactor } from './messages.js';
 import { Next } from './next.js';
-import { Resting } from './resting.js';
 import type { Shared } from './shared.js';
 
 /** Bytes received at most in one call. */
@@ -57,9 +57,7 @@ export class Reactor {
   readonly #spin = new Spin(MAX_SPIN);
   readonly #wakeCount = new Uint8Array(8);
   readonly #awake: AwakeCores | undefined;
-  /** Those that are looked at in every turn. */
-  #connections: Connection[] = [];
-  readonly #resting = new Resting();
+  readonly #connections = new Connections();
   readonly #name = new ThreadName();
   #looks = 0;
   /** The time to look again is over: only sleep is left. */
@@ -92,28 +90,20 @@ export class Reactor {
       if (this.#serveAlone()) continue;
       this.#wait();
       if (this.#polls.isReady(WAKE)) this.#answerWake();
-      if (this.#polls.isReady(RESTING)) this.#connections.push(...this.#resting.wakeReady());
+      if (this.#polls.isReady(RESTING)) this.#connections.wakeReady();
       if (this.#polls.isReady(COMPLETIONS)) this.#completions?.reap(this.#onDone);
       this.#shared.operations?.changes.goOn();
       this.#takeTurns();
-      if (this.#isAlone) this.#awake?.went(performance.now());
+      if (this.#connections.isOne) this.#awake?.went(performance.now());
     }
     this.#awake?.release();
-    this.#wakeResting();
+    this.#connections.wake();
     this.#settle();
-    for (const connection of this.#connections) this.#close(connection, connection.reason);
-    this.#resting.close();
+    for (const connection of this.#connections.awake) this.#close(connection, connection.reason);
+    this.#connections.close();
     this.#shared.pipes.close();
     this.#options.dataPath.close?.();
     this.#options.post({ kind: 'stopped' });
-  }
-
-  get #isAlone(): boolean {
-    return this.#connections.length + this.#resting.size === 1;
-  }
-
-  #wakeResting(isMeant?: (connection: Connection) => boolean): void {
-    this.#connections.push(...this.#resting.wake(isMeant));
   }
 
   readonly #onDone = (token: number, errno: Errno): void => {
@@ -123,7 +113,7 @@ export class Reactor {
   /** Ends every connection. The kernel may still use the memory of what is under way: the thread ends after it. */
   #settle(): void {
     const { operations } = this.#shared;
-    for (const connection of this.#connections) connection.drop('the server stopped');
+    for (const connection of this.#connections.awake) connection.drop('the server stopped');
     while (operations !== undefined && operations.underWay > 0) {
       this.#completions?.submit();
       this.#polls.set(0, this.#completions?.fd ?? -1, POLLIN);
@@ -137,7 +127,7 @@ export class Reactor {
   #wait(): void {
     const isHandedOver = this.#completions?.submit() ?? true;
     const polls = this.#polls;
-    const count = this.#connections.length + FIRST_CONNECTION;
+    const count = this.#connections.awake.length + FIRST_CONNECTION;
     if (this.#arm() || this.#hasChanges) {
       polls.wait(count, 0);
     } else if (!isHandedOver) {
@@ -171,10 +161,10 @@ export class Reactor {
    * to look at than that connection.
    */
   #serveAlone(): boolean {
-    const connection = this.#connections[0];
+    const [connection] = this.#connections.awake;
     const budget = this.#spin.milliseconds;
     this.#hasLooked = false;
-    if (connection === undefined || !this.#isAlone || budget === 0) return false;
+    if (connection === undefined || !this.#connections.isOne || budget === 0) return false;
     if (connection.next !== Next.RECEIVE || connection.isParting || this.#isDraining) return false;
     if (this.#hasChanges || this.#completions?.submit() === false) return false;
     const { wakeWord } = this.#options;
@@ -210,11 +200,11 @@ export class Reactor {
     const polls = this.#polls;
     polls.set(WAKE, this.#options.wakeFd, POLLIN);
     polls.set(COMPLETIONS, this.#completions?.fd ?? -1, POLLIN);
-    polls.set(RESTING, this.#resting.fd, POLLIN);
+    polls.set(RESTING, this.#connections.restingFd, POLLIN);
     let index = FIRST_CONNECTION;
     let hasWork = false;
     this.#due = Number.POSITIVE_INFINITY;
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.awake) {
       const { due } = connection;
       if (due !== Number.POSITIVE_INFINITY) this.#expect(connection, due);
       const { events } = connection;
@@ -247,8 +237,8 @@ export class Reactor {
 
   #takeTurns(): void {
     let ended = false;
-    for (let i = 0; i < this.#connections.length; i++) {
-      const connection = this.#connections[i] as Connection;
+    for (let i = 0; i < this.#connections.awake.length; i++) {
+      const connection = this.#connections.awake[i] as Connection;
       connection.part();
       if (this.#hasTurn(connection, i)) {
         connection.idleTurns = 0;
@@ -261,7 +251,7 @@ export class Reactor {
       if (connection.next >= Next.END) ended = true;
     }
     if (ended) this.#sweep();
-    this.#connections = this.#resting.putAway(this.#connections);
+    this.#connections.rest();
   }
 
   #hasTurn({ next }: Connection, index: number): boolean {
@@ -271,11 +261,9 @@ export class Reactor {
   }
 
   #sweep(): void {
-    const ended = this.#connections.filter((connection) => connection.next >= Next.END);
-    this.#connections = this.#connections.filter((connection) => connection.next < Next.END);
-    this.#tellWhetherAlone();
+    const ended = this.#connections.takeEnded();
     for (const { device, backend } of ended) {
-      if (this.#other(device) === undefined) backend.close?.();
+      if (this.#connections.of(device) === undefined) backend.close?.();
     }
     for (const connection of ended) {
       if (connection.next === Next.PARTED) {
@@ -284,20 +272,7 @@ export class Reactor {
         this.#close(connection, connection.reason);
       }
     }
-  }
-
-  /** A connection of the device. */
-  #other(device: number): Connection | undefined {
-    const isMeant = (connection: Connection): boolean => connection.device === device;
-    return this.#connections.find(isMeant) ?? [...this.#resting.connections].find(isMeant);
-  }
-
-  #tellWhetherAlone(): void {
-    // The last one that is left is looked at in every turn.
-    if (this.#isAlone) this.#wakeResting();
-    const isAlone = this.#isAlone;
-    if (!isAlone) this.#awake?.release();
-    for (const connection of this.#connections) connection.isAlone = isAlone;
+    if (!this.#connections.isOne) this.#awake?.release();
   }
 
   #close(connection: Connection, reason: string): void {
@@ -314,37 +289,33 @@ export class Reactor {
       this.#obey(message);
     }
     this.#shared.operations?.changes.thawed();
-    for (const connection of this.#connections) connection.wake();
+    for (const connection of this.#connections.awake) connection.wake();
   }
 
   #obey(message: ToReactor): void {
     switch (message.kind) {
       case 'adopt': {
-        const other = this.#other(message.device);
+        const other = this.#connections.of(message.device);
         const backend = other?.backend ?? this.#options.dataPath.attach(message.shared);
-        this.#name.follow(message.domain, this.#connections.length + this.#resting.size > 0);
-        this.#connections.push(new Connection(this.#shared, { ...message, backend }));
-        this.#tellWhetherAlone();
+        this.#name.follow(message.domain, this.#connections.count > 0);
+        this.#connections.add(new Connection(this.#shared, { ...message, backend }));
+        if (!this.#connections.isOne) this.#awake?.release();
         break;
       }
       case 'drain':
         this.#isDraining = true;
-        this.#wakeResting();
-        for (const connection of this.#connections) {
+        this.#connections.wake();
+        for (const connection of this.#connections.awake) {
           if (connection.isAtRest) connection.next = Next.RUN;
         }
         break;
-      case 'part':
-        this.#wakeResting(({ id }) => id === message.id);
-        for (const connection of this.#connections) {
-          if (connection.id === message.id) connection.isParting = true;
-        }
+      case 'part': {
+        const connection = this.#connections.called(message.id);
+        if (connection !== undefined) connection.isParting = true;
         break;
+      }
       case 'drop':
-        this.#wakeResting(({ id }) => id === message.id);
-        for (const connection of this.#connections) {
-          if (connection.id === message.id) connection.drop(message.reason);
-        }
+        this.#connections.called(message.id)?.drop(message.reason);
         break;
       case 'stop':
         this.#isStopped = true;

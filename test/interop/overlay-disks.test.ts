@@ -1,7 +1,7 @@
 /** Overlays, and copies of devices, whose disks are full or fail. */
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { checksum } from '../helpers/checksum.js';
 import { Daemon } from '../helpers/daemon.js';
 import { FullDisk, HalfDisk, skipWithoutFailingDisks } from '../helpers/failing-disks.js';
@@ -195,19 +195,31 @@ t.test(
   },
 );
 
+interface Places {
+  readonly mount: FuseMount;
+  readonly files: TempDir;
+  readonly daemon: Daemon;
+}
+
+/** An overlay, loop0, whose delta is on the mount, and that was written to; `model`: what it reads as. */
+async function writtenOverlay(t: Test, { mount, files, daemon }: Places) {
+  const image = makeRandomFile(files.file('gold.img'), MIB);
+  const delta = mount.file('top');
+  await daemon.client.find({ file: image, overlay: { delta } });
+  const client = await NbdRequests.open(daemon.socket);
+  const model = readFileSync(image).fill(7, 5000, 9000);
+  t.equal(await client.write(5000, Buffer.alloc(4000, 7)), 0);
+  return { image, delta, client, model };
+}
+
 t.test(
   'a snapshot whose directory can not be made durable is none: the delta has its name and its content',
   { skip: skipWithoutFuse() },
   async (t) => {
     await using mount = await FuseMount.mount();
     using files = new TempDir();
-    const image = makeRandomFile(files.file('gold.img'), MIB);
-    const delta = mount.file('top');
     await using daemon = await Daemon.start();
-    await daemon.client.find({ file: image, overlay: { delta } });
-    const client = await NbdRequests.open(daemon.socket);
-    const model = readFileSync(image).fill(7, 5000, 9000);
-    t.equal(await client.write(5000, Buffer.alloc(4000, 7)), 0);
+    const { image, delta, client, model } = await writtenOverlay(t, { mount, files, daemon });
     mount.set({ fail: { fsyncdir: 5 } });
     const snapshot = { devices: [{ number: 0, file: mount.file('snapshot') }] };
     const said = await daemon.client.snapshot(snapshot).catch((error: { errno?: string }) => error.errno);
@@ -229,13 +241,8 @@ t.test(
   async (t) => {
     await using mount = await FuseMount.mount();
     using files = new TempDir();
-    const image = makeRandomFile(files.file('gold.img'), MIB);
-    const delta = mount.file('top');
     await using daemon = await Daemon.start();
-    await daemon.client.find({ file: image, overlay: { delta } });
-    const client = await NbdRequests.open(daemon.socket);
-    const model = readFileSync(image).fill(7, 5000, 9000);
-    t.equal(await client.write(5000, Buffer.alloc(4000, 7)), 0);
+    const { delta, client, model } = await writtenOverlay(t, { mount, files, daemon });
     mount.set({ fail: { rename: 5 } });
     await daemon.cliOk('nbdloop', 'flatten', 'loop0');
     mount.set({});

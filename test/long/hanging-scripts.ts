@@ -165,10 +165,10 @@ wait_until is_back
 end_devices
 `;
 
-/** The same when it hands over, or ends for one that comes. */
-export const HANDED_OVER_HANGING = `
+/** A daemon hands over while something hangs: `begins` and `ends` say what. */
+const handedOver = (begins: string, ends: string): string => `
 make_devices
-hang
+${begins}
 write_bad
 before=$daemon
 forsake $before
@@ -177,31 +177,17 @@ begin_daemon --handover
 wait_until is_serving
 say "served by the next one after $((SECONDS - began)) s"
 beside 3
-go_on
+${ends}
 was_written
 wait_until has_ended $before
 wait_until is_back
 end_devices
 `;
 
+export const HANDED_OVER_HANGING = handedOver('hang', 'go_on');
+
 /** A flush that takes long is what a handover meets: it is asked for again when the process that waits for it is gone. */
-export const FLUSH_HANGS = `
-make_devices
-faults fsync=15000
-write_bad
-before=$daemon
-forsake $before
-began=$SECONDS
-begin_daemon --handover
-wait_until is_serving
-say "served by the next one after $((SECONDS - began)) s"
-beside 3
-faults
-was_written
-wait_until has_ended $before
-wait_until is_back
-end_devices
-`;
+export const FLUSH_HANGS = handedOver('faults fsync=15000', 'faults');
 
 /** A TRIM of many pieces: the next daemon does what is left of it, and no socket dies. */
 export const LONG_TRIM = `

@@ -51,14 +51,17 @@ each_is_whole() {
   done
 }
 now() { echo $((\${EPOCHREALTIME/./} / 1000)); }
+again() {
+  : >/run/daemon.log
+  began=$(now)
+  "$1"
+  served=$(now)
+}
 crash_daemon
 mv /run/files/1 /run/gone
 lock_first
 fsfreeze -f /run/bad
-: >/run/daemon.log
-began=$(now)
-start_daemon
-served=$(now)
+again start_daemon
 served_again 'after kill -9' ': dead sockets replaced' 3
 each_is_whole
 fsfreeze -u /run/bad
@@ -69,10 +72,7 @@ nbdloop recover loop0
 nbdloop recover loop1
 cmp -n 4096 /run/files/1 <(dd if=/dev/nbd1 bs=4k count=1 iflag=direct status=none)
 say 'restarted'
-: >/run/daemon.log
-began=$(now)
-take_over
-served=$(now)
+again take_over
 served_again 'by a handover' ' goes on' 0
 each_is_whole
 nbdlosetup -D

@@ -7,7 +7,7 @@ import { until } from '../../helpers/until.js';
 const { READ, WRITE, FLUSH } = Cmd;
 const MIB = 1 << 20;
 const CLIENTS = 60;
-/** Of one thread's connections, this many are looked at in every turn (server/reactor/resting.ts). */
+/** Of one thread's connections, this many are looked at in every turn (server/reactor/connections.ts). */
 const MOST_AWAKE = 16;
 
 t.setTimeout(120_000);
