@@ -113,6 +113,15 @@ becomes_free() {
   echo "not free: $pid"
   return 1
 }
+# What threads of a daemon wait for (name, place in the kernel, number of the system call), and how many: one that hangs says nothing itself.
+threads_of_daemons() {
+  local cmdline
+  for cmdline in $(grep -ls nbdloopd.js /proc/[0-9]*/cmdline); do
+    head -v -n 1 \${cmdline%cmdline}task/*/{comm,wchan,syscall} 2>/dev/null |
+      awk '/^==>/ { split($2, path, "/"); next } NF { said[path[5]] = said[path[5]] " " $1 } END { for (task in said) print said[task] }' |
+      sort | uniq -c
+  done
+}
 run_test() {
   local began=$EPOCHREALTIME status=0 node
   set +e
@@ -121,6 +130,7 @@ run_test() {
   set -e
   if [ $status != 0 ]; then
     [ ! -e /run/daemon.log ] || tail -n 60 /run/daemon.log >>"$SHARED/test.$1.output"
+    threads_of_daemons >>"$SHARED/test.$1.output" || true
     umount -l /run/mnt 2>/dev/null || true
     for node in /sys/block/nbd*/pid; do
       [ ! -e $node ] || nbd-client -d "/dev/$(basename "$(dirname $node)")" || true
