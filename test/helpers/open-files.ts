@@ -13,11 +13,11 @@ export function openFiles(pid: Pid = 'self'): string[] {
 export const timesOpen = (path: string): number => openFiles().filter((open) => open === path).length;
 
 /**
- * Sockets, ends of pipes and files that this process has open, which is what a connection brings. Rings of io_uring, event
- * counters and the like are left out: a thread, ours or one of Node's, opens one when it first needs it, and keeps it.
+ * Sockets and files that this process has open, which is what a connection brings. Left out is what a thread opens when it first
+ * needs it, and keeps: rings of io_uring, event counters, and up to 16 pipes ({@link pipeEnds}); how many it needed is a matter of time.
  */
 export const openOfConnections = (): number =>
-  openFiles().filter((link) => !link.startsWith('anon_inode:')).length;
+  openFiles().filter((link) => !/^(anon_inode|pipe):/.test(link)).length;
 
 /** Ends of pipes that this process has open. */
 export const pipeEnds = (): number => openFiles().filter((link) => link.startsWith('pipe:')).length;
