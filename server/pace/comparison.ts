@@ -23,8 +23,14 @@ export interface ComparisonOptions {
 const LAPS = 6;
 /** What two laps show is enough when it is this much. */
 const CLEAR = 1.5;
-/** Milliseconds without anything after which a client was idle, or so slow that neither way matters. */
+/** Milliseconds without anything after which a client was idle, */
 const IDLE = 4;
+/** or so many times as long as it mostly was: a slow one, or an emulated processor, has its gaps between any two requests. */
+const MANY_TIMES = 32;
+/** Milliseconds a gap counts for at most in that. */
+const LONGEST = 100;
+/** So many gaps back, about. */
+const MEMORY = 16;
 
 /**
  * Finds out with which of two ways a client gets on faster, where that depends on what cannot be seen from here: its
@@ -42,6 +48,8 @@ export class Comparison {
   #left: number;
   #since = 0;
   #last = Number.NEGATIVE_INFINITY;
+  /** Milliseconds between two, of late. */
+  #gap = 0;
   #hold: number;
 
   constructor(private readonly options: ComparisonOptions) {
@@ -58,8 +66,7 @@ export class Comparison {
 
   /** So much went, at such a time (milliseconds). */
   went(amount: number, now: number): void {
-    if (this.#isOn && now - this.#last > IDLE) this.#begin();
-    this.#last = now;
+    if (this.#wasIdle(now) && this.#isOn) this.#begin();
     this.#left -= amount;
     if (this.#isOn && this.#isRunUp && this.#left <= this.options.lap) {
       this.#isRunUp = false;
@@ -69,6 +76,14 @@ export class Comparison {
       if (this.#isOn) this.#endLap(now);
       else this.#begin();
     }
+  }
+
+  #wasIdle(now: number): boolean {
+    const gap = now - this.#last;
+    const usual = this.#gap;
+    this.#last = now;
+    this.#gap += (Math.min(gap, LONGEST) - usual) / MEMORY;
+    return gap > Math.max(IDLE, usual * MANY_TIMES);
   }
 
   get #tried(): Side {

@@ -74,15 +74,36 @@ t.test('comparing gets rare while it shows the same', async (t) => {
   t.ok(share > 0 && share < 0.01, `${share} of the bytes were copied to compare`);
 });
 
-t.test('a client that pauses between requests is never copied to', async (t) => {
+t.test('a client that pauses between requests is copied to for a comparison, no more', async (t) => {
   const client = new Client(0.6, 0.25);
-  let copied = 0;
-  for (let round = 0; round < 4000; round++) {
-    copied += client.read(BLOCK);
-    client.now += 5;
-  }
-  t.equal(copied, 0);
+  const reads = (count: number): number => {
+    let copied = 0;
+    for (let round = 0; round < count; round++) {
+      copied += client.read(BLOCK);
+      client.now += 5;
+    }
+    return copied;
+  };
+  reads(193 * 8);
+  t.equal(reads(512 * 8), 0);
 });
+
+t.test(
+  'a slow client that asks for several at once, and then for several more, is compared too',
+  async (t) => {
+    const client = new Client(6, 3);
+    const reads = (bytes: number): number => {
+      let copied = 0;
+      for (let done = 0; done < bytes; done += MIB) {
+        copied += client.read(MIB);
+        client.now += 8;
+      }
+      return copied / (bytes / MIB);
+    };
+    reads(193 * MIB);
+    t.equal(reads(128 * MIB), 0.75);
+  },
+);
 
 t.test('a pause in a comparison begins it anew', async (t) => {
   const client = new Client(0.6, 0.25);
