@@ -4,6 +4,12 @@ import type { Backing } from './backing.js';
 import type { ExportText } from './export-names.js';
 import type { Parameters } from './parameters.js';
 
+/** A delta that was committed or flattened. Until its name is gone, whoever finds it there would take it for the newer one. */
+export interface Superseded {
+  readonly path: string;
+  readonly identity: FileIdentity;
+}
+
 /** What a bound device serves. Never changed, only replaced, so that every look at it sees one whole. */
 export interface Binding extends Parameters, ExportText {
   /**
@@ -22,6 +28,8 @@ export interface Binding extends Parameters, ExportText {
   readonly nextDelta?: FileIdentity;
   /** Where the file is about to be, or is already. */
   readonly alsoAt?: string;
+  /** Whose content the file has by now; absent once its name is gone. */
+  readonly superseded?: Superseded | undefined;
   /** Between the gate and the file, from the inside to the outside. */
   readonly wrappers: readonly WrapperDescription[];
   /** Another host may have the file: any doubt takes the device down. */

@@ -121,7 +121,9 @@ export class LoopCore {
   }
 
   /** What no request looks at. Caller holds loMutex. */
-  setUnseen(unseen: Partial<Pick<Binding, 'autoclear' | 'partscan' | 'exportName' | 'description'>>): void {
+  setUnseen(
+    unseen: Partial<Pick<Binding, 'autoclear' | 'partscan' | 'exportName' | 'description' | 'superseded'>>,
+  ): void {
     this.#binding = { ...this.bound(), ...unseen };
   }
 

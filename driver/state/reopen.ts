@@ -1,10 +1,15 @@
 /** How the file of a recorded device is opened again: as it was handed over, or by its name, and proven to be the same. */
+import { rename, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LoopError } from '../errno.js';
+import { nameToBytes } from '../file-name.js';
 import { BackingFile, type HandedFile } from '../io/backing-file.js';
-import type { FileIdentity } from '../io/file-identity.js';
+import { type FileIdentity, sameFile } from '../io/file-identity.js';
+import { FileLane } from '../io/file-lanes.js';
+import { identityOfName } from '../io/named-file.js';
 import type { Backing } from '../loop/backing.js';
 import type { LoopControl } from '../loop/loop-control.js';
+import { syncDirectory } from '../loop/overlay/new-delta.js';
 import { loopSize } from '../loop/parameters.js';
 import { isEnding } from '../process-end.js';
 import type { HandedOver } from './handed.js';
@@ -30,14 +35,38 @@ export async function openAgain(
 ): Promise<Backing> {
   const open = handed.takeFile(record.number);
   const layers = handed.takeLayers(record.number);
+  let file: Backing | undefined;
   if (open !== undefined) {
-    try {
-      return await adopt(record, open, layers, loops);
-    } catch (err) {
+    file = await adopt(record, open, layers, loops).catch((err: unknown) => {
       log.error({ err, device: `loop${record.number}` }, 'what was handed over is not its file');
-    }
+      return undefined;
+    });
   }
-  return openByName(record, record.identity, loops, predecessor);
+  file ??= await openByName(record, record.identity, loops, predecessor);
+  await finishSwap(record, file).catch((err: unknown) =>
+    log.error({ err, device: `loop${record.number}` }, 'what its file has taken the place of is still there'),
+  );
+  return file;
+}
+
+/**
+ * The daemon that ended had given the device a copy, and may not have come to what follows: the delta that was committed goes, or
+ * the copy gets the name of the one that was flattened. Nothing is written to the device before: what that delta has is no older yet.
+ */
+export async function finishSwap({ superseded, alsoAt }: DeviceRecord, file: Backing): Promise<void> {
+  if (superseded === undefined) return;
+  const { path, identity } = superseded;
+  const isAt = async (name: string, meant: FileIdentity): Promise<boolean> => {
+    const found = await identityOfName(name).catch(() => undefined);
+    return found !== undefined && sameFile(found, meant);
+  };
+  const copy = file.path;
+  await FileLane.of(path).run(async () => {
+    if (!(await isAt(path, identity))) return;
+    if (alsoAt === undefined) await rm(nameToBytes(path), { force: true });
+    else if (await isAt(copy, file.identity)) await rename(nameToBytes(copy), nameToBytes(alsoAt));
+    await syncDirectory(path);
+  });
 }
 
 function adopt(

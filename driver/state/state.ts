@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type FileIdentity, identityFromJson, identityToJson } from '../io/file-identity.js';
 import type { AttachRecord } from '../kernel/attach-record.js';
 import type { Kept } from '../kernel/keeper.js';
-import type { Binding } from '../loop/binding.js';
+import type { Binding, Superseded } from '../loop/binding.js';
 import { type ExportText, NO_TEXT } from '../loop/export-names.js';
 import { limitsAmong } from '../loop/limits.js';
 import type { Parameters } from '../loop/parameters.js';
@@ -31,6 +31,8 @@ export interface DeviceRecord extends Parameters, ExportText {
   readonly size: number;
   /** Where the file is, if it is not at `file`: it was about to be renamed. */
   readonly alsoAt?: string;
+  /** A delta whose content the file has by now: it may still be there by its name. */
+  readonly superseded?: Superseded;
   /** The file is the base of an overlay; null: it is served itself. */
   readonly overlay: OverlayRecord | null;
   /** Null while the device is not in the kernel. */
@@ -92,7 +94,8 @@ export function recordOf(number: number, binding: Binding, before: DeviceRecord 
     ...{ offset, sizeLimit, blockSize, readOnly, autoclear, partscan, directIo },
     ...{ reference, exportName, description },
     overlay: overlayOf(binding),
-    ...(binding.alsoAt === undefined ? {} : { alsoAt: binding.alsoAt }),
+    ...(binding.alsoAt !== undefined && { alsoAt: binding.alsoAt }),
+    ...(binding.superseded !== undefined && { superseded: binding.superseded }),
     attach: isKept ? before.attach : null,
     attachAgain: isKept && before.attachAgain,
     ...(binding.isFenced && { fenced: true }),
@@ -141,9 +144,10 @@ export function parseState(text: string, bootId: string): DaemonState | undefine
 }
 
 /** Offsets may be beyond 2^53: they are decimal digits. */
-function deviceToJson({ offset, sizeLimit, identity, overlay, ...rest }: DeviceRecord): object {
+function deviceToJson({ offset, sizeLimit, identity, overlay, superseded, ...rest }: DeviceRecord): object {
   return {
     ...rest,
+    ...(superseded && { superseded: { ...superseded, identity: identityToJson(superseded.identity) } }),
     overlay: overlay && {
       ...overlay,
       identity: identityToJson(overlay.identity),
@@ -166,6 +170,7 @@ function deviceFromJson(json: unknown): DeviceRecord | undefined {
   if (!isObject(json)) return undefined;
   const identity = identityFromJson(json.identity);
   const overlay = overlayFromJson(json.overlay);
+  const superseded = supersededFromJson(json.superseded);
   const { attach } = json;
   const isWhole =
     identity !== undefined &&
@@ -178,8 +183,9 @@ function deviceFromJson(json: unknown): DeviceRecord | undefined {
     (json.limits === undefined || isLimits(json.limits)) &&
     (attach === null || (isObject(attach) && Number.isSafeInteger(attach.connections)));
   if (!isWhole) return undefined;
-  const { offset, sizeLimit, ...rest } = json as unknown as DeviceRecord;
-  return { ...NO_TEXT, ...rest, offset: BigInt(offset), sizeLimit: BigInt(sizeLimit), identity, overlay };
+  const { offset, sizeLimit, superseded: _, ...rest } = json as unknown as DeviceRecord;
+  const exact = { offset: BigInt(offset), sizeLimit: BigInt(sizeLimit) };
+  return { ...NO_TEXT, ...rest, ...exact, identity, overlay, ...(superseded && { superseded }) };
 }
 
 function isLimits(json: unknown): boolean {
@@ -188,6 +194,12 @@ function isLimits(json: unknown): boolean {
   } catch {
     return false;
   }
+}
+
+function supersededFromJson(json: unknown): Superseded | undefined {
+  if (!isObject(json) || typeof json.path !== 'string') return undefined;
+  const identity = identityFromJson(json.identity);
+  return identity && { path: json.path, identity };
 }
 
 /** Undefined for what is none. */

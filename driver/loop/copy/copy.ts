@@ -9,7 +9,7 @@ import { codeOf } from '../../io/named-file.js';
 import type { FileDescription, MirrorDescription, OverlayDescription } from '../../store/description.js';
 import { MirrorShared } from '../../store/mirror-store.js';
 import type { Backing } from '../backing.js';
-import { type Binding, storeOf } from '../binding.js';
+import { type Binding, type Superseded, storeOf } from '../binding.js';
 import { startDirectIo } from '../direct-io.js';
 import type { LoopCore } from '../loop-core.js';
 import { syncDirectory } from '../overlay/new-delta.js';
@@ -44,7 +44,7 @@ export const loopFlatten = (core: LoopCore, file: string | undefined, wish: Copy
         `The delta of ${core.name} has no name that a file could take: name one.`,
       );
     }
-    return inPlaceOf(present.file, overlay.delta);
+    return inPlaceOf(present.file, { path: overlay.delta, identity: overlay.deltaIdentity });
   });
 
 /**
@@ -178,13 +178,10 @@ async function swap(core: LoopCore, job: CopyJob, file: MirrorFile, target: Targ
     const present = core.binding;
     if (core.state !== 'bound' || present?.file !== file || job.isCancelled) return undefined;
     const direct = await startDirectIo(file.to, present);
-    const { alsoAt: _, ...rest } = present;
-    const wanted: Binding = {
-      ...rest,
-      file: file.to,
-      ...direct,
-      ...(target.finalPath === undefined ? {} : { alsoAt: target.finalPath }),
-    };
+    const { alsoAt: _, superseded: __, ...rest } = present;
+    const { finalPath, superseded } = target;
+    const alsoAt = finalPath === undefined ? {} : { alsoAt: finalPath };
+    const wanted: Binding = { ...rest, file: file.to, ...direct, ...alsoAt, superseded };
     const began = performance.now();
     await using frozen = await core.queue.freeze();
     await file.to.sync();
@@ -193,29 +190,44 @@ async function swap(core: LoopCore, job: CopyJob, file: MirrorFile, target: Targ
     if ((await file.to.size()) < BigInt(job.size))
       throw new LoopError('EIO', `${job.file()} became shorter.`);
     await core.note(wanted);
-    await target.gone?.().catch((error: unknown) => core.host.report(core, error));
+    const isGone = await orReport(core, async () => target.gone?.());
     core.publish(frozen, wanted);
     frozen.thaw();
     job.end({ state: 'running', waitedMs: performance.now() - began });
     isSwapped = true;
-    await giveName(core, file.to.path, target);
+    const hasName = await giveName(core, file.to.path, target);
+    if (isGone && hasName) core.setUnseen({ superseded: undefined });
+    if (finalPath !== undefined || superseded !== undefined)
+      await orReport(core, () => core.note(core.bound()));
     return 'change';
   });
   return isSwapped;
 }
 
-/** The device has the file already: where it can't have its name it keeps the one it has. Caller holds loMutex. */
-async function giveName(core: LoopCore, present: string, target: Target): Promise<void> {
+/** False where it failed, which is reported. */
+const orReport = (core: LoopCore, work: () => Promise<void>): Promise<boolean> =>
+  work().then(
+    () => true,
+    (error: unknown) => {
+      core.host.report(core, error);
+      return false;
+    },
+  );
+
+/**
+ * The device has the file already: where it can't have its name it keeps the one it has, and this is false. Caller holds
+ * loMutex.
+ */
+async function giveName(core: LoopCore, present: string, target: Target): Promise<boolean> {
   const { finalPath } = target;
-  if (finalPath === undefined) return;
-  try {
+  if (finalPath === undefined) return true;
+  const isGiven = await orReport(core, async () => {
     await rename(nameToBytes(present), nameToBytes(finalPath));
     await syncDirectory(finalPath);
-    await core.note(core.bound());
-  } catch (error) {
-    if ((await stat(nameToBytes(present)).catch(() => undefined)) !== undefined) delete target.finalPath;
-    core.host.report(core, error);
-  }
+  });
+  if (isGiven) return true;
+  if ((await stat(nameToBytes(present)).catch(() => undefined)) !== undefined) delete target.finalPath;
+  return false;
 }
 
 /** The old file alone, as before. */
@@ -251,9 +263,10 @@ async function newFile(from: Backing, path: string): Promise<Target> {
   };
 }
 
-async function inPlaceOf(from: Backing, delta: string): Promise<Target> {
-  const target = await newFile(from, `${delta}.${randomBytes(4).toString('hex')}`);
-  return { ...target, finalPath: delta };
+async function inPlaceOf(from: Backing, superseded: Superseded): Promise<Target> {
+  const { path } = superseded;
+  const target = await newFile(from, `${path}.${randomBytes(4).toString('hex')}`);
+  return { ...target, finalPath: path, superseded };
 }
 
 async function make(from: Backing, path: string): Promise<void> {

@@ -59,13 +59,13 @@ export async function intoBase(core: LoopCore, overlay: OverlayFile): Promise<Ta
     await overlay.changeHeader({ isCommitting: false, base: await base.asBase() });
   };
   // Whoever finds both after a power cut would lay it over what was written to the base since.
+  const { path, identity } = delta;
   const gone = async (): Promise<void> => {
-    if (overlay.isTemporary) return;
-    const { path } = delta;
     await rm(nameToBytes(path), { force: true });
     await syncDirectory(path);
   };
-  return { ...target, gone, done: () => overlay.close(), undo };
+  const named = overlay.isTemporary ? {} : { gone, superseded: { path, identity } };
+  return { ...target, ...named, done: () => overlay.close(), undo };
 }
 
 async function openToWrite({ file: { path, identity } }: SharedLayer): Promise<BackingFile> {

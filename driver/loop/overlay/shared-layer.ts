@@ -23,7 +23,10 @@ export class SharedLayer {
     this.#key = keyOf(file.identity);
   }
 
-  /** Opens it, or another use of it. EBADF, EBUSY where somebody writes it, ESTALE, EINVAL for a damaged delta. */
+  /**
+   * Opens it, or another use of it; it is durable then. EBADF, EBUSY where somebody writes it, ESTALE, EINVAL for a damaged delta,
+   * and what fsync throws.
+   */
   static async open(path: string, options: Omit<OpenOptions, 'readOnly'>): Promise<SharedLayer> {
     return await SharedLayer.#share(
       await BackingFile.open(path, { ...options, readOnly: true, keptFromWriters: true }),
@@ -82,6 +85,8 @@ export class SharedLayer {
     if (!file.usable) {
       throw new LoopError('EINVAL', `${file.path} is neither a regular file nor a block device.`);
     }
+    // A FLUSH of what lies over it is worth nothing where the power takes what was written below, by whomever, not long ago.
+    await file.sync();
     const delta = await file.inTurn(async (fd) => {
       if (!(await isDeltaFile(fd))) return undefined;
       const header = await readHeader(fd, file.path);

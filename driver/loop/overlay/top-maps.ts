@@ -1,6 +1,6 @@
 /** The maps of a delta that is written: what its threads share (`TopLayer`), and what of it outlives the process. */
 import { readFileSync } from 'node:fs';
-import { open, readdir, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FALLOC_FL_KEEP_SIZE, fallocate } from '../../io/file-calls.js';
 import { type Mapped, mapShared, unmap, wordsOf } from '../../io/mapped.js';
@@ -68,7 +68,8 @@ export class TopMaps {
     const bytes = bitmapBytesFor(header.virtualSize, header.blockSize);
     const { left, directory } = options;
     const path = directory === undefined ? undefined : join(directory, mapName(header));
-    const present = path === undefined ? mapShared(-1, bytes) : await mapFile(path, bytes);
+    const fresh = path === undefined ? undefined : `${path}.new`;
+    const present = fresh === undefined ? mapShared(-1, bytes) : await mapFile(fresh, bytes);
     const durable = mapShared(-1, bytes);
     const [now, disk] = [wordsOf(present), wordsOf(durable)];
     disk.set(wordsIn(onDisk, bytes));
@@ -78,6 +79,8 @@ export class TopMaps {
         now[index] = (now[index] ?? 0) | word;
       });
     }
+    // Until this one has them all, what an earlier daemon left is the only one.
+    if (path !== undefined) await rename(`${path}.new`, path);
     return new TopMaps(present, durable, left !== undefined, path);
   }
 
@@ -129,6 +132,8 @@ const wordsIn = (bytes: Uint8Array, most: number): Int32Array =>
 /** Maps of another life of this kernel, or of deltas that nobody will open, are of no use. */
 export async function dropOldMaps(directory: string): Promise<void> {
   const names = await readdir(directory).catch(() => []);
-  const old = names.filter((name) => /^delta-.*\.map$/.test(name) && !name.endsWith(`-${bootId()}.map`));
+  const old = names.filter(
+    (name) => /^delta-.*\.map(\.new)?$/.test(name) && !name.endsWith(`-${bootId()}.map`),
+  );
   await Promise.all(old.map((name) => rm(join(directory, name), { force: true })));
 }

@@ -1,0 +1,100 @@
+/** What lies below a delta, or beside it, when the daemon is killed or the power goes. */
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import t from 'tap';
+import { Daemon } from '../helpers/daemon.js';
+import { type FuseFaults, FuseMount, skipWithoutFuse } from '../helpers/fuse/fuse-mount.js';
+import { NbdRequests } from '../helpers/nbd-requests.js';
+import { TempDir } from '../helpers/temp.js';
+import { until } from '../helpers/until.js';
+
+const { EIO } = constants.errno;
+const MIB = 1 << 20;
+const BLOCK = 4096;
+const skip = skipWithoutFuse();
+t.setTimeout(180_000);
+
+const filled = (byte: number, length = BLOCK): Buffer => Buffer.alloc(length, byte);
+
+async function content(daemon: Daemon): Promise<Buffer> {
+  const client = await NbdRequests.open(daemon.socket);
+  const { data } = await client.read(0, MIB);
+  client.destroy();
+  return data;
+}
+
+/** Writes a block, durable when this resolves. */
+async function writeDurably(daemon: Daemon, at: number, byte: number): Promise<void> {
+  const client = await NbdRequests.open(daemon.socket);
+  await client.write(at, filled(byte));
+  await client.flush();
+  client.destroy();
+}
+
+t.test(
+  'a FLUSH over an image that was written just before outlives a cut of the power',
+  { skip },
+  async (t) => {
+    using directory = new TempDir();
+    await using files = await FuseMount.mount({ volatile: true });
+    const base = files.file('base');
+    writeFileSync(base, filled(1, MIB), { flush: true });
+    for (let round = 1; round <= 4; round++) {
+      writeFileSync(base, filled(1 + round, MIB));
+      const delta = files.file(`delta-${round}`);
+      const first = await Daemon.start({ directory });
+      await first.client.find({ file: base, overlay: { delta } });
+      await writeDurably(first, BLOCK, 100);
+      await first.kill();
+      await files.cutPower(round);
+      rmSync(directory.file('state'), { recursive: true, force: true });
+      await using second = await Daemon.start({ directory });
+      await second.client.find({ file: base, overlay: { delta } });
+      const model = filled(1 + round, MIB);
+      model.fill(100, BLOCK, 2 * BLOCK);
+      t.ok((await content(second)).equals(model), `cut ${round}`);
+      await second.kill();
+      rmSync(directory.file('state'), { recursive: true, force: true });
+    }
+  },
+);
+
+// A file that is open is renamed by libfuse when it is removed.
+const FAULTS: FuseFaults = { fail: { rename: EIO, unlink: EIO } };
+
+for (const kind of ['commit', 'flatten'] as const) {
+  t.test(
+    `${kind}: the delta's name goes with the next daemon where it could not before`,
+    { skip },
+    async (t) => {
+      using directory = new TempDir();
+      await using files = await FuseMount.mount();
+      const [base, delta] = [files.file('base'), files.file('delta')];
+      writeFileSync(base, filled(1, MIB), { flush: true });
+      const first = await Daemon.start({ directory });
+      await first.client.find({ file: base, overlay: { delta } });
+      await writeDurably(first, 0, 2);
+      files.set(FAULTS);
+      await (kind === 'commit' ? first.client.commit(0) : first.client.flatten(0));
+      await until('it is done', async () => (await first.client.copyStatus(0)).state === 'done' || undefined);
+      await writeDurably(first, 0, 3);
+      t.ok(existsSync(delta), 'it is still there, and no longer what the device has');
+      await first.kill();
+      files.set({});
+      await using second = await Daemon.start({ directory });
+      const device = await until('it is back', async () =>
+        (await second.client.list()).find(({ number, state }) => number === 0 && state === 'bound'),
+      );
+      t.equal(device.file, kind === 'commit' ? base : delta);
+      t.equal(existsSync(delta), kind === 'flatten');
+      t.ok((await content(second)).subarray(0, BLOCK).equals(filled(3)));
+      // A file that gets the name later is nobody's.
+      if (kind === 'flatten') return;
+      writeFileSync(delta, 'mine');
+      await second.kill();
+      await using third = await Daemon.start({ directory });
+      await until('it is back', async () => (await third.client.list())[0]?.state === 'bound' || undefined);
+      t.equal(readFileSync(delta, 'utf8'), 'mine');
+    },
+  );
+}
