@@ -53,10 +53,12 @@ const SHIELDED = -900;
  */
 export class OomShield {
   #before: string | undefined;
+  /** Without the right to it, it is not asked for at every bind. */
+  #isRefused = false;
 
   /** `bound`: how many devices are. */
   follow(bound: number): void {
-    if (bound > 0 && this.#before === undefined) this.#raise();
+    if (bound > 0 && this.#before === undefined && !this.#isRefused) this.#raise();
     else if (bound === 0 && this.#before !== undefined) {
       write(this.#before);
       this.#before = undefined;
@@ -66,7 +68,9 @@ export class OomShield {
   #raise(): void {
     const before = readFileSync(OOM_SCORE, 'utf8').trim();
     // A service manager may have set it lower, or as low, for good.
-    if (Number(before) > SHIELDED && write(String(SHIELDED))) this.#before = before;
+    if (!(Number(before) > SHIELDED)) return;
+    if (write(String(SHIELDED))) this.#before = before;
+    else this.#isRefused = true;
   }
 }
 

@@ -202,9 +202,9 @@ export class BackingFile {
     return this.#lane.run(() => this.#sizeInTurn());
   }
 
-  /** When its content was changed last, nanoseconds since 1970. */
-  modified(): Promise<bigint> {
-    return this.#lane.run(async () => (await statFile(this.fd, { bigint: true })).mtimeNs);
+  /** The same of a regular file, and when its content was changed last, nanoseconds since 1970. */
+  sizeAndTime(): Promise<{ readonly size: bigint; readonly mtimeNs: bigint }> {
+    return this.#lane.run(() => statFile(this.fd, { bigint: true }));
   }
 
   async #sizeInTurn(): Promise<bigint> {

@@ -8,6 +8,7 @@
  * Which file system a name is on can't be asked, since the answer may hang. The table of mounts tells it from the name, and
  * costs nothing to read; a symbolic link may lie, and takes a place in the lane that it is in.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { LoopError } from '../errno.js';
 import { POOL_THREADS } from './pool-size.js';
@@ -32,6 +33,12 @@ function mostOperations(): number {
 interface Turn {
   begin(): void;
 }
+
+/** A turn that somebody has. */
+interface Held {
+  isOver: boolean;
+}
+const held = new AsyncLocalStorage<Held>();
 
 /** Operations on the files of one file system: those under way, and those that wait for their turn. */
 export class FileLane {
@@ -80,6 +87,7 @@ export class FileLane {
    * waited for, however many wait.
    */
   async run<T>(operation: () => Promise<T>): Promise<T> {
+    this.#expectNoTurn();
     let turn: Turn | undefined;
     let timer: NodeJS.Timeout | undefined;
     const began = await new Promise<boolean>((resolve) => {
@@ -100,6 +108,7 @@ export class FileLane {
 
   /** The same for what must be done sometime, however long its turn takes to come. */
   async runLater<T>(operation: () => Promise<T>): Promise<T> {
+    this.#expectNoTurn();
     await new Promise<void>((resolve) => void this.#take(resolve));
     return this.#carryOut(operation);
   }
@@ -123,9 +132,11 @@ export class FileLane {
   }
 
   async #carryOut<T>(operation: () => Promise<T>): Promise<T> {
+    const mine: Held = { isOver: false };
     try {
-      return await operation();
+      return await held.run(mine, operation);
     } finally {
+      mine.isOver = true;
       const wasFull = FileLane.#all >= FileLane.#most;
       this.#underWay--;
       this.#since = this.#lastEnd = FileLane.#lastEndOfAll = performance.now();
@@ -133,6 +144,12 @@ export class FileLane {
       this.#next();
       if (wasFull) for (const lane of FileLane.#lanes.values()) lane.#next();
     }
+  }
+
+  /** As many as the lane takes would wait for each other: whoever has a turn asks for no other. A bug of ours. */
+  #expectNoTurn(): void {
+    if (held.getStore()?.isOver === false)
+      throw new Error(`an operation on ${this.mount} was begun within another one`);
   }
 
   #full(): LoopError {

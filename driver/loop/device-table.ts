@@ -16,6 +16,8 @@ export interface Entry {
 
 export class DeviceTable {
   readonly #entries = new Map<number, Entry>();
+  /** The same by number; made when it is asked for. */
+  #sorted: readonly Entry[] | undefined;
 
   readonly #ctlMutex: OrderedMutex;
 
@@ -45,6 +47,7 @@ export class DeviceTable {
   }
 
   delete(number: number): void {
+    this.#sorted = undefined;
     this.#entries.delete(number);
   }
 
@@ -56,6 +59,7 @@ export class DeviceTable {
     if (this.#entries.has(number)) throw new LoopError('EEXIST', `The device loop${number} exists already.`);
     const core = new LoopCore(number, host);
     const entry = { core, device: new LoopDevice(core), claimed: false };
+    this.#sorted = undefined;
     this.#entries.set(number, entry);
     return entry;
   }
@@ -66,7 +70,8 @@ export class DeviceTable {
     return new LoopError('ENODEV', message);
   }
 
-  sorted(): Entry[] {
-    return [...this.#entries.values()].sort((a, b) => a.core.number - b.core.number);
+  sorted(): readonly Entry[] {
+    this.#sorted ??= [...this.#entries.values()].sort((a, b) => a.core.number - b.core.number);
+    return this.#sorted;
   }
 }

@@ -1,4 +1,4 @@
-/** What lies below a delta, or beside it, when the daemon is killed or the power goes. */
+/** What lies below a delta, or beside it, when the daemon is killed or the power goes; and many that are bound at a time. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import t from 'tap';
@@ -98,3 +98,14 @@ for (const kind of ['commit', 'flatten'] as const) {
     },
   );
 }
+
+t.test('as many as one likes get an overlay at a time', async (t) => {
+  using files = new TempDir();
+  const base = files.file('base');
+  writeFileSync(base, filled(1, MIB));
+  await using daemon = await Daemon.start();
+  const find = (number: number): Promise<unknown> =>
+    daemon.client.find({ file: base, overlay: { delta: files.file(`delta-${number}`) } });
+  await Promise.all(Array.from({ length: 40 }, (_, number) => find(number)));
+  t.equal((await daemon.client.list()).filter(({ layers }) => layers === 2).length, 40);
+});

@@ -3,9 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { LoopError } from '../../errno.js';
 import { nameToBytes } from '../../file-name.js';
+import { FileLane } from '../../io/file-lanes.js';
 import { codeOf } from '../../io/named-file.js';
 import { initialise, readHeader, writeHeader } from '../../store/delta/delta-file.js';
 import {
@@ -44,30 +45,36 @@ export async function makeMissing(
   header: () => Promise<DeltaHeader>,
   mode: 'missing' | 'wx' = 'missing',
 ): Promise<void> {
-  const name = nameToBytes(path);
-  const present = await stat(name).catch((error: unknown) => {
+  const lane = FileLane.of(resolve(path));
+  const found = await lane.run(() => findPlace(path, mode));
+  if (found === 'there') return;
+  // It asks the base, in a turn of its own.
+  const wanted = await header();
+  await lane.run(() => make(path, wanted, found));
+}
+
+async function findPlace(path: string, mode: 'missing' | 'wx'): Promise<'there' | 'empty' | 'nothing'> {
+  const present = await stat(nameToBytes(path)).catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw notMade(path, error);
   });
-  if (present !== undefined && mode === 'wx') throw new LoopError('EEXIST', `${path} exists already.`);
-  if (present !== undefined && (!present.isFile() || present.size > 0)) return;
-  const wanted = await header();
-  let file: FileHandle;
-  try {
-    file = await open(
-      name,
-      constants.O_RDWR | constants.O_CREAT | (present === undefined ? constants.O_EXCL : 0),
-      0o600,
-    );
-  } catch (error) {
+  if (present === undefined) return 'nothing';
+  if (mode === 'wx') throw new LoopError('EEXIST', `${path} exists already.`);
+  return !present.isFile() || present.size > 0 ? 'there' : 'empty';
+}
+
+async function make(path: string, wanted: DeltaHeader, found: 'empty' | 'nothing'): Promise<void> {
+  const name = nameToBytes(path);
+  const flags = constants.O_RDWR | constants.O_CREAT | (found === 'nothing' ? constants.O_EXCL : 0);
+  const file = await open(name, flags, 0o600).catch((error: unknown) => {
     throw notMade(path, error);
-  }
+  });
   try {
     await initialise(file.fd, wanted);
     await file.sync();
     await syncDirectory(path);
   } catch (error) {
-    if (present === undefined) await rm(name, { force: true });
+    if (found === 'nothing') await rm(name, { force: true });
     throw notMade(path, error);
   } finally {
     await file.close();

@@ -1,8 +1,7 @@
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { LoopError } from '../../errno.js';
 import { BackingFile, type HandedFile } from '../../io/backing-file.js';
 import type { ExaminedFile, FileIdentity } from '../../io/file-identity.js';
-import { FileLane } from '../../io/file-lanes.js';
 import { noteHeader, readBits, readHeader, writeHeader } from '../../store/delta/delta-file.js';
 import { type DeltaBase, type DeltaHeader, MAX_LAYERS } from '../../store/delta/header.js';
 import type { WantedFile } from '../types.js';
@@ -231,7 +230,7 @@ class Opening {
     }
     const path = overlay.delta;
     if (wanted.deltaIdentity === undefined) {
-      await FileLane.of(resolve(path)).run(() => makeMissing(path, () => headerOver(named, overlay)));
+      await makeMissing(path, () => headerOver(named, overlay));
     }
     return await BackingFile.open(path, options);
   }

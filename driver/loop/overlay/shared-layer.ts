@@ -130,10 +130,12 @@ export class SharedLayer {
 
   /** Bytes that it shows, and when it was changed last: 0 for a sealed delta, which is not, and for a disk, which does not tell. */
   async now(): Promise<{ readonly size: number; readonly mtime: bigint }> {
-    const size = this.delta?.header.virtualSize ?? Number(await this.file.size());
-    const isTimeless = this.file.identity.kind === 'block' || this.delta?.header.isSealed === true;
-    const mtime = isTimeless ? 0n : await this.file.modified();
-    return { size, mtime };
+    const shown = this.delta?.header.virtualSize;
+    if (this.file.identity.kind === 'block')
+      return { size: shown ?? Number(await this.file.size()), mtime: 0n };
+    if (shown !== undefined && this.delta?.header.isSealed === true) return { size: shown, mtime: 0n };
+    const { size, mtimeNs } = await this.file.sizeAndTime();
+    return { size: shown ?? Number(size), mtime: mtimeNs };
   }
 }
 

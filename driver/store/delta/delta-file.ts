@@ -75,9 +75,8 @@ export const isDeltaFile = async (fd: number): Promise<boolean> =>
 
 /** Both places of the header, as they are. */
 export async function readHeaders(fd: number): Promise<readonly (DeltaHeader | string)[]> {
-  const headers: (DeltaHeader | string)[] = [];
-  for (const place of HEADER_PLACES) headers.push(decodeHeader(await readFully(fd, place, HEADER_BYTES)));
-  return headers;
+  const bytes = await readFully(fd, 0, HEADER_PLACES.length * HEADER_BYTES);
+  return HEADER_PLACES.map((place) => decodeHeader(bytes.subarray(place, place + HEADER_BYTES)));
 }
 
 /** The header that counts. */
@@ -123,9 +122,10 @@ export async function initialise(fd: number, header: DeltaHeader): Promise<void>
   await truncate(fd, fileBytesOf(header));
   const bitmap = bitmapBytesFor(header.virtualSize, header.blockSize);
   fallocate(fd, FALLOC_FL_KEEP_SIZE, BITMAP_OFFSET, Math.min(bitmap, MOST_RESERVED));
-  for (const [index, place] of HEADER_PLACES.entries()) {
-    await writeFully(fd, encodeHeader({ ...header, sequence: header.sequence + index }), place);
-  }
+  const headers = HEADER_PLACES.map((_, index) =>
+    encodeHeader({ ...header, sequence: header.sequence + index }),
+  );
+  await writeFully(fd, Buffer.concat(headers), HEADER_PLACES[0]);
 }
 
 /** The file is as long as it has to be for what the header shows. */

@@ -70,3 +70,26 @@ t.test('how many run at a time can be said, and a refusal names the option', asy
   end();
   await hanging;
 });
+
+t.test('who has a turn asks for no other: as many as there are would wait for each other', async (t) => {
+  const [one, other] = [FileLane.of('/'), FileLane.of('/proc/self')];
+  for (const lane of [one, other]) {
+    await t.rejects(
+      one.run(() => lane.run(async () => 1)),
+      /within another one/,
+    );
+    await t.rejects(
+      one.run(() => lane.runLater(async () => 1)),
+      /within another one/,
+    );
+  }
+  let later: Promise<number> | undefined;
+  let go = (): void => {};
+  await one.run(async () => {
+    later = new Promise<void>((resolve) => {
+      go = resolve;
+    }).then(() => one.run(async () => 2));
+  });
+  go();
+  t.equal(await later, 2, 'what was begun within one, and asks after it, is none');
+});
