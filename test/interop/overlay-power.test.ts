@@ -8,7 +8,7 @@ import { NbdRequests } from '../helpers/nbd-requests.js';
 import { TempDir } from '../helpers/temp.js';
 import { until } from '../helpers/until.js';
 
-const { EIO } = constants.errno;
+const { EINVAL, EIO } = constants.errno;
 const MIB = 1 << 20;
 const BLOCK = 4096;
 const skip = skipWithoutFuse();
@@ -56,6 +56,28 @@ t.test(
       await second.kill();
       rmSync(directory.file('state'), { recursive: true, force: true });
     }
+  },
+);
+
+// A file system that nobody writes has no fsync: squashfs says EINVAL.
+t.test(
+  'a base that has no fsync is taken as it is; one whose content is lost is refused',
+  { skip },
+  async (t) => {
+    using files = new TempDir();
+    await using mount = await FuseMount.mount();
+    const base = mount.file('base');
+    writeFileSync(base, filled(1, MIB));
+    await using daemon = await Daemon.start();
+    mount.set({ fail: { fsync: EIO } });
+    await t.rejects(daemon.client.find({ file: base, overlay: { delta: files.file('refused') } }), {
+      errno: 'EIO',
+    });
+    t.notOk(existsSync(files.file('refused')));
+    mount.set({ fail: { fsync: EINVAL } });
+    const { number } = await daemon.client.find({ file: base, overlay: { delta: files.file('delta') } });
+    t.equal(number, 0);
+    t.ok((await content(daemon)).equals(filled(1, MIB)));
   },
 );
 

@@ -4,6 +4,9 @@ import type { FileIdentity } from '../../io/file-identity.js';
 import { isDeltaFile, readBits, readHeader } from '../../store/delta/delta-file.js';
 import type { DeltaBase, DeltaHeader } from '../../store/delta/header.js';
 
+/** What fsync of a file says on a file system that nobody writes: squashfs, ISO 9660, EROFS (the image is its own). */
+const HAS_NO_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'EROFS', 'ENOSYS', 'EOPNOTSUPP']);
+
 export const keyOf = ({ device, inode, blockDevice }: FileIdentity): string =>
   blockDevice === null ? `${device}:${inode}` : `disk ${blockDevice}`;
 
@@ -86,7 +89,9 @@ export class SharedLayer {
       throw new LoopError('EINVAL', `${file.path} is neither a regular file nor a block device.`);
     }
     // A FLUSH of what lies over it is worth nothing where the power takes what was written below, by whomever, not long ago.
-    await file.sync();
+    await file.sync().catch((error: unknown) => {
+      if (!(error instanceof LoopError && HAS_NO_SYNC.has(error.errno))) throw error;
+    });
     const delta = await file.inTurn(async (fd) => {
       if (!(await isDeltaFile(fd))) return undefined;
       const header = await readHeader(fd, file.path);
