@@ -1,16 +1,16 @@
 /**
  * What it costs that somebody looks: `npm run bench:page`, on an idle machine. 100 devices, fio busy on one of them, and in turns
- * nobody, three readers of the events, and these with a page open in Chromium (at nice 19: its own work is not the daemon's).
+ * nobody, three readers of the events, and these with a page open in Chromium (SCHED_IDLE: its own work is not the daemon's).
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
-import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { closeBrowser, view } from '../test/helpers/browser.js';
 import { PagedDaemon } from '../test/helpers/paged-daemon.js';
 import { runFio } from './clients/fio.js';
 import { median, spread } from './statistics.js';
+import { run } from './system/process.js';
 
 const DEVICES = 100;
 const READERS = 3;
@@ -81,13 +81,17 @@ function readEvents(url: string): Promise<IncomingMessage> {
   });
 }
 
+/** How this thread is scheduled, and what it starts from then on: chrt(1). */
+const schedule = (policy: '--idle' | '--other'): Promise<string> =>
+  run('chrt', [policy, '--pid', '0', String(process.pid)], { timeout: 10_000 });
+
 /** A browser that takes what others leave of the processors. */
 async function openPage(url: string): Promise<Page> {
-  setPriority(0, 19);
+  await schedule('--idle');
   try {
     return await (await view()).open(url);
   } finally {
-    setPriority(0, 0);
+    await schedule('--other');
   }
 }
 

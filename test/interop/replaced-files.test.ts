@@ -151,7 +151,12 @@ t.test(
     await first.kill();
     await subvolume('delete', '--commit-after', disk.file('now'));
     await runOk(tool('btrfs'), ['subvolume', 'sync', disk.path]);
-    await subvolume('snapshot', disk.file('kept'), disk.file('now'));
+    // It gets the lowest number of a device that is free on this machine: what another test has given back meanwhile is taken first.
+    for (let taken = 0; taken < 64; taken++) {
+      await subvolume('snapshot', disk.file('kept'), disk.file('now'));
+      if (statSync(file).dev === dev) break;
+      renameSync(disk.file('now'), disk.file(`other-${taken}`));
+    }
     t.match(statSync(file), { dev, ino }, 'by its numbers it is the same');
 
     await using next = await Daemon.start({ directory: run });
