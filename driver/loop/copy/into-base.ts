@@ -43,21 +43,25 @@ export async function intoBase(core: LoopCore, overlay: OverlayFile): Promise<Ta
       await base.file.letWriters(false);
     }
   };
-  try {
-    target =
-      base.delta === undefined
-        ? await theFile(base, overlay.header.virtualSize)
-        : await theDelta(base, overlay);
-    await overlay.changeHeader({ isCommitting: true });
-  } catch (error) {
-    await letGo();
-    throw error;
-  }
   // Where the base is not durable as it is, the delta goes on hiding what it has of it.
   const undo = async (): Promise<void> => {
     await letGo();
     await overlay.changeHeader({ isCommitting: false, base: await base.asBase() });
   };
+  // Before anything of the base changes, were it only its time: a delta that does not say so takes it for another one.
+  await overlay.changeHeader({ isCommitting: true }).catch(async (error: unknown) => {
+    await letGo();
+    throw error;
+  });
+  try {
+    target =
+      base.delta === undefined
+        ? await theFile(base, overlay.header.virtualSize)
+        : await theDelta(base, overlay);
+  } catch (error) {
+    await undo();
+    throw error;
+  }
   // Whoever finds both after a power cut would lay it over what was written to the base since.
   const { path, identity } = delta;
   const gone = async (): Promise<void> => {
