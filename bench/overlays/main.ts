@@ -3,11 +3,13 @@
  * qcow2; 1000 overlays of one base; how long a snapshot holds requests; what a move costs who uses the device.
  */
 import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import type { SnapshotAnswer } from '../../driver/control/messages.js';
+import { ControlError } from '../../driver/control/transport.js';
 import { Daemon } from '../../test/helpers/daemon.js';
 import { NbdRequests } from '../../test/helpers/nbd-requests.js';
 import { makeRandomFile, TempDir } from '../../test/helpers/temp.js';
-import { until } from '../../test/helpers/until.js';
 import { runFio } from '../clients/fio.js';
 import { median } from '../statistics.js';
 import { treeResident } from '../system/proc.js';
@@ -16,9 +18,11 @@ import { overlayRows } from './rows.js';
 const GIB = 1 << 30;
 const MANY = 1000;
 const AT_ONCE = 8;
-const SNAPSHOTS = 20;
-/** Milliseconds. */
+/** A chain has a length. */
+const SNAPSHOTS = 14;
+/** Milliseconds, beyond what fsync takes: on tmpfs that is nothing. */
 const MOST_WAIT = 20;
+const LOAD = { client: 'fio', pattern: 'randrw', blockSize: 4096, depth: 16, connections: 1 } as const;
 
 const { values } = parseArgs({
   options: {
@@ -31,6 +35,8 @@ const { values } = parseArgs({
 
 const failures: string[] = [];
 const say = (text: string): boolean => process.stdout.write(`${text}\n`);
+
+const addressOf = ({ socket }: Daemon): string => `nbd+unix:///loop0?socket=${socket}`;
 
 function sparse(path: string, bytes: number): string {
   const fd = openSync(path, 'wx');
@@ -72,83 +78,64 @@ async function many(memory: TempDir): Promise<void> {
   if (!(each < 0.5)) failures.push(`an overlay takes ${each.toFixed(2)} MiB`);
 }
 
+/** Of a plain file, where the file system has clones, and of an overlay. */
 async function snapshots(disk: TempDir): Promise<void> {
-  for (const bytes of [GIB, 10 * GIB]) {
-    for (const isOverlay of [true, false]) {
-      const name = `${isOverlay ? 'overlay' : 'plain'}-${bytes / GIB}`;
-      const image = sparse(disk.file(name), bytes);
+  for (const gibibytes of [1, 10]) {
+    for (const kind of ['plain', 'overlay'] as const) {
+      const name = `${kind}-${gibibytes}`;
+      const file = sparse(disk.file(name), gibibytes * GIB);
       await using daemon = await Daemon.start();
-      await daemon.client.find({
-        file: image,
-        ...(isOverlay && { overlay: { delta: disk.file(`${name}.delta`) } }),
-      });
-      const address = `nbd+unix:///loop0?socket=${daemon.socket}`;
+      const overlay = kind === 'overlay' ? { overlay: { delta: disk.file(`${name}.delta`) } } : {};
+      await daemon.client.find({ file, ...overlay });
       const stop = new AbortController();
-      const load = { client: 'fio', pattern: 'randrw', blockSize: 4096, depth: 32, connections: 1 } as const;
-      const running = runFio(address, load, {
-        runtime: 60,
-        seed: 1,
-        direct: false,
-        signal: stop.signal,
-      }).catch(() => undefined);
-      const waits: number[] = [];
-      let kind = '';
+      const load = { runtime: 60, seed: 1, direct: false, signal: stop.signal };
+      const running = runFio(addressOf(daemon), { ...LOAD, depth: 32 }, load).catch(() => undefined);
+      const taken: SnapshotAnswer[] = [];
       try {
         for (let i = 0; i < SNAPSHOTS; i++) {
-          await new Promise((resolve) => setTimeout(resolve, 500));
-          const file = disk.file(`${name}.snapshot-${i % 10}-${i}`);
-          const [answer] = await daemon.client.snapshot({ devices: [{ number: 0, file }] });
-          waits.push(answer?.waitedMs ?? Number.NaN);
-          kind = answer?.kind ?? '';
-          // A chain has a length.
-          if (isOverlay && i % 10 === 9) {
-            await daemon.client.flatten(0, { file: disk.file(`${name}.flat-${i}`) });
-            await until(
-              'it is flat',
-              async () => (await daemon.client.copyStatus(0)).state !== 'running' || undefined,
-            );
-            break;
-          }
+          await sleep(500);
+          const devices = [{ number: 0, file: disk.file(`${name}.snapshot-${i}`) }];
+          taken.push(...(await daemon.client.snapshot({ devices })));
         }
       } catch (error) {
-        say(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+        if (!(error instanceof ControlError && error.errno === 'EOPNOTSUPP')) throw error;
+        say(`plain device of ${gibibytes} GiB: no clones on this file system`);
+      } finally {
+        stop.abort();
+        await running;
       }
-      stop.abort();
-      await running;
-      if (waits.length === 0) continue;
-      const most = Math.max(...waits);
-      say(
-        `${name} GiB, ${kind}, 4 KiB at depth 32: requests waited ${median(waits).toFixed(1)} ms (median of ${waits.length}), ${most.toFixed(1)} ms at most`,
-      );
-      if (!(most < MOST_WAIT))
-        failures.push(`${name}: a request waited ${most.toFixed(1)} ms for a snapshot`);
+      if (taken.length > 0) tellWaits(gibibytes, taken);
     }
   }
+}
+
+function tellWaits(gibibytes: number, taken: readonly SnapshotAnswer[]): void {
+  const kind = taken[0]?.kind;
+  const waits = taken.map(({ waitedMs }) => waitedMs);
+  const [middle, most] = [median(waits), Math.max(...waits)].map((wait) => wait.toFixed(1));
+  say(
+    `snapshots of ${gibibytes} GiB, ${kind}, 4 KiB at depth 32: requests waited ${middle} ms in the median of ${waits.length}, ${most} ms at most`,
+  );
+  if (Number(most) >= MOST_WAIT) failures.push(`${gibibytes} GiB, ${kind}: a request waited ${most} ms`);
 }
 
 async function move(memory: TempDir, disk: TempDir): Promise<void> {
   const image = makeRandomFile(memory.file('busy'), 4 * GIB);
   await using daemon = await Daemon.start();
   await daemon.client.find({ file: image });
-  const address = `nbd+unix:///loop0?socket=${daemon.socket}`;
-  const load = { client: 'fio', pattern: 'randrw', blockSize: 4096, depth: 16, connections: 1 } as const;
   const rate = async (runtime: number): Promise<number> => {
-    const { requests = Number.NaN, seconds } = await runFio(address, load, {
-      runtime,
-      seed: 1,
-      direct: false,
-      signal: AbortSignal.timeout(120_000),
-    });
+    const options = { runtime, seed: 1, direct: false, signal: AbortSignal.timeout(120_000) };
+    const { requests = Number.NaN, seconds } = await runFio(addressOf(daemon), LOAD, options);
     return requests / seconds;
   };
   const alone = await rate(4);
   const began = performance.now();
   await daemon.client.move(0, disk.file('moved'));
-  let during = Number.NaN;
+  let during = Number.POSITIVE_INFINITY;
   for (;;) {
     const one = await rate(1);
     if ((await daemon.client.copyStatus(0)).state !== 'running') break;
-    during = Number.isNaN(during) ? one : Math.min(during, one);
+    during = Math.min(during, one);
   }
   const { state } = await daemon.client.copyStatus(0);
   const seconds = (performance.now() - began) / 1000;

@@ -27,7 +27,7 @@ export interface Binding extends Parameters, ExportText {
   /** The delta that is about to take the place of the present one. */
   readonly nextDelta?: FileIdentity;
   /** Where the file is about to be, or is already. */
-  readonly alsoAt?: string;
+  readonly alsoAt?: string | undefined;
   /** Whose content the file has by now; absent once its name is gone. */
   readonly superseded?: Superseded | undefined;
   /** Between the gate and the file, from the inside to the outside. */

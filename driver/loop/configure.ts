@@ -27,6 +27,9 @@ export interface Restored {
   readonly id: Binding['id'];
   /** Bytes: whoever uses the device counts on its size. */
   readonly size: number;
+  /** What could not be brought to its end of a swap of files. */
+  readonly alsoAt?: Binding['alsoAt'];
+  readonly superseded?: Binding['superseded'];
 }
 
 /** LOOP_CONFIGURE. Throws, in order, ENOMEM (of the control group), EBADF, EBUSY, EBADF or EINVAL (file), EINVAL, EOVERFLOW. */
@@ -88,6 +91,8 @@ async function bindUnder(
     wrappers: [],
     isFenced: config.fenced ?? false,
     size: restored?.size ?? loopSize(await file.size(), wanted),
+    alsoAt: restored?.alsoAt,
+    superseded: restored?.superseded,
     ...direct,
     notes: [...sectorNotes(config, wanted), ...direct.notes, ...ofDeltas],
   };

@@ -20,7 +20,7 @@ import {
 } from './down.js';
 import { HandedOver } from './handed.js';
 import { Patience } from './patience.js';
-import { checkSize, finishSwap, openAgain, openByName, restore } from './reopen.js';
+import { checkSize, openAgain, openByName, restore } from './reopen.js';
 import type { DeviceRecord } from './state.js';
 import type { StateDirectory, StateDraft } from './state-directory.js';
 import type { KeeperLog, StateKeeper } from './state-keeper.js';
@@ -140,7 +140,6 @@ export class Recovery {
       );
       try {
         if (!sameFile(file.identity, record.identity)) await checkSize(record, file);
-        else await finishSwap(record, file);
         await restore(record, file, this.parts);
       } catch (error) {
         await file.close();

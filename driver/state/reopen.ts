@@ -8,6 +8,7 @@ import { type FileIdentity, sameFile } from '../io/file-identity.js';
 import { FileLane } from '../io/file-lanes.js';
 import { identityOfName } from '../io/named-file.js';
 import type { Backing } from '../loop/backing.js';
+import type { Restored } from '../loop/configure.js';
 import type { LoopControl } from '../loop/loop-control.js';
 import { syncDirectory } from '../loop/overlay/new-delta.js';
 import { loopSize } from '../loop/parameters.js';
@@ -35,38 +36,14 @@ export async function openAgain(
 ): Promise<Backing> {
   const open = handed.takeFile(record.number);
   const layers = handed.takeLayers(record.number);
-  let file: Backing | undefined;
   if (open !== undefined) {
-    file = await adopt(record, open, layers, loops).catch((err: unknown) => {
+    try {
+      return await adopt(record, open, layers, loops);
+    } catch (err) {
       log.error({ err, device: `loop${record.number}` }, 'what was handed over is not its file');
-      return undefined;
-    });
+    }
   }
-  file ??= await openByName(record, record.identity, loops, predecessor);
-  await finishSwap(record, file).catch((err: unknown) =>
-    log.error({ err, device: `loop${record.number}` }, 'what its file has taken the place of is still there'),
-  );
-  return file;
-}
-
-/**
- * The daemon that ended had given the device a copy, and may not have come to what follows: the delta that was committed goes, or
- * the copy gets the name of the one that was flattened. Nothing is written to the device before: what that delta has is no older yet.
- */
-export async function finishSwap({ superseded, alsoAt }: DeviceRecord, file: Backing): Promise<void> {
-  if (superseded === undefined) return;
-  const { path, identity } = superseded;
-  const isAt = async (name: string, meant: FileIdentity): Promise<boolean> => {
-    const found = await identityOfName(name).catch(() => undefined);
-    return found !== undefined && sameFile(found, meant);
-  };
-  const copy = file.path;
-  await FileLane.of(path).run(async () => {
-    if (!(await isAt(path, identity))) return;
-    if (alsoAt === undefined) await rm(nameToBytes(path), { force: true });
-    else if (await isAt(copy, file.identity)) await rename(nameToBytes(copy), nameToBytes(alsoAt));
-    await syncDirectory(path);
-  });
+  return openByName(record, record.identity, loops, predecessor);
 }
 
 function adopt(
@@ -155,6 +132,42 @@ export async function restore(
     fenced: record.fenced === true,
     limits: record.limits ?? {},
   };
-  await loops.restore(number, file, { file: file.path, ...config, ...text }, { id, size });
+  const left = await finishSwap(record, file).catch((err: unknown) => {
+    log.error({ err, device: `loop${number}` }, 'a delta whose content the file has by now is still there');
+    return record;
+  });
+  const { alsoAt, superseded } = left;
+  await loops.restore(
+    number,
+    file,
+    { file: file.path, ...config, ...text },
+    { id, size, alsoAt, superseded },
+  );
   log.info({ device: `loop${number}`, file: file.path }, 'brought back');
+}
+
+/**
+ * A daemon that gave the device a copy (`swap` in loop/copy/copy.ts) may have ended before the delta that was copied was gone, which
+ * is done here: it is removed, or, of a flatten, the copy takes its name. Until then the device must not be written to, since whoever
+ * found that delta would have it hide the newer content. Returns what is still to be done: nothing. Throws what removing and renaming do.
+ */
+async function finishSwap(
+  { superseded, alsoAt, identity }: DeviceRecord,
+  file: Backing,
+): Promise<Pick<Restored, 'alsoAt' | 'superseded'>> {
+  // The user vouches for another file: what was to become of the one before is not known.
+  if (superseded === undefined || !sameFile(file.identity, identity)) return {};
+  const { path } = superseded;
+  const isAt = async (name: string, meant: FileIdentity): Promise<boolean> => {
+    const found = await identityOfName(name).catch(() => undefined);
+    return found !== undefined && sameFile(found, meant);
+  };
+  const copy = file.path;
+  await FileLane.of(path).run(async () => {
+    if (!(await isAt(path, superseded.identity))) return;
+    if (alsoAt === undefined) await rm(nameToBytes(path), { force: true });
+    else if (await isAt(copy, identity)) await rename(nameToBytes(copy), nameToBytes(alsoAt));
+    await syncDirectory(path);
+  });
+  return {};
 }

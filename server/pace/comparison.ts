@@ -23,14 +23,13 @@ export interface ComparisonOptions {
 const LAPS = 6;
 /** What two laps show is enough when it is this much. */
 const CLEAR = 1.5;
-/** Milliseconds without anything after which a client was idle, */
+/** A client was idle after as many milliseconds without anything, if that is also ... */
 const IDLE = 4;
-/** or so many times as long as it mostly was: a slow one, or an emulated processor, has its gaps between any two requests. */
-const MANY_TIMES = 32;
-/** Milliseconds a gap counts for at most in that. */
-const LONGEST = 100;
-/** So many gaps back, about. */
-const MEMORY = 16;
+/** ... as many times its mean gap: that of a slow client, or of an emulated processor, is long between any two requests. */
+const GAPS = 32;
+/** Of how many gaps the mean is, and what each counts for at most, milliseconds. */
+const MEAN_OF = 16;
+const LONGEST_GAP = 100;
 
 /**
  * Finds out with which of two ways a client gets on faster, where that depends on what cannot be seen from here: its
@@ -48,8 +47,7 @@ export class Comparison {
   #left: number;
   #since = 0;
   #last = Number.NEGATIVE_INFINITY;
-  /** Milliseconds between two, of late. */
-  #gap = 0;
+  #meanGap = 0;
   #hold: number;
 
   constructor(private readonly options: ComparisonOptions) {
@@ -80,10 +78,10 @@ export class Comparison {
 
   #wasIdle(now: number): boolean {
     const gap = now - this.#last;
-    const usual = this.#gap;
+    const wasIdle = gap > Math.max(IDLE, this.#meanGap * GAPS);
     this.#last = now;
-    this.#gap += (Math.min(gap, LONGEST) - usual) / MEMORY;
-    return gap > Math.max(IDLE, usual * MANY_TIMES);
+    this.#meanGap += (Math.min(gap, LONGEST_GAP) - this.#meanGap) / MEAN_OF;
+    return wasIdle;
   }
 
   get #tried(): Side {

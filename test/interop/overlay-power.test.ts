@@ -23,6 +23,12 @@ async function content(daemon: Daemon): Promise<Buffer> {
   return data;
 }
 
+/** loop0, once the daemon has brought it back. */
+const back = (daemon: Daemon) =>
+  until('it is back', async () =>
+    (await daemon.client.list()).find(({ number, state }) => number === 0 && state === 'bound'),
+  );
+
 /** Writes a block, durable when this resolves. */
 async function writeDurably(daemon: Daemon, at: number, byte: number): Promise<void> {
   const client = await NbdRequests.open(daemon.socket);
@@ -101,21 +107,22 @@ for (const kind of ['commit', 'flatten'] as const) {
       await writeDurably(first, 0, 3);
       t.ok(existsSync(delta), 'it is still there, and no longer what the device has');
       await first.kill();
+      const second = await Daemon.start({ directory });
+      t.not((await back(second)).file, delta);
+      t.ok(existsSync(delta), 'nor could the next one');
+      await writeDurably(second, 0, 4);
+      await second.kill();
       files.set({});
-      await using second = await Daemon.start({ directory });
-      const device = await until('it is back', async () =>
-        (await second.client.list()).find(({ number, state }) => number === 0 && state === 'bound'),
-      );
+      const third = await Daemon.start({ directory });
+      const device = await back(third);
       t.equal(device.file, kind === 'commit' ? base : delta);
       t.equal(existsSync(delta), kind === 'flatten');
-      t.ok((await content(second)).subarray(0, BLOCK).equals(filled(3)));
-      // A file that gets the name later is nobody's.
-      if (kind === 'flatten') return;
-      writeFileSync(delta, 'mine');
-      await second.kill();
-      await using third = await Daemon.start({ directory });
-      await until('it is back', async () => (await third.client.list())[0]?.state === 'bound' || undefined);
-      t.equal(readFileSync(delta, 'utf8'), 'mine');
+      t.ok((await content(third)).subarray(0, BLOCK).equals(filled(4)));
+      if (kind === 'commit') writeFileSync(delta, 'mine');
+      await third.kill();
+      await using fourth = await Daemon.start({ directory });
+      t.equal((await back(fourth)).file, device.file);
+      if (kind === 'commit') t.equal(readFileSync(delta, 'utf8'), 'mine', 'who gets the name later keeps it');
     },
   );
 }

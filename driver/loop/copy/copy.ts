@@ -178,10 +178,8 @@ async function swap(core: LoopCore, job: CopyJob, file: MirrorFile, target: Targ
     const present = core.binding;
     if (core.state !== 'bound' || present?.file !== file || job.isCancelled) return undefined;
     const direct = await startDirectIo(file.to, present);
-    const { alsoAt: _, superseded: __, ...rest } = present;
-    const { finalPath, superseded } = target;
-    const alsoAt = finalPath === undefined ? {} : { alsoAt: finalPath };
-    const wanted: Binding = { ...rest, file: file.to, ...direct, ...alsoAt, superseded };
+    const { finalPath: alsoAt, superseded } = target;
+    const wanted: Binding = { ...present, file: file.to, ...direct, alsoAt, superseded };
     const began = performance.now();
     await using frozen = await core.queue.freeze();
     await file.to.sync();
@@ -196,9 +194,10 @@ async function swap(core: LoopCore, job: CopyJob, file: MirrorFile, target: Targ
     job.end({ state: 'running', waitedMs: performance.now() - began });
     isSwapped = true;
     const hasName = await giveName(core, file.to.path, target);
-    if (isGone && hasName) core.setUnseen({ superseded: undefined });
-    if (finalPath !== undefined || superseded !== undefined)
+    if (superseded !== undefined && isGone && hasName) {
+      core.setUnseen({ superseded: undefined });
       await orReport(core, () => core.note(core.bound()));
+    }
     return 'change';
   });
   return isSwapped;
