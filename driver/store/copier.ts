@@ -26,6 +26,12 @@ const from = openInner(mirror.from, context);
 const to = openInner(mirror.to, context);
 const shared = new MirrorShared(mirror.shared);
 const memory = alignedMemory(MIRROR_CHUNK);
+/** Bytes that are read and written at a time: requests that write the same file wait for as long (its lock in the kernel). */
+const PIECE = 32 << 10;
+/** Where the device is used, so many times as long as a chunk took is left to requests. */
+const LEFT = 3;
+/** Milliseconds of that at most: a chunk may have waited for a disk that hung. */
+const MOST_LEFT = 100;
 const PAGE = 4096;
 const zeroes = Buffer.alloc(PAGE);
 
@@ -40,7 +46,7 @@ function copyRange(position: number, length: number): number {
       continue;
     }
     const run = from.extent(at, held);
-    const part = Math.abs(run);
+    const part = run > 0 ? Math.min(run, PIECE) : -run;
     const errno =
       run > 0 ? copyData(at, part) : what === 'all' ? 0 : to.zero(at, part, { punch: true, fast: false });
     if (errno !== 0) return -errno;
@@ -82,11 +88,13 @@ for (
   position += MIRROR_CHUNK
 ) {
   const chunk = position / MIRROR_CHUNK;
+  const began = performance.now();
   shared.lock(chunk);
   const written = copyRange(position, Math.min(MIRROR_CHUNK, size - position));
   shared.unlock(chunk);
   if (written < 0) shared.fail(-written);
   numbers[Progress.DONE] = Math.min(position + MIRROR_CHUNK, size);
+  if (written > 0 && shared.takeUse()) shared.pause(Math.min((performance.now() - began) * LEFT, MOST_LEFT));
   const rate = numbers[Progress.RATE] ?? 0;
   if (rate <= 0 || written <= 0) continue;
   const now = performance.now();

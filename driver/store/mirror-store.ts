@@ -12,7 +12,7 @@ const { ENOTSUP } = constants.errno;
 /** Bytes of a chunk. */
 export const MIRROR_CHUNK = 256 << 10;
 /** Words in front of the chunks'. */
-export const MirrorWord = { ERRNO: 0, CANCELLED: 1, READING: 2, LOCKS: 3 } as const;
+export const MirrorWord = { ERRNO: 0, CANCELLED: 1, READING: 2, USED: 3, LOCKS: 4 } as const;
 /** A holder that was not noticed to be done is looked at again after so long, milliseconds. */
 const LOOK_MS = 5;
 
@@ -57,6 +57,16 @@ export class MirrorShared {
     Atomics.notify(this.#words, MirrorWord.CANCELLED);
   }
 
+  /** A request reads or writes the store. */
+  use(): void {
+    Atomics.store(this.#words, MirrorWord.USED, 1);
+  }
+
+  /** Whether one did since the last time. */
+  takeUse(): boolean {
+    return Atomics.exchange(this.#words, MirrorWord.USED, 0) !== 0;
+  }
+
   /** Waits, until it is cancelled at most. */
   pause(milliseconds: number): void {
     Atomics.wait(this.#words, MirrorWord.CANCELLED, 0, milliseconds);
@@ -88,10 +98,12 @@ export class MirrorStore implements Store {
   ) {}
 
   read(address: number, position: number, length: number): Errno {
+    this.shared.use();
     return this.from.read(address, position, length);
   }
 
   readNow(address: number, position: number, length: number): Errno {
+    this.shared.use();
     return this.from.readNow(address, position, length);
   }
 
@@ -102,6 +114,7 @@ export class MirrorStore implements Store {
     own: (at: number, part: number) => Errno,
     copy: (at: number, part: number) => Errno,
   ): Errno {
+    this.shared.use();
     for (let at = position; at < position + length; ) {
       const chunk = Math.floor(at / MIRROR_CHUNK);
       const part = Math.min((chunk + 1) * MIRROR_CHUNK, position + length) - at;
@@ -159,6 +172,7 @@ export class MirrorStore implements Store {
   }
 
   batchRead(address: number, position: number, length: number): boolean {
+    this.shared.use();
     return this.from.batchRead(address, position, length);
   }
 
@@ -175,6 +189,7 @@ export class MirrorStore implements Store {
   }
 
   fillPipe(pipe: number, position: number, length: number): number {
+    this.shared.use();
     return this.from.fillPipe(pipe, position, length);
   }
 
@@ -191,6 +206,7 @@ export class MirrorStore implements Store {
   }
 
   startRead(token: number, address: number, position: number, length: number): boolean {
+    this.shared.use();
     return this.from.startRead(token, address, position, length);
   }
 
