@@ -13,6 +13,7 @@ export const VOLUME_OPTIONS: Readonly<Record<string, string>> = {
   'features.shard': 'off',
   'client.strict-locks': 'on',
   'network.ping-timeout': '5',
+  'cluster.heal-timeout': '5',
   ...Object.fromEntries(
     ['server', 'client'].flatMap((side) => [
       [`${side}.tcp-user-timeout`, '5'],

@@ -67,17 +67,21 @@ export class Gluster implements SharedStorage {
 
   /** Every brick has what the others have. Under writes that can't be told: a brick is marked as behind while it is written. */
   async healed(): Promise<void> {
+    let said = '';
     await until(
       'the bricks are healed',
       async () => {
-        const { status, stdout } = await this.#any.run('gluster', ['volume', 'heal', VOLUME, 'info']);
+        const { status, stdout, stderr } = await this.#any.run('gluster', ['volume', 'heal', VOLUME, 'info']);
+        said = stdout + stderr;
         const counts = [...stdout.matchAll(/Number of entries: (\S+)/g)].map(([, count]) => count);
         return status === 0 && counts.length === NODES.length && counts.every((count) => count === '0')
           ? true
           : undefined;
       },
       LIMIT,
-    );
+    ).catch((cause: Error) => {
+      throw new Error(`${cause.message}\n${said}`, { cause });
+    });
   }
 
   /** What the mount of a node says of each of its bricks. */
