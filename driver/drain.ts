@@ -11,7 +11,7 @@ import type { Reload } from './reload.js';
 import type { Successor } from './state/successor.js';
 import type { WebServer } from './web/web-server.js';
 
-/** Other clients' requests in flight have this long to finish in a handover, milliseconds. */
+/** Clients' requests in flight have this long to finish in a handover, milliseconds, and as long again those of sessions that end here. */
 const HANDOVER_DRAIN_MS = 300;
 /** What a drain leaves behind has at least this long to end, milliseconds. */
 const LEAST_WAIT_MS = 200;
@@ -74,7 +74,10 @@ async function leaveEverything(
 ): Promise<void> {
   // The kernel's requests wait until the process is gone, and with it the locks of state and files.
   await kernel.handOver(async () => {
-    if (server.connections().length > 0) await server.drain(Math.min(timeoutMs, HANDOVER_DRAIN_MS));
+    const atMost = Math.min(timeoutMs, HANDOVER_DRAIN_MS);
+    const sessions = await server.part(atMost);
+    if (server.connections().length > 0) await server.drain(atMost);
+    return sessions;
   });
   for (const claim of claims) claim.release();
 }

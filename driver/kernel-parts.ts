@@ -1,6 +1,7 @@
 /** What ties loop devices to the kernel, and to the daemon that comes after this one. */
 
 import type { Export } from '../server/export.js';
+import type { PartedSession } from '../server/parted-session.js';
 import type { NbdServer } from '../server/server.js';
 import { LoopError } from './errno.js';
 import { expectLocksOf } from './io/left-locks.js';
@@ -101,6 +102,10 @@ export class KernelParts {
     const left = state.remotes;
     const recovery = new Recovery({
       ...{ state, keeper, loops, attachments, log },
+      takeUpSessions: async (number, sessions) => {
+        const name = loops.device(number).name;
+        await Promise.all(sessions.map((session) => options.server.takeUp(name, session)));
+      },
       takeUpRemotes: (takeSockets) => {
         for (const record of left) {
           const sockets = takeSockets(record.number).map(({ fd }) => fd);
@@ -127,9 +132,9 @@ export class KernelParts {
     this.link.events.emit('linkDead', device);
   }
 
-  /** In place of it: every device stays, and its sockets wait for the next daemon. `cutOthers`: ends all other sessions. */
-  async handOver(cutOthers: () => Promise<void>): Promise<void> {
-    await this.keeper.handOver(cutOthers);
+  /** In place of it: every device stays, and what was open waits for the next daemon, as `StateKeeper.handOver`. */
+  async handOver(partOthers: () => Promise<readonly PartedSession[]>): Promise<void> {
+    await this.keeper.handOver(partOthers);
   }
 
   /** Idempotent. */

@@ -22,8 +22,18 @@ export interface ConnectionInfo {
   readonly since: number;
 }
 
+/** Where a connection comes from. */
+export interface Origin {
+  /** Null: over a Unix socket. Empty: a TCP peer that was gone at once. */
+  readonly address: string | null;
+  /** 0 over a Unix socket. */
+  readonly port: number;
+}
+
 export interface Peer {
   readonly id: number;
+  /** Null: a kernel's. */
+  readonly origin: Origin | null;
   readonly name: string;
   /** Milliseconds since 1970. */
   readonly since: number;
@@ -54,17 +64,24 @@ export class Peers {
   /** Counts an accepted socket in, or says why it may not stay. */
   enter(socket: Socket, transport: 'tcp' | 'unix'): Peer | { readonly refused: string } {
     // A TCP peer that is gone already has no address either.
-    const address = transport === 'unix' ? undefined : (socket.remoteAddress ?? '');
-    if (address !== undefined && !this.#allowList.admits(address)) {
+    const { remoteAddress = '', remotePort = 0 } = socket;
+    const origin =
+      transport === 'unix' ? { address: null, port: 0 } : { address: remoteAddress, port: remotePort };
+    return this.enterFrom(origin, Date.now());
+  }
+
+  /** As `enter`, of one who has connected at `since`, milliseconds since 1970. */
+  enterFrom(origin: Origin, since: number): Peer | { readonly refused: string } {
+    const { address, port } = origin;
+    if (address !== null && !this.#allowList.admits(address)) {
       return { refused: `${address || 'a peer without an address'} is not on the allow-list` };
     }
-    const leave = this.#limits.enter(address);
+    const leave = this.#limits.enter(address ?? undefined);
     if (leave === undefined) return { refused: `too many connections (from ${address ?? 'unix'})` };
     const id = ++this.#lastId;
     const peer: Peer = {
-      id,
-      name: address === undefined ? 'unix' : `${address}:${socket.remotePort}`,
-      since: Date.now(),
+      ...{ id, origin, since },
+      name: address === null ? 'unix' : `${address}:${port}`,
       exportName: '',
       leave: () => {
         this.#peers.delete(id);
@@ -79,7 +96,7 @@ export class Peers {
   enterKernel(exportName: string): Peer {
     const id = ++this.#lastId;
     const peer: Peer = {
-      ...{ id, name: 'kernel', since: Date.now(), exportName },
+      ...{ id, origin: null, name: 'kernel', since: Date.now(), exportName },
       leave: () => this.#peers.delete(id),
     };
     this.#peers.set(id, peer);

@@ -8,16 +8,18 @@ import { type Handshake, hangUp, shakeHands } from './handshake.js';
 import { type ServedSocket, serveKernel } from './kernel-socket.js';
 import { DEFAULT_SERVER_LIMITS, negotiationLimits, type ServerLimits } from './limits.js';
 import { type Accepted, type ListenerAccess, Listeners, type UnixSocketOptions } from './listeners.js';
+import type { ServerLog } from './log.js';
 import type { NegotiationOptions } from './negotiation/options.js';
 import type { TransmissionOutcome } from './negotiation/outcome.js';
 import { type Identity, permittedExports } from './negotiation/permissions.js';
+import type { PartedSession } from './parted-session.js';
 import { type ConnectionInfo, type Peer, Peers } from './peers.js';
-import { type Adopted, MAX_THREADS, ReactorPool } from './reactor/reactor-pool.js';
+import { MAX_THREADS, ReactorPool } from './reactor/reactor-pool.js';
 import { Refusals } from './refusals.js';
-import { SecuredSessions } from './secured-sessions.js';
 import { CONTEXTS } from './session/contexts.js';
-import { isFault } from './session/link.js';
+import { Sessions } from './sessions.js';
 import { opensslLibrary } from './system/openssl.js';
+import { close } from './system/sockets.js';
 import { descriptorOf, takeFromNode } from './take-from-node.js';
 import { Handshaker } from './tls/handshaker.js';
 
@@ -26,15 +28,8 @@ export type { ServerTls } from './handshake.js';
 export type { ServedSocket } from './kernel-socket.js';
 export type { ServerLimits } from './limits.js';
 export type { ListenerAccess, UnixSocketOptions } from './listeners.js';
+export type { ServerLog } from './log.js';
 export type { ConnectionInfo } from './peers.js';
-
-/** What the server writes its log to; pino's loggers are such. */
-export interface ServerLog {
-  debug(fields: object, message: string): void;
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
 
 export interface NbdServerOptions {
   readonly exports: ExportTable;
@@ -61,7 +56,7 @@ export class NbdServer {
   readonly #reactors: ReactorPool;
   /** There once TLS is offered. */
   #handshaker: Handshaker | undefined;
-  readonly #secured = new SecuredSessions();
+  readonly #sessions: Sessions;
   readonly #listeners: Listeners;
   readonly #peers: Peers;
   readonly #handshakes = new Set<AbortController>();
@@ -87,6 +82,11 @@ export class NbdServer {
           'a connection shares a thread with other file systems',
         ),
     });
+    this.#sessions = new Sessions({
+      reactors: this.#reactors,
+      log: options.log,
+      keyOf: (user) => this.#access.tls?.context.psk?.get(user),
+    });
     this.#listeners = new Listeners({
       onAccept: (accepted) => void this.#accept(accepted),
       onError: (error) => options.log.error({ error }, 'a listener failed'),
@@ -106,7 +106,7 @@ export class NbdServer {
     this.#access = access;
     this.#offerTls(access);
     if (revoked === 'stay') return;
-    this.#secured.revoke(access);
+    this.#sessions.revoke(access);
   }
 
   #offerTls({ tls }: ServerAccess): void {
@@ -174,6 +174,56 @@ export class NbdServer {
   }
 
   /**
+   * Turns newcomers away and gives up the sessions without TLS, for a process that comes at once, as `Sessions.part`. The others
+   * stay, to be drained.
+   */
+  part(timeout: number): Promise<PartedSession[]> {
+    this.turnAway();
+    return this.#sessions.part(timeout);
+  }
+
+  /**
+   * Goes on with a session that the process before this one gave up. `name`: of its export. False where whoever has it would not be
+   * let in now, or its export can't be had: then its socket is closed.
+   */
+  async takeUp(name: string, session: PartedSession): Promise<boolean> {
+    const { fd, terms, origin, since, leftover } = session;
+    const entered = this.#enterAgain(session);
+    if ('refused' in entered) {
+      this.#refusals.add(entered.refused);
+      close(fd);
+      return false;
+    }
+    const exports = origin.address === null ? this.#options.exports : this.#exportsFor({});
+    const opened = await exports
+      .find(name)
+      ?.open()
+      .catch(() => undefined);
+    if (opened === undefined) {
+      entered.leave();
+      close(fd);
+      return false;
+    }
+    this.#options.log.info(
+      {
+        peer: entered.name,
+        export: opened.info.name,
+        mode: terms.mode,
+        since: new Date(since).toISOString(),
+      },
+      'a session goes on',
+    );
+    this.#sessions.serve(entered, { ...terms, fd, opened, leftover }, undefined);
+    return true;
+  }
+
+  #enterAgain({ origin, since }: PartedSession): Peer | { readonly refused: string } {
+    const isPlainTcp = origin.address !== null;
+    if (isPlainTcp && this.#access.tls?.isRequired === true) return { refused: 'a session without TLS' };
+    return this.#peers.enterFrom(origin, since);
+  }
+
+  /**
    * Turns newcomers away, answers what was received, ends every connection, then the threads. Connections that
    * take longer than `timeout` milliseconds are cut. Handshakes hear ERR_SHUTDOWN until the rest is over.
    */
@@ -226,20 +276,24 @@ export class NbdServer {
     this.#handshakes.add(controller);
     try {
       // One handshake keeps to the rules it began with.
-      const { tls, permissions = [] } = this.#access;
-      const { exports } = this.#options;
-      const exportsFor = (identity: Identity): ExportTable =>
-        permissions.length === 0 ? exports : permittedExports(exports, permissions, identity);
+      const rules = this.#access;
+      const exportsFor = (identity: Identity): ExportTable => this.#exportsFor(identity, rules);
       // A Unix socket's own permissions say who comes in there.
-      const plain = transport === 'unix' ? exports : exportsFor({});
+      const plain = transport === 'unix' ? this.#options.exports : exportsFor({});
       const options = this.#negotiationOptions({ access, exports: plain }, controller.signal);
       const handshaker = this.#handshaker;
-      const acceptor = tls && handshaker && { handshaker, context: tls.context };
+      const acceptor = rules.tls && handshaker && { handshaker, context: rules.tls.context };
       return await shakeHands(socket, acceptor, options, exportsFor);
     } finally {
       clearTimeout(deadline);
       this.#handshakes.delete(controller);
     }
+  }
+
+  /** The exports as one sees them who has shown so much. */
+  #exportsFor(identity: Identity, { permissions = [] }: ServerAccess = this.#access): ExportTable {
+    const { exports } = this.#options;
+    return permissions.length === 0 ? exports : permittedExports(exports, permissions, identity);
   }
 
   #negotiationOptions(
@@ -261,44 +315,15 @@ export class NbdServer {
   /** Nothing but settled promises is awaited since the outcome: no byte of a plain socket was read in between. */
   #handOver(socket: Socket, peer: Peer, { secure }: Handshake, outcome: TransmissionOutcome): void {
     const { opened, mode } = outcome;
-    const { log } = this.#options;
     const about = { peer: peer.name, export: opened.info.name };
-    const onClose = (reason: string): void => {
-      if (isFault(reason)) log.error({ ...about, reason }, 'a connection was ended');
-      else log.info({ ...about, reason }, 'disconnected');
-      peer.leave();
-      void opened.release();
-    };
-    peer.exportName = opened.info.name;
-    log.info({ ...about, mode, tls: secure?.stream.proof.protocol ?? 'none' }, 'connected');
+    this.#options.log.info({ ...about, mode, tls: secure?.stream.proof.protocol ?? 'none' }, 'connected');
     if (this.#isDraining) {
       socket.destroy();
-      onClose('the server is draining');
+      this.#sessions.ended(peer, opened, 'the server is draining');
       return;
     }
     const adopted = takeFromNode(socket, secure, outcome, this.#limits.maxPayload);
-    if ('lost' in adopted) onClose(adopted.lost);
-    else this.#adopt(peer, adopted, secure?.identity, onClose);
-  }
-
-  #adopt(
-    peer: Peer,
-    adopted: Adopted,
-    identity: Identity | undefined,
-    onClose: (reason: string) => void,
-  ): void {
-    const id = this.#reactors.adopt(adopted, (reason) => {
-      this.#secured.delete(peer);
-      onClose(reason);
-    });
-    if (identity === undefined) return;
-    const { opened } = adopted;
-    this.#secured.add(peer, {
-      identity,
-      key: identity.psk === undefined ? undefined : this.#access.tls?.context.psk?.get(identity.psk),
-      isReadOnly: opened.info.readOnly,
-      names: () => opened.names(),
-      drop: (reason) => this.#reactors.drop(id, reason),
-    });
+    if ('lost' in adopted) this.#sessions.ended(peer, opened, adopted.lost);
+    else this.#sessions.serve(peer, adopted, secure?.identity);
   }
 }

@@ -1,16 +1,18 @@
-/** What the daemon before this one handed over: open files and the kernel's sockets, by device. */
+/** What the daemon before this one handed over: open files, the kernel's sockets and clients' sessions, by device. */
 
+import type { PartedSession } from '../../server/parted-session.js';
 import type { HandedFile } from '../io/backing-file.js';
 import type { PartedSocket } from '../kernel/attach.js';
 import { takeDescriptors } from '../kernel/keeper.js';
 import { closeDescriptor } from '../kernel/netlink/calls.js';
-import type { Handover } from './state.js';
+import type { Handed, Handover } from './state.js';
 
 interface HandedDevice {
   file: number | undefined;
   lock: number | undefined;
   layers: number[];
   sockets: PartedSocket[];
+  sessions: PartedSession[];
 }
 
 /** Each descriptor is taken once, by whoever closes it; the rest is closed at the end. */
@@ -18,16 +20,26 @@ export class HandedOver {
   readonly #devices = new Map<number, HandedDevice>();
 
   constructor(handover: Handover | null) {
-    if (handover === null) return;
-    takeDescriptors(handover.keeper).forEach((fd, i) => {
-      const what = handover.descriptors[i];
-      if (fd < 0) return;
-      if (what === undefined) closeDescriptor(fd);
-      else if (what.kind === 'socket') {
-        this.#device(what.device).sockets.push({ fd, leftover: Buffer.from(what.leftover, 'base64') });
-      } else if (what.kind === 'layer') this.#device(what.device).layers.push(fd);
-      else this.#device(what.device)[what.kind] = fd;
-    });
+    for (const one of [handover, handover?.clients]) {
+      if (!one) continue;
+      takeDescriptors(one.keeper).forEach((fd, i) => {
+        if (fd >= 0) this.#add(fd, one.descriptors[i]);
+      });
+    }
+  }
+
+  #add(fd: number, what: Handed | undefined): void {
+    if (what === undefined) {
+      closeDescriptor(fd);
+      return;
+    }
+    const device = this.#device(what.device);
+    if (what.kind === 'socket') device.sockets.push({ fd, leftover: Buffer.from(what.leftover, 'base64') });
+    else if (what.kind === 'session') {
+      const { kind: _, leftover, ...session } = what;
+      device.sessions.push({ ...session, fd, leftover: Buffer.from(leftover, 'base64') });
+    } else if (what.kind === 'layer') device.layers.push(fd);
+    else device[what.kind] = fd;
   }
 
   /** The open file of a device. */
@@ -49,10 +61,15 @@ export class HandedOver {
     return this.#devices.get(number)?.sockets.splice(0) ?? [];
   }
 
+  /** Sessions of clients. */
+  takeSessions(number: number): readonly PartedSession[] {
+    return this.#devices.get(number)?.sessions.splice(0) ?? [];
+  }
+
   /** Closes what nobody took. */
   close(): void {
-    for (const { file, lock, layers, sockets } of this.#devices.values()) {
-      for (const fd of [file, lock, ...layers, ...sockets.map((socket) => socket.fd)]) {
+    for (const { file, lock, layers, sockets, sessions } of this.#devices.values()) {
+      for (const fd of [file, lock, ...layers, ...[...sockets, ...sessions].map((one) => one.fd)]) {
         if (fd !== undefined) closeDescriptor(fd);
       }
     }
@@ -60,7 +77,8 @@ export class HandedOver {
   }
 
   #device(number: number): HandedDevice {
-    const device = this.#devices.get(number) ?? { file: undefined, lock: undefined, layers: [], sockets: [] };
+    const nothing = { file: undefined, lock: undefined, layers: [], sockets: [], sessions: [] };
+    const device = this.#devices.get(number) ?? nothing;
     this.#devices.set(number, device);
     return device;
   }

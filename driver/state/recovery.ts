@@ -4,6 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { PartedSession } from '../../server/parted-session.js';
 import { LoopError } from '../errno.js';
 import { type FileIdentity, sameFile } from '../io/file-identity.js';
 import type { PartedSocket } from '../kernel/attach.js';
@@ -30,6 +31,8 @@ export interface RecoveryParts {
   readonly keeper: StateKeeper;
   readonly loops: LoopControl;
   readonly attachments: Attachments;
+  /** Goes on with sessions of clients: the device serves its file again. Never rejects. */
+  readonly takeUpSessions: (number: number, sessions: readonly PartedSession[]) => Promise<void>;
   /** Takes up devices of other hosts, with the sockets that were handed over. */
   readonly takeUpRemotes: (takeSockets: (number: number) => readonly PartedSocket[]) => void;
   readonly log: KeeperLog;
@@ -233,6 +236,7 @@ export class Recovery {
       this.#down.delete(number);
       // It serves: what is left is done here, and by nobody who takes it for late.
       this.#underWay.delete(number);
+      await this.parts.takeUpSessions(number, handed.takeSessions(number));
       await this.#intoKernel(record, handed);
     } catch (error) {
       this.#underWay.delete(number);

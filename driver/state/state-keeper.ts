@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import type { PartedSession } from '../../server/parted-session.js';
 import { LoopError } from '../errno.js';
 import { sameFile } from '../io/file-identity.js';
 import type { PartedDevice } from '../kernel/attach.js';
@@ -11,13 +12,15 @@ import { endKeeper, keepDescriptors, keeperIsKnown } from '../kernel/keeper.js';
 import type { Binding } from '../loop/binding.js';
 import type { Ledger } from '../loop/ledger.js';
 import type { LoopControl } from '../loop/loop-control.js';
-import { type DeviceRecord, type Handed, recordOf } from './state.js';
+import { type DeviceRecord, type Handed, type Handover, recordOf } from './state.js';
 import type { StateDirectory, StateDraft, StateEdit } from './state-directory.js';
 
 /** What could not be forgotten is tried again so often, milliseconds. */
 const RETRY_MS = 1000;
 /** Files of devices that no kernel has wait at least so long for the next daemon, seconds. */
 const LEAST_HANDOVER = 10;
+/** Sessions of clients wait so long for the next daemon, seconds: a start on a slow machine takes some. */
+const CLIENTS_HANDOVER = 30;
 /** Copies that hang are not waited for, milliseconds. */
 const CANCEL_MS = 500;
 
@@ -127,17 +130,17 @@ export class StateKeeper implements Ledger {
   }
 
   /**
-   * Stops as well, with every device's open file and with the sockets of those that the kernel has. `cutOthers`: ends all
-   * other sessions. A file that requests are still under way for then is kept with its lock until this process is gone: what is
+   * Stops as well, with every device's open file, with the sockets of those that the kernel has, and with what `partOthers` gives up
+   * of other clients' sessions, after which there are none. A file that requests are still under way for then is kept with its lock until this process is gone: what is
    * late must not land on what the next daemon has written.
    */
-  async handOver(cutOthers: () => Promise<void>): Promise<void> {
+  async handOver(partOthers: () => Promise<readonly PartedSession[]>): Promise<void> {
     const { state, attachments, log } = this.parts;
     await Promise.race([this.parts.loops.cancelCopies(), sleep(CANCEL_MS, undefined, { ref: false })]);
     this.#isStopped = true;
     const parted = [...(await attachments.part()), ...this.parts.partRemotes()];
-    await cutOthers();
-    const handed: { readonly fd: number; readonly what: Handed }[] = [
+    const sessions = await partOthers();
+    const handed: Kept[] = [
       ...parted.flatMap(({ device, sockets }) =>
         sockets.map(({ fd, leftover }) => ({
           fd,
@@ -148,23 +151,21 @@ export class StateKeeper implements Ledger {
     ];
     if (handed.length === 0) return;
     const seconds = Math.max(LEAST_HANDOVER, ...state.devices.map(({ attach }) => attach?.deadTimeout ?? 0));
-    const keeper = keepDescriptors(
-      handed.map(({ fd }) => fd),
-      seconds,
-    );
-    if (keeper === undefined) {
+    const handover = keep(handed, seconds);
+    if (handover === undefined) {
       log.error({}, 'no process keeps the open files for the next daemon: it looks for them by their names');
       return;
     }
-    const descriptors = handed.map(({ what }) => what);
+    const clients = sessions.length === 0 ? undefined : keep(sessions.map(ofSession), CLIENTS_HANDOVER);
+    const keepers = [handover.keeper, ...(clients === undefined ? [] : [clients.keeper])];
     try {
       await this.#write((draft) => {
-        draft.handover = { keeper, descriptors };
+        draft.handover = { ...handover, ...(clients && { clients }) };
       });
-      keeperIsKnown(keeper);
+      for (const keeper of keepers) keeperIsKnown(keeper);
     } catch (err) {
       // It would hold the locks of files that the next daemon opens by their names.
-      endKeeper(keeper);
+      for (const keeper of keepers) endKeeper(keeper);
       log.error({ err }, 'the handover was not written down: the next daemon looks for files by their names');
     }
   }
@@ -228,6 +229,24 @@ export class StateKeeper implements Ledger {
     return this.parts.state.change(edit);
   }
 }
+
+interface Kept {
+  readonly fd: number;
+  readonly what: Handed;
+}
+
+function keep(handed: readonly Kept[], seconds: number): Handover | undefined {
+  const keeper = keepDescriptors(
+    handed.map(({ fd }) => fd),
+    seconds,
+  );
+  return keeper && { keeper, descriptors: handed.map(({ what }) => what) };
+}
+
+const ofSession = ({ fd, leftover, ...session }: PartedSession): Kept => ({
+  fd,
+  what: { ...session, kind: 'session', leftover: Buffer.from(leftover).toString('base64') },
+});
 
 /** Only the record of this binding. */
 function remove(devices: StateDraft['devices'], number: number, id: string): void {

@@ -5,6 +5,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
+import type { SessionState } from '../../server/parted-session.js';
 import { type FileIdentity, identityFromJson, identityToJson } from '../io/file-identity.js';
 import type { AttachRecord } from '../kernel/attach-record.js';
 import type { Kept } from '../kernel/keeper.js';
@@ -63,6 +64,11 @@ export type Handed =
       /** What was received and not served, in base64. */
       readonly leftover: string;
     }
+  | ({
+      readonly device: number;
+      readonly kind: 'session';
+      readonly leftover: string;
+    } & SessionState)
   /** Of an overlay the file is its delta, and the layers below it follow from above. */
   | { readonly device: number; readonly kind: 'file' | 'lock' | 'layer' };
 
@@ -70,6 +76,8 @@ export type Handed =
 export interface Handover {
   readonly keeper: Kept;
   readonly descriptors: readonly Handed[];
+  /** Sessions of clients, which wait less long for the next daemon. */
+  readonly clients?: Handover;
 }
 
 export interface DaemonState {
@@ -222,4 +230,5 @@ const isHandover = (value: unknown): value is Handover =>
   isObject(value.keeper) &&
   Number.isSafeInteger(value.keeper.pid) &&
   Array.isArray(value.keeper.descriptors) &&
-  Array.isArray(value.descriptors);
+  Array.isArray(value.descriptors) &&
+  (value.clients === undefined || isHandover(value.clients));
