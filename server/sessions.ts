@@ -11,8 +11,11 @@ import { SecuredSessions } from './secured-sessions.js';
 import { isFault } from './session/link.js';
 import { close } from './system/sockets.js';
 
+/** Of all sessions that go to another process, bytes that were received and not served: those beyond end here. */
+const MOST_LEFTOVER = 4 << 20;
+
 export interface SessionsParts {
-  readonly reactors: ReactorPool;
+  readonly reactors: Pick<ReactorPool, 'adopt' | 'part' | 'drop'>;
   readonly log: ServerLog;
   /** The pre-shared key of a user, now. */
   readonly keyOf: (user: string) => Buffer | undefined;
@@ -65,20 +68,23 @@ export class Sessions {
 
   /**
    * Gives up the sessions without TLS, each between two requests: the sockets are the caller's, and their exports stay open. Resolves
-   * when all are given up, or after `timeout` milliseconds: those that are not then stay.
+   * when all are given up, or after `timeout` milliseconds: those that are not then stay. What clients have sent ahead is written down
+   * between the processes, so that there is a bound to it: whose share is beyond is cut off.
    */
   async part(timeout: number): Promise<PartedSession[]> {
     const parted: PartedSession[] = [];
     let isOver = false;
+    let bytes = 0;
     const all = [...this.#plain].map(async ([id, { peer, adopted }]) => {
       const leftover = await this.parts.reactors.part(id);
       if (leftover === undefined) return;
       this.#plain.delete(id);
       peer.leave();
-      if (isOver) close(adopted.fd);
+      bytes += leftover.length;
+      if (isOver || bytes > MOST_LEFTOVER) close(adopted.fd);
       else parted.push(partedSession(peer, adopted, leftover));
     });
-    await Promise.race([Promise.all(all), sleep(timeout, undefined, { ref: false })]);
+    await Promise.race([Promise.all(all), sleep(timeout)]);
     isOver = true;
     return parted;
   }
