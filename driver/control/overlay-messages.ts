@@ -76,7 +76,8 @@ export interface SnapshotAnswer {
   readonly kind: 'clone' | 'sealed';
   /** Of the overlay; null for a plain file. */
   readonly delta: string | null;
-  /** How long a request waited at most, and of that until those in flight had ended: milliseconds. */
+  /** How long a request waited at most, milliseconds; of that until those in flight had ended, and until what they had written was on disk. */
   readonly waitedMs: number;
   readonly drainedMs: number;
+  readonly syncedMs: number;
 }

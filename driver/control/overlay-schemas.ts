@@ -58,5 +58,6 @@ export const snapshotList = {
     delta: { type: ['string', 'null'] },
     waitedMs: { type: 'number' },
     drainedMs: { type: 'number' },
+    syncedMs: { type: 'number' },
   }),
 } as const;

@@ -35,10 +35,20 @@ export interface SnapshotResult extends SnapshotTarget {
   readonly kind: 'clone' | 'sealed';
   /** Of the overlay from now on; null for a plain file. */
   readonly delta: string | null;
-  /** How long requests waited at most, milliseconds; of these, until those in flight had ended, and inside the freeze. */
+  /** How long requests waited at most, milliseconds. */
   readonly waitedMs: number;
+  /** Of these, until those in flight had ended. */
   readonly drainedMs: number;
+  /** Of these, until what they had written was on disk. */
+  readonly syncedMs: number;
 }
+
+/** What is dirty is written back before the freeze so often at most: */
+const PASSES = 6;
+/** no more once it takes no longer than this, milliseconds, */
+const SHORT_MS = 5;
+/** or once it gets no shorter than so much of the time before: a disk that takes what is written no faster than it is written. */
+const WORTH = 0.8;
 
 /** What is done of one device, in order. */
 interface Taking {
@@ -83,7 +93,7 @@ async function snapshotUnder(
   const takings: Taking[] = [];
   try {
     for (const { core, file } of all) takings.push(await prepare(core, file));
-    await Promise.all(all.map(({ core }) => core.bound().file.sync()));
+    await writeBack(all);
   } catch (error) {
     for (const taking of takings) await taking.undo();
     throw error;
@@ -91,14 +101,23 @@ async function snapshotUnder(
   const began = performance.now();
   const frozen: Frozen[] = [];
   let drained = began;
+  let synced = began;
   let next: (Binding | undefined)[];
   try {
     for (const { core } of all) frozen.push(await core.queue.freeze({ rank: core.number }));
     drained = performance.now();
+    // What a volatile cache holds was answered: it is in the snapshot.
+    const ready = await Promise.allSettled(
+      all.map(async ({ core }) => {
+        await settleAll(core.bound());
+        await core.bound().file.sync();
+      }),
+    );
+    synced = performance.now();
     const taken = await Promise.allSettled(
       takings.map(async (taking, index) => {
-        // What a volatile cache holds was answered: it is in the snapshot.
-        await settleAll((all[index] as (typeof all)[number]).core.bound());
+        const before = ready[index];
+        if (before?.status === 'rejected') throw before.reason;
         return taking.take();
       }),
     );
@@ -130,10 +149,22 @@ async function snapshotUnder(
     core.host.announce(core, 'change');
     results.push({
       ...{ number: core.number, file, kind: taking.kind, delta: core.binding?.file.overlay?.delta ?? null },
-      ...{ waitedMs: ended - began, drainedMs: drained - began },
+      ...{ waitedMs: ended - began, drainedMs: drained - began, syncedMs: synced - drained },
     });
   }
   return results;
+}
+
+/** Requests go on meanwhile: what they write while one pass is under way is for the next, and the last of it for the freeze. */
+async function writeBack(all: readonly { readonly core: LoopCore }[]): Promise<void> {
+  let before = Number.POSITIVE_INFINITY;
+  for (let pass = 0; pass < PASSES; pass++) {
+    const began = performance.now();
+    await Promise.all(all.map(({ core }) => core.bound().file.sync()));
+    const took = performance.now() - began;
+    if (took <= SHORT_MS || took > before * WORTH) return;
+    before = took;
+  }
 }
 
 async function prepare(core: LoopCore, path: string): Promise<Taking> {
@@ -185,7 +216,6 @@ async function prepareClone(core: LoopCore, path: string): Promise<Taking | unde
     kind: 'clone',
     undo,
     take: async () => {
-      await file.sync();
       const errno = await cloneFile(file.fd, to);
       if (errno !== 0) {
         throw new LoopError(errnoName(-errno), `${core.name} can't be cloned (${errnoName(-errno)}).`);

@@ -278,7 +278,7 @@ export class FakeLoops implements ControlledLoops {
   }
 
   async snapshot(targets: readonly { number: number; file: string }[]) {
-    const times = { waitedMs: 1.5, drainedMs: 0.5 };
+    const times = { waitedMs: 1.5, drainedMs: 0.5, syncedMs: 0.25 };
     return targets.map(
       ({ number, file }) => ({ number, file, kind: 'clone', delta: null, ...times }) as const,
     );
