@@ -72,10 +72,10 @@ t.test(
 
 /** Units as a package has them, installed below a directory; the programs are wherever Node is. */
 function installedUnits(dir: TempDir): string[] {
-  return ['nbdloopd.service', 'nbdloopd.socket', 'nbdloop@.service', 'nbdloop-device@.target'].map((unit) => {
+  return ['nbdloopd.service', 'nbdloopd.socket', 'nbdloop@.service'].map((unit) => {
     const text = readFileSync(resolve('packaging/systemd', unit), 'utf8');
     const path = dir.file(unit.replace('@', '@one'));
-    writeFileSync(path, text.replaceAll(/\/usr\/bin\/nbdlo\w+/g, process.execPath));
+    writeFileSync(path, text.replaceAll(/\/usr\/(bin|lib\/nbdloop)\/nbdlo[\w-]+/g, process.execPath));
     return path;
   });
 }

@@ -67,6 +67,11 @@ const TESTS: readonly GuestTest[] = [
     : []),
   {
     title:
+      'all that is mounted from devices, partitions and what stands on them is unmounted at the end of the machine',
+    script: mounts.UNMOUNTED,
+  },
+  {
+    title:
       'a daemon that ends with its machine detaches idle devices, and writes what is mounted before it cuts the others off',
     script: mounts.MACHINE_ENDS,
     provoked: [/I\/O error.* nbd\d/i, /(EXT4-fs|JBD2|Buffer I\/O).*nbd\d/],

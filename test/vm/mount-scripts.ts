@@ -1,4 +1,5 @@
 /** Mounts by mount(8) and lines of fstab, who claims a device, and a daemon that ends with its machine. */
+import { resolve } from 'node:path';
 
 /** mount(8) looks for its helpers in /sbin alone, which is the host's: a layer in memory over it. */
 const HELPERS = `
@@ -24,6 +25,8 @@ trap remove_helpers EXIT
 truncate -s 64M /run/disk.img
 mkfs.ext4 -q -F /run/disk.img
 `;
+
+const UNMOUNT = resolve('packaging/nbdloop-unmount');
 
 export const MOUNT_HELPER = `
 ${WITH_HELPERS}
@@ -106,6 +109,43 @@ wait_until is_cleared nbd$number /run/disk.img
 `;
 
 /** The last test of a guest: its daemon ends. With an OpenRC that says that the machine does, since no systemd runs there. */
+/** What nbdloopd.service runs before it ends the daemon with the machine: one file system is busy at first, one has a number of its own. */
+export const UNMOUNTED = `
+truncate -s 32M /run/one.img
+truncate -s 64M /run/two.img
+truncate -s 128M /run/three.img
+mkdir -p '/run/a name' /run/mapped /run/other
+mount -t tmpfs other /run/other
+attached /run/one.img
+numbers=$number
+mkfs.ext4 -q $node
+mount $node '/run/a name'
+mkdir '/run/a name/below'
+printf 'label: dos\\n,32M\\n' | sfdisk -q /run/two.img
+attached /run/two.img '"partscan":true'
+numbers="$numbers $number"
+mkfs.ext4 -q \${node}p1
+mount \${node}p1 '/run/a name/below'
+attached /run/three.img
+numbers="$numbers $number"
+echo "0 262144 linear $node 0" | dmsetup create held
+mapped=/dev/$(basename $(readlink -f /sys/block/nbd$number/holders/*))
+mkfs.btrfs -q $mapped
+mount $mapped /run/mapped
+echo data >'/run/a name/below/file'
+sleep 2 <'/run/a name/below/file' &
+say 'not unless the machine goes down'
+sh ${UNMOUNT}
+[ $(grep -cE '^/dev/(nbd|dm-)' /proc/mounts) = 3 ]
+sh ${UNMOUNT} --now
+if grep -E '^/dev/(nbd|dm-)' /proc/mounts; then exit 1; fi
+mountpoint -q /run/other
+umount /run/other
+dmsetup remove held
+for number in $numbers; do api DELETE "/devices/$number/backing"; done
+for number in $numbers; do wait_until is_free nbd$number; done
+`;
+
 export const MACHINE_ENDS = `
 truncate -s 64M /run/disk.img /run/idle.img
 mkfs.ext4 -q -F /run/disk.img
